@@ -1,0 +1,1 @@
+"""Records: loading, validating, splitting and simulating them."""

@@ -1,0 +1,1 @@
+"""Explanations: prompts, the LLMs that answer them, and the store that keeps the answers."""

@@ -1,0 +1,1 @@
+"""Recommenders: plain single-replicate modules, one file per published model."""
