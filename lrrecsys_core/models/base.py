@@ -1,0 +1,153 @@
+"""What every recommender shares: one score per record, a loss, and the names of its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from lrrecsys_core.data.split import Split
+
+Batch = Mapping[str, Tensor]
+TASKS = ("regression", "classification")
+EMBEDDING_SD = 0.1
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Rows of the tables; row 0 of each stands for "unseen in training" and stays zero.
+
+    Replicates trained side by side share one `Sizes`, the element-wise largest of theirs.
+    """
+
+    users: int
+    items: int
+    context: int = 0
+    aspects: int = 1
+
+    @classmethod
+    def of(cls, *splits: Split) -> Sizes:
+        """The sizes that hold every one of `splits`."""
+        return cls(
+            users=max(s.n_users for s in splits),
+            items=max(s.n_items for s in splits),
+            context=max(sum(s.context_sizes) for s in splits),
+            aspects=max(len(s.aspect_names) for s in splits),
+        )
+
+
+def embedding(rows: int, width: int, sd: float = EMBEDDING_SD) -> nn.Embedding:
+    """An id table, N(0, sd), whose reserved row 0 starts at zero (and is never updated by `fit`)."""
+    table = nn.Embedding(rows, width)
+    nn.init.normal_(table.weight, std=sd)
+    with torch.no_grad():
+        table.weight[0] = 0.0
+    return table
+
+
+def padded_rows(values: np.ndarray, rows: int) -> Tensor:
+    """`values` (n, ...) as a float tensor with zero rows appended up to `rows`: entity tables of one shape."""
+    out = np.zeros((rows, *values.shape[1:]), dtype=np.float32)
+    out[: len(values)] = values
+    return torch.from_numpy(out)
+
+
+def base_rate(split: Split, task: str) -> float:
+    """Mean training outcome of the task, kept inside (0.001, 0.999) so that its logit is finite."""
+    outcome = split.target if task == "regression" else split.liked
+    return float(np.clip(outcome[split.train].mean(), 1e-3, 1 - 1e-3))
+
+
+class Recommender(nn.Module):
+    """A plain single-replicate model of one score per record.
+
+    A subclass writes ``score(batch) -> (B,)`` and lists its per-entity tables; `fit` trains many replicates of
+    it at once without the module knowing.
+
+    Class attributes
+    ----------------
+    inputs : record fields the model reads, each (B, ...) in a batch.
+    entities : which fields hold row numbers of which entity.
+    tables : parameter or buffer name -> entity. `fit` hands the module only the rows a batch touches, with the
+        fields renumbered to match. Tables read as a whole (a softmax over all items) must not be listed.
+    nonnegative : parameters projected to >= 0 after every step.
+    lr_scale, decay_scale : factor per parameter-name prefix on the learning rate or the weight decay.
+    tier : *faithful*, *adapted* or *reduced*; `deviations` says in which way.
+    """
+
+    inputs: ClassVar[tuple[str, ...]] = ("user", "item", "history", "history_mask")
+    entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item", "history")}
+    tables: ClassVar[dict[str, str]] = {}
+    nonnegative: ClassVar[tuple[str, ...]] = ()
+    lr_scale: ClassVar[dict[str, float]] = {}
+    decay_scale: ClassVar[dict[str, float]] = {}
+    tier: ClassVar[str] = ""
+    deviations: ClassVar[str] = ""
+    pretrains: bool = False
+
+    offset: Tensor
+
+    def __init__(self, sizes: Sizes, rate: float = 0.5, biases: bool = True) -> None:
+        super().__init__()
+        self.biases = biases
+        self.register_buffer("offset", torch.tensor(float(np.log(rate / (1 - rate)))))
+        if biases:
+            self.user_bias = embedding(sizes.users, 1, sd=0.0)
+            self.item_bias = embedding(sizes.items, 1, sd=0.0)
+
+    @classmethod
+    def build(cls, split: Split, sizes: Sizes, task: str, **params: Any) -> Self:
+        """The model for one replicate: whatever it must fit beforehand is fitted here, on training records only."""
+        return cls(sizes, rate=base_rate(split, task), **params)
+
+    def row_tables(self) -> dict[str, str]:
+        """Every row-wise table of this instance, the residual biases included."""
+        biases = {"user_bias.weight": "user", "item_bias.weight": "item"} if self.biases else {}
+        return {**self.tables, **biases}
+
+    def score(self, batch: Batch) -> Tensor:
+        """The model's own part of the logit, (B,)."""
+        raise NotImplementedError
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Logits (B,): base rate and residual biases (baseline protocol, rule P2) plus the model's score."""
+        score = self.score(batch)
+        if not self.biases:
+            return score
+        bias = self.user_bias(batch["user"]) + self.item_bias(batch["item"])
+        return score + self.offset + bias.squeeze(-1)
+
+    def rating_loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Eq 5 and its classification twin: MSE of sigmoid(logits), or BCE, averaged over the real records.
+
+        ``batch["classification"]`` is 1 for the high/low task; ``batch["weight"]`` is 0 on padding.
+        """
+        squared = (torch.sigmoid(logits) - batch["target"]) ** 2
+        entropy = F.binary_cross_entropy_with_logits(logits, batch["target"], reduction="none")
+        return weighted_mean(torch.where(batch["classification"] > 0, entropy, squared), batch["weight"])
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Scalar training loss; methods with a loss of their own add it here."""
+        return self.rating_loss(self(batch), batch)
+
+    def pretrain_loss(self, batch: Batch) -> Tensor:
+        """Scalar native loss of the first stage, for models with ``pretrains = True``."""
+        raise NotImplementedError
+
+    def draws(self, records: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Random fields of one epoch, (records, ...) each: sampled negatives, masks. Default: none."""
+        return {}
+
+    def prepare_rating_stage(self) -> None:
+        """Called between pre-training and the rating stage (freeze or re-initialise parts here)."""
+
+
+def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
+    """Mean of `values` (B,) where `weight` (B,) is 1; 0 when nothing is."""
+    return (values * weight).sum() / weight.sum().clamp_min(1.0)

@@ -1,0 +1,88 @@
+"""The few layers several models share, written so that they vectorise over replicates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+def masked_softmax(logits: Tensor, mask: Tensor | None, dim: int = -1) -> Tensor:
+    """Softmax over the entries where `mask` holds; a row without any becomes zeros, never NaN."""
+    if mask is None:
+        return torch.softmax(logits, dim)
+    shut = torch.finfo(logits.dtype).min
+    weights = torch.softmax(logits.masked_fill(~mask, shut), dim)
+    return weights * mask
+
+
+class SelfAttention(nn.Module):
+    """Single-head self-attention without output projection (Eq 6-9 and 26-28).
+
+    ``A = softmax(Q K^T / sqrt(d))``, ``Z = A V`` with Q = S W^Q, K = S W^K, V = S W^V: 3 d^2 weights.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(width, width, bias=False)
+        self.key = nn.Linear(width, width, bias=False)
+        self.value = nn.Linear(width, width, bias=False)
+        self.scale = 1.0 / math.sqrt(width)
+
+    def weights(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Attention (..., n, n) of each token (row) on every token (column); `mask` (..., n) shuts columns."""
+        # Products are broadcast, not matrix-multiplied: at width 8 a batched matmul costs more than it saves.
+        logits = (self.query(tokens).unsqueeze(-2) * self.key(tokens).unsqueeze(-3)).sum(-1) * self.scale
+        return masked_softmax(logits, None if mask is None else mask.unsqueeze(-2))
+
+    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Tokens (..., n, d) -> (..., n, d)."""
+        attention = self.weights(tokens, mask)
+        return (attention.unsqueeze(-1) * self.value(tokens).unsqueeze(-3)).sum(-2)
+
+
+class PaperGRU(nn.Module):
+    """The recurrence of Eq 10-13, started at the first real token (h_1 = z_1).
+
+    The reset gate multiplies the state *before* ``U_h``; library GRU layers multiply after it, so they compute
+    something else.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.input = nn.Linear(width, 3 * width)  # W_r, W_u, W_h and the biases b_r, b_u, b_h
+        self.state = nn.Linear(width, 2 * width, bias=False)  # U_r, U_u
+        self.candidate = nn.Linear(width, width, bias=False)  # U_h
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Tokens (B, n, d), left-padded, with mask (B, n) -> last state (B, d); zeros for an empty sequence."""
+        reset_in, update_in, new_in = self.input(tokens).chunk(3, -1)
+        state = torch.zeros_like(tokens[..., 0, :])
+        started = torch.zeros_like(mask[..., 0])
+        for t in range(tokens.shape[-2]):
+            reset_state, update_state = self.state(state).chunk(2, -1)
+            reset = torch.sigmoid(reset_in[..., t, :] + reset_state)
+            update = torch.sigmoid(update_in[..., t, :] + update_state)
+            new = torch.tanh(new_in[..., t, :] + self.candidate(reset * state))
+            moved = update * state + (1 - update) * new
+            here = mask[..., t]
+            following = torch.where(started.unsqueeze(-1), moved, tokens[..., t, :])
+            state = torch.where(here.unsqueeze(-1), following, state)
+            started = started | here
+        return state
+
+
+class MLP(nn.Sequential):
+    """Linear layers of the given sizes with an activation (and dropout) between them, none at the end."""
+
+    def __init__(self, sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU, dropout: float = 0.0) -> None:
+        layers: list[nn.Module] = []
+        for step, (before, after) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+            if step:
+                layers.append(activation())
+                if dropout:
+                    layers.append(nn.Dropout(dropout))
+            layers.append(nn.Linear(before, after))
+        super().__init__(*layers)
