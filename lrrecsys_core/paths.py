@@ -1,0 +1,138 @@
+"""Where everything lives: found from the package, never from the working directory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lrrecsys_core.errors import InputError
+
+ROOT_VARIABLE = "LRRECSYS_ROOT"
+_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def root() -> Path:
+    """Folder that holds ``notebooks/``, ``results/``, ``figures/`` and ``paper_tables/``.
+
+    The checkout the package was installed from, unless the environment variable ``LRRECSYS_ROOT`` names another folder.
+
+    Raises
+    ------
+    InputError
+        The variable names no folder, or the package was installed apart from its repository.
+    """
+    override = os.environ.get(ROOT_VARIABLE)
+    if override:
+        folder = Path(override).expanduser().resolve()
+        if not folder.is_dir():
+            raise InputError(f"{ROOT_VARIABLE} names {override!r}, not a folder: create it or unset the variable")
+        return folder
+    folder = repository()
+    if not (folder / "pyproject.toml").is_file():
+        raise InputError(
+            "lrrecsys-core is installed apart from its repository, so there is nowhere to put results: "
+            f"set {ROOT_VARIABLE} to a folder"
+        )
+    return folder
+
+
+def repository() -> Path:
+    """Folder above the package: the checkout, when the package is installed from one."""
+    return Path(__file__).resolve().parent.parent
+
+
+def run_name(profile: str, datasets: Iterable[str] = ()) -> str:
+    """Name of a run: the profile, followed by the names of the real data sets if any (``demo-movielens``).
+
+    Parameters
+    ----------
+    profile : name of a profile.
+    datasets : specifications ``"name:path"``; empty for the simulated markets.
+    """
+    return "-".join([profile, *(spec.partition(":")[0].strip() for spec in datasets)])
+
+
+def results(run: str) -> Path:
+    """``results/<run>/``: cells, frozen explanations, predictions, manifest and page of one run."""
+    return _folder("results", run)
+
+
+def figures(run: str) -> Path:
+    """``figures/<run>/``: the figures of one run as .pdf and .png."""
+    return _folder("figures", run)
+
+
+def tables(run: str) -> Path:
+    """``paper_tables/<run>/``: the tables of one run as .csv, .md and .tex."""
+    return _folder("paper_tables", run)
+
+
+def notebooks() -> Path:
+    """``notebooks/``: the sources a reader opens; executed copies go to ``results/<run>/notebooks/``."""
+    folder = root() / "notebooks"
+    return folder if folder.is_dir() else repository() / "notebooks"
+
+
+def writable(folder: Path) -> Path:
+    """Create `folder` when missing and return it.
+
+    Raises
+    ------
+    InputError
+        It cannot be created or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot create the output folder {folder}: {error.strerror}; choose another with {ROOT_VARIABLE}"
+        ) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"the output folder {folder} is read-only: free it or choose another with {ROOT_VARIABLE}")
+    return folder
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path` to write to; it takes the place of `path` only when the block ends well.
+
+    A process killed inside the block leaves `path` as it was.
+    """
+    writable(path.parent)
+    # The suffix is kept because writers such as matplotlib choose the format by it.
+    partial = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.partial{path.suffix}")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write `content` as indented JSON with sorted keys, atomically."""
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, or of the names and contents of all files below a folder."""
+    if path.is_dir():
+        total = hashlib.sha256()
+        for file in sorted(file for file in path.rglob("*") if file.is_file()):
+            total.update(f"{file.relative_to(path).as_posix()}\0{digest(file)}\n".encode())
+        return total.hexdigest()
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _folder(kind: str, run: str) -> Path:
+    # papermill passes output paths through str.format, so a brace in a run's name would break it.
+    if not _RUN.fullmatch(run):
+        raise InputError(f"{run!r} cannot name a run: use letters, digits, '.', '_' and '-', and begin with no sign")
+    return writable(root() / kind / run)

@@ -1,0 +1,93 @@
+"""How large a run is: ``smoke`` (continuous integration), ``demo`` (committed results) or ``paper`` (real data)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+from lrrecsys_core.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Sizes of one run.
+
+    Attributes
+    ----------
+    name : smoke, demo or paper.
+    users, items, records_per_user : size of a simulated market (records per user is a mean).
+    replicates : markets per domain when simulated, seeds when the data are real.
+    first_seed : seed of the first replicate; 0-9 are kept for settling market parameters.
+    epochs, patience : most epochs of training, and epochs without a better validation loss before a replicate stops.
+    compile : compile the training step (pays only for long runs).
+    autoencoder_epochs : most epochs of the autoencoder of explanations.
+    theory : size of the simulations of theory (smoke, demo or full).
+    """
+
+    name: str
+    users: int
+    items: int
+    records_per_user: int
+    replicates: int
+    epochs: int
+    patience: int
+    autoencoder_epochs: int
+    first_seed: int = 100
+    compile: bool = False
+    theory: str = "smoke"
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seeds of the replicates, in order."""
+        return tuple(range(self.first_seed, self.first_seed + self.replicates))
+
+
+_SMOKE = Profile(
+    "smoke", users=150, items=100, records_per_user=12, replicates=2, epochs=6, patience=2, autoencoder_epochs=6
+)
+_DEMO = Profile(
+    "demo",
+    users=400,
+    items=250,
+    records_per_user=18,
+    replicates=10,
+    epochs=30,
+    patience=4,
+    autoencoder_epochs=20,
+    theory="demo",
+)
+_PAPER = Profile(
+    "paper",
+    users=800,
+    items=400,
+    records_per_user=20,
+    replicates=10,
+    epochs=100,
+    patience=10,
+    autoencoder_epochs=100,
+    compile=True,
+    theory="full",
+)
+PROFILES: dict[str, Profile] = {profile.name: profile for profile in (_SMOKE, _DEMO, _PAPER)}
+
+
+def get_profile(name: str, /, **overrides: object) -> Profile:
+    """Return the profile called `name`, with any of its fields replaced.
+
+    Raises
+    ------
+    InputError
+        Unknown profile, unknown field, or a value of another type than the field's.
+    """
+    if name not in PROFILES:
+        raise InputError(f"there is no profile {name!r}: choose one of {', '.join(PROFILES)}")
+    profile = PROFILES[name]
+    known = [field.name for field in fields(Profile) if field.name != "name"]
+    for key, value in overrides.items():
+        if key not in known:
+            raise InputError(f"profile {name!r} has no setting {key!r}: choose among {', '.join(known)}")
+        expected = type(getattr(profile, key))
+        if type(value) is not expected:
+            raise InputError(f"setting {key!r} of profile {name!r} must be {expected.__name__}, not {value!r}")
+        if isinstance(value, int) and not isinstance(value, bool) and value < (0 if key == "first_seed" else 1):
+            raise InputError(f"setting {key!r} of profile {name!r} must be positive, not {value!r}")
+    return replace(profile, **overrides)  # type: ignore[arg-type]

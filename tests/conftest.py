@@ -1,0 +1,27 @@
+"""Shared by all tests: one thread, no network for model hubs, results under a temporary root."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Before anything imports torch or a hub client: results must not depend on cores, and nothing may be downloaded.
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["MPLBACKEND"] = "Agg"
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that stands for the repository: results, figures and tables go there."""
+    folder = tmp_path / "root"
+    folder.mkdir()
+    monkeypatch.setenv("LRRECSYS_ROOT", str(folder))
+    return folder

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+
+from lrrecsys_core.errors import InputError
+from lrrecsys_core.profiles import PROFILES, get_profile
+
+
+def test_profiles_grow() -> None:
+    smoke, demo, paper = (get_profile(name) for name in ("smoke", "demo", "paper"))
+    assert smoke.replicates >= 2
+    assert smoke.users < demo.users <= paper.users
+    assert paper.replicates == 10
+
+
+def test_reported_seeds_never_meet_those_used_for_settling_parameters() -> None:
+    for profile in PROFILES.values():
+        assert len(profile.seeds) == profile.replicates
+        assert min(profile.seeds) >= 100
+
+
+def test_override() -> None:
+    assert get_profile("smoke", users=7).users == 7
+    assert get_profile("smoke").users != 7
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "message"),
+    [
+        ("smok", {}, "smoke, demo, paper"),
+        ("smoke", {"user": 3}, "users, items"),
+        ("smoke", {"name": "demo"}, "no setting 'name'"),
+        ("smoke", {"users": "3"}, "must be int, not '3'"),
+        ("smoke", {"users": True}, "must be int, not True"),
+        ("smoke", {"epochs": 0}, "must be positive"),
+    ],
+)
+def test_refusals_say_what_exists(name: str, overrides: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        get_profile(name, **overrides)
