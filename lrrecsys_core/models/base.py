@@ -106,6 +106,20 @@ class Recommender(nn.Module):
         """The model for one replicate: whatever it must fit beforehand is fitted here, on training records only."""
         return cls(sizes, rate=base_rate(split, task), **params)
 
+    @classmethod
+    def record_fields(cls, split: Split, sizes: Sizes, **params: Any) -> dict[str, np.ndarray]:
+        """Record fields (N, ...) this model needs beside `Split.fields`: documents, profiles, native targets.
+
+        Whatever aggregates over a user or an item uses strictly earlier training records, never the record itself.
+        Fields that describe the record itself (its aspects, its text) may be read by the losses only.
+        """
+        return {}
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Record fields this instance is given in a batch."""
+        return self.inputs
+
     def row_tables(self) -> dict[str, str]:
         """Every row-wise table of this instance, the residual biases included."""
         biases = {"user_bias.weight": "user", "item_bias.weight": "item"} if self.biases else {}
