@@ -1,0 +1,92 @@
+"""The one protocol every source of text follows: requests in, results out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Protocol
+
+Message = tuple[str, str]
+"""Role ("system", "user" or "assistant") and text."""
+
+KEY_SCHEMA = "lrrecsys-request-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One prompt with everything that decides its answer.
+
+    Parameters
+    ----------
+    messages
+        The conversation, oldest first.
+    max_tokens
+        Upper bound on new tokens (the paper is silent; the autoencoder reads 50 words).
+    temperature
+        0 is greedy.
+    stop
+        Texts that end the answer.
+    template
+        Name and version of the prompt file, so that a changed file changes the key.
+    """
+
+    messages: tuple[Message, ...]
+    max_tokens: int = 128
+    temperature: float = 0.0
+    stop: tuple[str, ...] = ()
+    template: str = ""
+
+    def key(self, model: str) -> str:
+        """Hash of the canonical whole request under a model (identifier with revision): 32 hexadecimal digits."""
+        whole = (KEY_SCHEMA, model, self.messages, self.max_tokens, self.temperature, self.stop, self.template)
+        return blake2b(json.dumps(whole, separators=(",", ":")).encode(), digest_size=16).hexdigest()
+
+
+@dataclass(slots=True)
+class Result:
+    """What came back for one request: a text, or an error that says why there is none.
+
+    Parameters
+    ----------
+    key
+        ``request.key(model)``; empty when a client answers every request in the order given.
+    text
+        The answer as received, or None on failure.
+    finish_reason
+        "stop", "length", "content_filter", ... as reported.
+    prompt_tokens, completion_tokens
+        Usage as reported, 0 when unknown.
+    error
+        Why there is no text.
+    seconds
+        Time the call took, retries included.
+    """
+
+    key: str = ""
+    text: str | None = None
+    finish_reason: str = "stop"
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    error: str | None = None
+    seconds: float = 0.0
+
+
+class LLM(Protocol):
+    """Anything that turns requests into results."""
+
+    @property
+    def name(self) -> str:
+        """Shown in tables."""
+
+    @property
+    def model(self) -> str:
+        """Enters every key: the model's identifier and revision, or a fingerprint of a configuration."""
+
+    def complete(self, requests: Iterable[Request]) -> Iterator[Result]:
+        """Answer each request once, in any order (keys set) or in the order given (keys empty).
+
+        ``requests`` may be a lazy stream: a client takes from it as its capacity allows. A client never raises for
+        a single request that fails: it yields a result with ``error`` set.
+        """
