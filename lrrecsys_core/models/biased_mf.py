@@ -1,0 +1,68 @@
+"""Two reference rows: user and item biases alone, and biased matrix factorisation.
+
+Y. Koren, R. Bell, C. Volinsky. Matrix Factorization Techniques for Recommender Systems. IEEE Computer 42(8),
+2009, 30-37::
+
+    biases      s = mu + b_u + b_i
+    biased MF   s = mu + b_u + b_i + p_u . q_i          p_u, q_i of width d
+
+Deviations: D1 sigmoid link on s and the shared losses (rules P1); mu is the logit of the training mean. Weight decay
+of Adam stands in for the L2 term.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from lrrecsys_core.models.base import Batch, Recommender, Sizes, embedding
+
+
+class UserItemBiases(Recommender):
+    """``s = mu + b_u + b_i``: what every other row has to beat.
+
+    The biases are the method itself, so `biases` (rule P2) changes nothing and is only accepted.
+    """
+
+    inputs: ClassVar[tuple[str, ...]] = ("user", "item")
+    entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item",)}
+    tier: ClassVar[str] = "faithful"
+    deviations: ClassVar[str] = "D1 sigmoid link"
+    grid: ClassVar[list[dict[str, Any]]] = [
+        {"lr": lr, "weight_decay": decay} for lr in (1e-3, 3e-3, 1e-2, 3e-2) for decay in (0.0, 1e-5)
+    ]
+
+    def __init__(self, sizes: Sizes, rate: float = 0.5, biases: bool = True) -> None:
+        super().__init__(sizes, rate, biases=True)
+
+    def score(self, batch: Batch) -> Tensor:
+        return torch.zeros_like(self.offset).expand(batch["user"].shape)
+
+
+class BiasedMF(Recommender):
+    """``s = mu + b_u + b_i + p_u . q_i``.
+
+    Parameters
+    ----------
+    width : d, the length of p_u and q_i.
+    biases : part of the method; accepted so that every model is built alike, and changes nothing.
+    """
+
+    inputs: ClassVar[tuple[str, ...]] = ("user", "item")
+    entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item",)}
+    tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}
+    tier: ClassVar[str] = "faithful"
+    deviations: ClassVar[str] = "D1 sigmoid link"
+    grid: ClassVar[list[dict[str, Any]]] = [
+        {"lr": lr, "weight_decay": decay} for lr in (1e-3, 1e-2) for decay in (0.0, 1e-5, 1e-4, 1e-3)
+    ]
+
+    def __init__(self, sizes: Sizes, rate: float = 0.5, biases: bool = True, *, width: int = 8) -> None:
+        super().__init__(sizes, rate, biases=True)
+        self.users = embedding(sizes.users, width)
+        self.items = embedding(sizes.items, width)
+
+    def score(self, batch: Batch) -> Tensor:
+        return (self.users(batch["user"]) * self.items(batch["item"])).sum(-1)
