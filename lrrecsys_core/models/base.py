@@ -148,6 +148,10 @@ class Recommender(nn.Module):
 
     def loss(self, batch: Batch) -> Tensor:
         """Scalar training loss; methods with a loss of their own add it here."""
+        return self.own_loss(batch)
+
+    def own_loss(self, batch: Batch) -> Tensor:
+        """The task's loss alone, which early stopping watches whatever else a method trains on."""
         return self.rating_loss(self(batch), batch)
 
     def pretrain_loss(self, batch: Batch) -> Tensor:

@@ -1,0 +1,509 @@
+"""Train R replicates of one model in one pass.
+
+A replicate is one independently seeded run: its own initial weights, record order, task, learning rate and, when
+markets differ, its own records. All replicates advance together: dense parameters are stacked, the step is
+vectorised with `torch.func.vmap`, and of each per-entity table only the rows a batch touches are read and written.
+
+Choice of optimiser. Dense parameters follow Adam; table rows follow the lazy variant (`torch.optim.SparseAdam`): a
+row that a batch does not touch keeps its weight and its moments. Row 0 (unseen in training) never moves. The plain
+loop of `lrrecsys_core.reference` makes the same choice, and `fit` gives the same numbers replicate by replicate.
+"""
+
+from __future__ import annotations
+
+import copy
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad_and_value, vmap
+
+from lrrecsys_core.errors import InputError
+from lrrecsys_core.models.base import Batch, Recommender
+
+Fields = Mapping[str, Tensor]
+Model = TypeVar("Model", bound=Recommender)
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+EVALUATION_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """One run: seed, task, record numbers to train and validate on, step size, L2 weight.
+
+    Without validation records the run lasts all epochs and keeps its last state.
+    """
+
+    seed: int
+    train: np.ndarray
+    validation: np.ndarray
+    task: str = "regression"
+    lr: float = 0.01
+    weight_decay: float = 0.0
+
+
+@dataclass
+class Fit(Generic[Model]):
+    """What `fit` returns: one plain module per replicate, holding its best state, and how it got there.
+
+    `epochs` counts the epochs up to the best validation loss; `curves` holds the validation loss of every epoch.
+    """
+
+    modules: list[Model]
+    epochs: list[int]
+    curves: list[list[float]]
+    seconds: float
+    examples: int
+    notes: list[str] = field(default_factory=list)
+
+
+class _Pool:
+    """One record field or frozen table of all replicates, resident: once when they share it, else end to end."""
+
+    def __init__(self, parts: Sequence[Tensor], device: torch.device) -> None:
+        shared = all(part is parts[0] for part in parts)
+        starts = [0] * len(parts) if shared else np.cumsum([0, *(len(p) for p in parts[:-1])]).tolist()
+        self.values = (parts[0] if shared else torch.cat(list(parts))).to(device)
+        self.start = torch.tensor(starts, device=device).unsqueeze(1)
+
+    def rows(self, index: Tensor) -> Tensor:
+        """Rows (R, K, ...) of `index` (R, K)."""
+        return self.values[index + self.start]
+
+
+class _Call(nn.Module):
+    """Lets `functional_call` reach any method of a module."""
+
+    def __init__(self, module: Recommender) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, method: str, batch: Batch) -> Tensor:
+        return getattr(self.module, method)(batch)
+
+
+def _cast(value: Tensor, dtype: torch.dtype) -> Tensor:
+    return value.to(dtype) if value.is_floating_point() else value
+
+
+class _Stack:
+    """The replicates' parameters, optimiser state and records, and the steps that move them."""
+
+    def __init__(
+        self, modules: Sequence[Recommender], fields: Sequence[Fields], replicates: Sequence[Replicate], device: torch.device
+    ) -> None:
+        first = modules[0]
+        self.device, self.replicates = device, list(replicates)
+        self.count, self.entities = len(modules), first.entities
+        self.call = _Call(copy.deepcopy(first)).to(device)
+        row_tables = first.row_tables()
+        parameters = [dict(m.named_parameters()) for m in modules]
+        buffers = [dict(m.named_buffers()) for m in modules]
+        self.dtype = next(iter(parameters[0].values())).dtype
+        self.dense = {
+            name: torch.stack([p[name].detach() for p in parameters]).to(device)
+            for name in parameters[0]
+            if name not in row_tables
+        }
+        self.tables = {
+            name: torch.cat([p[name].detach() for p in parameters]).to(device) for name in parameters[0] if name in row_tables
+        }
+        self.table_entity = {name: row_tables[name] for name in self.tables}
+        self.frozen = {n: _Pool([b[n] for b in buffers], device) for n in buffers[0] if n in row_tables}
+        self.frozen_entity = {name: row_tables[name] for name in self.frozen}
+        self.constants = {n: torch.stack([b[n] for b in buffers]).to(device) for n in buffers[0] if n not in row_tables}
+        wanted = {*first.reads, "target", "liked"} & set(fields[0])
+        missing = set(first.reads) - set(fields[0])
+        if missing:
+            raise InputError(
+                f"{type(first).__name__} reads the record fields {sorted(missing)}, which it was not given: "
+                "pass the fields of Split.fields together with its own record_fields."
+            )
+        self.fields: dict[str, _Pool] = {}
+        for name in sorted(wanted):
+            same = all(f[name] is fields[0][name] for f in fields)
+            cast = [_cast(fields[0][name], self.dtype)] * self.count if same else [_cast(f[name], self.dtype) for f in fields]
+            self.fields[name] = _Pool(cast, device)
+        self.entities_used = set(self.table_entity.values()) | set(self.frozen_entity.values())
+        self.starts = {
+            name: torch.arange(self.count, device=device).unsqueeze(1) * (len(table) // self.count)
+            for name, table in self.tables.items()
+        }
+        self.classification = torch.tensor(
+            [float(r.task == "classification") for r in replicates], device=device, dtype=self.dtype
+        )
+        self.lr = torch.tensor([r.lr for r in replicates], device=device, dtype=self.dtype)
+        self.decay = torch.tensor([r.weight_decay for r in replicates], device=device, dtype=self.dtype)
+        self.lr_scale, self.decay_scale, self.nonnegative = first.lr_scale, first.decay_scale, first.nonnegative
+        self.restart()
+
+    def restart(self) -> None:
+        """Fresh optimiser state."""
+        everything = {**self.dense, **self.tables}
+        self.mean = {name: torch.zeros_like(value) for name, value in everything.items()}
+        self.square = {name: torch.zeros_like(value) for name, value in everything.items()}
+        self.scratch = {name: torch.zeros_like(value) for name, value in self.tables.items()}
+        self.taken = torch.zeros(self.count, device=self.device, dtype=self.dtype)
+
+    def batch(self, index: Tensor, weight: Tensor, drawn: Fields) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Record fields (R, B, ...) of record numbers `index` (R, B), renumbered, and the entity rows behind them."""
+        batch = {name: pool.rows(index) for name, pool in self.fields.items()}
+        batch.update(drawn)
+        liked, target = batch.pop("liked"), batch["target"]
+        batch["target"] = torch.where(self.classification.unsqueeze(1) > 0, liked, target)
+        batch["weight"] = weight
+        batch["classification"] = self.classification
+        rows: dict[str, Tensor] = {}
+        for entity in self.entities_used:
+            ids, start = [], 0
+            for name in self.entities[entity]:
+                if name not in batch:
+                    continue
+                flat = batch[name].reshape(self.count, -1)
+                numbers = torch.arange(start, start + flat.shape[1], device=self.device)
+                batch[name] = numbers.view(1, *batch[name].shape[1:]).expand(self.count, *batch[name].shape[1:])
+                ids.append(flat)
+                start += flat.shape[1]
+            rows[entity] = torch.cat(ids, 1)
+        return batch, rows
+
+    def small_tables(self, rows: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The rows of every table that the batch touches, one per occurrence: trained and frozen."""
+        trained = {name: self.tables[name][rows[e] + self.starts[name]] for name, e in self.table_entity.items()}
+        frozen = {name: self.frozen[name].rows(rows[e]) for name, e in self.frozen_entity.items()}
+        return trained, frozen
+
+    def evaluate(self, method: str, index: Tensor, weight: Tensor, drawn: Fields) -> Tensor:
+        """The module's `method` on records `index` (R, K), without gradients."""
+        self.call.eval()
+        batch, rows = self.batch(index, weight, drawn)
+        trained, frozen = self.small_tables(rows)
+
+        def one(parameters: dict[str, Tensor], batch: dict[str, Tensor]) -> Tensor:
+            named = {f"module.{name}": value for name, value in parameters.items()}
+            return functional_call(self.call, named, (method, batch))
+
+        with torch.no_grad():
+            return vmap(one)({**self.dense, **trained, **frozen, **self.constants}, batch)
+
+    def factor(self, name: str, scales: Mapping[str, float]) -> float:
+        return next((value for prefix, value in scales.items() if name.startswith(prefix)), 1.0)
+
+    def keep(self, alive: Sequence[int]) -> None:
+        """Drop every replicate but `alive` (positions in the current stack)."""
+        chosen = torch.tensor(alive, device=self.device)
+
+        def of_table(value: Tensor) -> Tensor:
+            return value.view(self.count, -1, *value.shape[1:])[chosen].flatten(0, 1)
+
+        for group in (self.dense, self.mean, self.square, self.scratch, self.tables):
+            for name, value in group.items():
+                group[name] = of_table(value) if name in self.tables else value[chosen]
+        for pool in (*self.fields.values(), *self.frozen.values()):
+            pool.start = pool.start[chosen]
+        self.constants = {name: value[chosen] for name, value in self.constants.items()}
+        self.starts = {name: value[: len(alive)] for name, value in self.starts.items()}
+        self.classification, self.lr, self.decay = self.classification[chosen], self.lr[chosen], self.decay[chosen]
+        self.taken = self.taken[chosen]
+        self.replicates = [self.replicates[k] for k in alive]
+        self.count = len(alive)
+
+    def state(self, position: int) -> dict[str, Tensor]:
+        """A copy of one replicate's parameters."""
+        out = {name: value[position].clone() for name, value in self.dense.items()}
+        for name, value in self.tables.items():
+            out[name] = value.view(self.count, -1, *value.shape[1:])[position].clone()
+        return out
+
+
+def _spread(per_replicate: Tensor, like: Tensor) -> Tensor:
+    return per_replicate.view(-1, *([1] * (like.dim() - 1)))
+
+
+class _Stepper:
+    """One optimiser step for a stack and a loss; the gradient part can be compiled."""
+
+    def __init__(self, stack: _Stack, method: str, optimizer: str, compiled: bool) -> None:
+        self.stack, self.optimizer = stack, optimizer
+        call = stack.call
+
+        def loss(dense: Any, trained: Any, fixed: Any, batch: Any) -> Tensor:
+            named = {f"module.{name}": value for name, value in {**dense, **trained, **fixed}.items()}
+            return functional_call(call, named, (method, batch))
+
+        gradient = vmap(grad_and_value(loss, argnums=(0, 1)), randomness="different")
+        self.gradient: Callable[..., Any] = torch.compile(gradient, dynamic=False) if compiled else gradient
+        self.adam: Callable[..., Any] = torch.compile(_adam, dynamic=False) if compiled else _adam
+
+    def __call__(self, index: Tensor, weight: Tensor, drawn: Fields) -> None:
+        stack = self.stack
+        stack.call.train()
+        batch, rows = stack.batch(index, weight, drawn)
+        trained, frozen = stack.small_tables(rows)
+        (dense_gradient, row_gradient), _ = self.gradient(stack.dense, trained, {**frozen, **stack.constants}, batch)
+        active = (weight.sum(1) > 0).to(stack.dtype)
+        stack.taken += active
+        value, mean, square = dict(stack.dense), dict(stack.mean), dict(stack.square)
+        slots: dict[str, Tensor] = {}
+        for name, entity in stack.table_entity.items():
+            ids = rows[entity]
+            slot = (ids + stack.starts[name]).flatten()
+            seen = (ids > 0).unsqueeze(-1).to(stack.dtype)
+            flat = (row_gradient[name] * seen).flatten(0, 1)
+            # Occurrences of one row are added up in a scratch table and read back, so that each of them carries the
+            # row's whole gradient, computes the same new row and may be written in any order.
+            scratch = stack.scratch[name].index_add_(0, slot, flat)
+            dense_gradient[name] = scratch[slot].view_as(row_gradient[name])
+            scratch.index_fill_(0, slot, 0.0)
+            value[name] = trained[name]
+            for moments in (mean, square):
+                moments[name] = moments[name][slot].view_as(row_gradient[name])
+            slots[name] = slot
+        if self.optimizer == "sgd":
+            updated = {n: (v - _spread(stack.lr * active, v) * dense_gradient[n], mean[n], square[n]) for n, v in value.items()}
+        else:
+            scales = {n: (stack.factor(n, stack.lr_scale), stack.factor(n, stack.decay_scale)) for n in value}
+            lazy = {n: n in slots for n in value}
+            updated = self.adam(value, dense_gradient, mean, square, stack.lr, stack.decay, stack.taken, active, scales, lazy)
+        for name, (new, new_mean, new_square) in updated.items():
+            if name in stack.nonnegative:
+                new = new.clamp_min(0.0)
+            if name in slots:
+                slot = slots[name]
+                stack.tables[name].index_copy_(0, slot, new.flatten(0, 1))
+                stack.mean[name].index_copy_(0, slot, new_mean.flatten(0, 1))
+                stack.square[name].index_copy_(0, slot, new_square.flatten(0, 1))
+            else:
+                stack.dense[name], stack.mean[name], stack.square[name] = new, new_mean, new_square
+
+
+def _adam(
+    value: dict[str, Tensor],
+    gradient: dict[str, Tensor],
+    mean: dict[str, Tensor],
+    square: dict[str, Tensor],
+    lr: Tensor,
+    decay: Tensor,
+    taken: Tensor,
+    active: Tensor,
+    scales: dict[str, tuple[float, float]],
+    lazy: dict[str, bool],
+) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
+    """Adam for the dense parameters, SparseAdam's arithmetic for table rows; replicates at rest stay as they are."""
+    steps = taken.clamp_min(1.0)
+    correction1, correction2 = 1 - BETA1**steps, 1 - BETA2**steps
+    out = {}
+    for name, old in value.items():
+        lr_scale, decay_scale = scales[name]
+        slope = gradient[name] + _spread(decay * decay_scale, old) * old
+        moved = _spread(active, old) > 0
+        new_mean = torch.where(moved, BETA1 * mean[name] + (1 - BETA1) * slope, mean[name])
+        new_square = torch.where(moved, BETA2 * square[name] + (1 - BETA2) * slope**2, square[name])
+        root = _spread(correction2.sqrt(), old)
+        if lazy[name]:
+            change = root * new_mean / (new_square.sqrt() + EPSILON)
+        else:
+            change = new_mean / (new_square.sqrt() / root + EPSILON)
+        new = torch.where(moved, old - _spread(lr * lr_scale / correction1, old) * change, old)
+        out[name] = (new, new_mean, new_square)
+    return out
+
+
+def can_compile() -> bool:
+    """Whether a C++ compiler, which `torch.compile` needs on a CPU, is on the path."""
+    return any(shutil.which(name) for name in ("g++", "c++", "clang++"))
+
+
+def fit(
+    modules: Sequence[Model],
+    fields: Sequence[Fields],
+    replicates: Sequence[Replicate],
+    *,
+    epochs: int = 100,
+    pretrain_epochs: int = 100,
+    batch_size: int = 128,
+    patience: int = 5,
+    optimizer: str = "adam",
+    compiled: bool = False,
+    device: str = "cpu",
+) -> Fit[Model]:
+    """Train one module per replicate, side by side.
+
+    Parameters
+    ----------
+    modules : freshly built modules of one class and shape, one per replicate.
+    fields : record fields of each replicate, tensors (N, ...); replicates may share one mapping.
+    replicates : seeds, tasks, record numbers and step sizes.
+    epochs, patience : early stopping per replicate: the best validation loss wins, `patience` epochs without a better
+        one end the run. The validation loss is the task's own (MSE or BCE).
+    pretrain_epochs : at most so many epochs of ``pretrain_loss`` first, for modules with ``pretrains``; stopped by
+        the same rule on the native loss.
+    optimizer : "adam", or "sgd" for the plain gradient descent of Eq 5 and Algorithm 1.
+    compiled : compile the step (worth tens of seconds only in long runs); without a C++ compiler it stays eager.
+    device : where tensors live, "cpu" or "cuda".
+
+    Returns
+    -------
+    Fit
+        The same modules, holding each replicate's best state, in evaluation mode.
+
+    Raises
+    ------
+    InputError
+        If the optimiser is unknown, a needed field is missing, a replicate has nothing to train on, or its loss
+        never becomes finite.
+    """
+    if optimizer not in ("adam", "sgd"):
+        raise InputError(f"unknown optimizer {optimizer!r}: choose 'adam' or 'sgd'.")
+    if not len(modules) == len(fields) == len(replicates):
+        raise InputError(
+            f"fit got {len(modules)} modules, {len(fields)} field sets and {len(replicates)} replicates: pass one of each per run."
+        )
+    for replicate in replicates:
+        if not len(replicate.train):
+            raise InputError(f"the replicate with seed {replicate.seed} has no training records: check the split.")
+    notes = []
+    if compiled and not can_compile():
+        compiled = False
+        notes.append("no C++ compiler found: trained without compiling the step, which is slower but gives the same results")
+    started = time.perf_counter()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(replicates[0].seed)
+        stack = _Stack(modules, fields, replicates, torch.device(device))
+        seen = 0
+        if modules[0].pretrains:
+            _, _, states, count = _stage(
+                stack, modules, "pretrain_loss", pretrain_epochs, batch_size, patience, optimizer, compiled
+            )
+            seen += count
+            for module, state in zip(modules, states, strict=True):
+                module.load_state_dict(state, strict=False)
+                module.prepare_rating_stage()
+            stack = _Stack(modules, fields, replicates, torch.device(device))
+        best, curves, states, count = _stage(stack, modules, "loss", epochs, batch_size, patience, optimizer, compiled)
+    for module, state in zip(modules, states, strict=True):
+        module.load_state_dict(state, strict=False)
+        module.eval()
+    return Fit(list(modules), best, curves, time.perf_counter() - started, seen + count, notes)
+
+
+def _orders(stack: _Stack, generators: Sequence[np.random.Generator], batch_size: int) -> tuple[Tensor, Tensor]:
+    """Shuffled record numbers (R, steps * batch_size) of one epoch, padded, and the weight that marks real ones."""
+    longest = max(len(r.train) for r in stack.replicates)
+    width = -(-longest // batch_size) * batch_size
+    order = np.zeros((stack.count, width), dtype=np.int64)
+    weight = np.zeros((stack.count, width))
+    for row, (replicate, rng) in enumerate(zip(stack.replicates, generators, strict=True)):
+        order[row, : len(replicate.train)] = rng.permutation(replicate.train)
+        weight[row, : len(replicate.train)] = 1.0
+    return torch.from_numpy(order).to(stack.device), torch.from_numpy(weight).to(stack.device, stack.dtype)
+
+
+def _drawn(
+    stack: _Stack, modules: Sequence[Recommender], counts: Sequence[int], generators: Sequence[np.random.Generator], width: int
+) -> dict[str, Tensor]:
+    """Each replicate's random fields, (R, width, ...), zero where a replicate has fewer records."""
+    parts = [m.draws(n, rng) for m, n, rng in zip(modules, counts, generators, strict=True)]
+    out = {}
+    for name, values in parts[0].items():
+        block = np.zeros((stack.count, width, *values.shape[1:]), dtype=values.dtype)
+        for row, part in enumerate(parts):
+            block[row, : len(part[name])] = part[name]
+        out[name] = _cast(torch.from_numpy(block), stack.dtype).to(stack.device)
+    return out
+
+
+def _validation_loss(stack: _Stack, modules: Sequence[Recommender], method: str) -> Tensor:
+    """Mean `method` loss (R,) over each replicate's validation records."""
+    longest = max(len(r.validation) for r in stack.replicates)
+    index = np.zeros((stack.count, longest), dtype=np.int64)
+    weight = np.zeros((stack.count, longest))
+    for row, replicate in enumerate(stack.replicates):
+        index[row, : len(replicate.validation)] = replicate.validation
+        weight[row, : len(replicate.validation)] = 1.0
+    generators = [np.random.default_rng([r.seed, 1]) for r in stack.replicates]
+    drawn = _drawn(stack, modules, [len(r.validation) for r in stack.replicates], generators, longest)
+    numbers = torch.from_numpy(index).to(stack.device)
+    weights = torch.from_numpy(weight).to(stack.device, stack.dtype)
+    total = torch.zeros(stack.count, device=stack.device, dtype=stack.dtype)
+    for low in range(0, longest, EVALUATION_ROWS):
+        part = slice(low, low + EVALUATION_ROWS)
+        losses = stack.evaluate(method, numbers[:, part], weights[:, part], {n: v[:, part] for n, v in drawn.items()})
+        total += losses * weights[:, part].sum(1)
+    return total / weights.sum(1).clamp_min(1.0)
+
+
+def _stage(
+    stack: _Stack,
+    modules: Sequence[Recommender],
+    method: str,
+    epochs: int,
+    batch_size: int,
+    patience: int,
+    optimizer: str,
+    compiled: bool,
+) -> tuple[list[int], list[list[float]], list[dict[str, Tensor]], int]:
+    """Run one loss to its early stop; returns best epochs, curves, best states and the examples seen."""
+    total = stack.count
+    monitored = "own_loss" if method == "loss" else method
+    generators = [np.random.default_rng([r.seed, 0]) for r in stack.replicates]
+    members = list(range(total))
+    best_loss = [float("inf")] * total
+    best_epoch, curves = [0] * total, [[] for _ in range(total)]  # type: tuple[list[int], list[list[float]]]
+    states = [stack.state(k) for k in range(total)]
+    validated = all(len(r.validation) for r in stack.replicates)
+    step, seen = _Stepper(stack, method, optimizer, compiled), 0
+    for epoch in range(1, epochs + 1):
+        local = [modules[k] for k in members]
+        order, weight = _orders(stack, generators, batch_size)
+        drawn = _drawn(stack, local, [len(r.train) for r in stack.replicates], generators, order.shape[1])
+        for low in range(0, order.shape[1], batch_size):
+            part = slice(low, low + batch_size)
+            step(order[:, part], weight[:, part], {n: v[:, part] for n, v in drawn.items()})
+        seen += sum(len(r.train) for r in stack.replicates)
+        if not validated:
+            continue
+        losses = _validation_loss(stack, local, monitored).tolist()
+        for position, (member, loss) in enumerate(zip(members, losses, strict=True)):
+            curves[member].append(loss)
+            if loss < best_loss[member] and epoch - best_epoch[member] <= patience:
+                best_loss[member], best_epoch[member], states[member] = loss, epoch, stack.state(position)
+        alive = [p for p, member in enumerate(members) if epoch - best_epoch[member] < patience]
+        if not alive:
+            break
+        # A compiled step is bound to the number of replicates, so there the finished ones simply run along.
+        if not compiled and len(alive) < len(members):
+            stack.keep(alive)
+            members, generators = [members[p] for p in alive], [generators[p] for p in alive]
+    if not validated:
+        states, best_epoch = [stack.state(k) for k in range(total)], [epochs] * total
+    for k, state in enumerate(states):
+        if (validated and not np.isfinite(best_loss[k])) or not all(bool(v.isfinite().all()) for v in state.values()):
+            raise InputError(
+                f"{type(modules[0]).__name__} diverged in replicate {k}: no epoch had a finite loss; lower its learning rate."
+            )
+    return best_epoch, curves, states, seen
+
+
+def as_tensors(fields: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+    """Record fields as tensors, ready for `fit` and `predict`."""
+    return {name: torch.from_numpy(np.array(value)) for name, value in fields.items()}
+
+
+def predict(module: Recommender, fields: Fields, rows: np.ndarray, method: str = "forward") -> np.ndarray:
+    """Predicted outcomes in [0, 1] of the records `rows`; `method` may name another per-record output, e.g. "attention"."""
+    module.eval()
+    dtype = next(module.parameters()).dtype
+    wanted = [name for name in module.reads if name in fields]
+    out = []
+    with torch.no_grad():
+        for low in range(0, len(rows), EVALUATION_ROWS):
+            chosen = torch.from_numpy(rows[low : low + EVALUATION_ROWS])
+            value = getattr(module, method)({name: _cast(fields[name][chosen], dtype) for name in wanted})
+            out.append((torch.sigmoid(value) if method == "forward" else value).numpy())
+    return np.concatenate(out) if out else np.zeros(0)
