@@ -123,12 +123,17 @@ def write_json(path: Path, content: object) -> None:
 def digest(path: Path) -> str:
     """SHA-256 of a file, or of the names and contents of all files below a folder."""
     if path.is_dir():
-        total = hashlib.sha256()
-        for file in sorted(file for file in path.rglob("*") if file.is_file()):
-            total.update(f"{file.relative_to(path).as_posix()}\0{digest(file)}\n".encode())
-        return total.hexdigest()
+        return digest_of_files(sorted(file for file in path.rglob("*") if file.is_file()), path)
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digest_of_files(files: Iterable[Path], below: Path | None = None) -> str:
+    """SHA-256 of the names (relative to `below`, default the repository) and contents of `files`, in their order."""
+    total = hashlib.sha256()
+    for file in files:
+        total.update(f"{file.relative_to(below or repository()).as_posix()}\0{digest(file)}\n".encode())
+    return total.hexdigest()
 
 
 def _folder(kind: str, run: str) -> Path:

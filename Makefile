@@ -1,0 +1,46 @@
+# make reproduce                                  everything on the simulated markets, profile demo
+# make reproduce PROFILE=smoke DATASETS=movielens:path/to/ml   the same on real ratings (several: a:path,b:path)
+# make test                                       what continuous integration runs
+# make bench | lab | clean                        benchmarks | JupyterLab | remove caches and .venv, keep results
+PYTHON ?= python3
+PROFILE ?= demo
+DATASETS ?=
+BIN := .venv/bin
+comma := ,
+# One thread per process: sums come out in one order, and results do not depend on the number of cores.
+export OMP_NUM_THREADS ?= 1
+export MKL_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
+export TOKENIZERS_PARALLELISM = false
+
+.PHONY: reproduce test bench lab clean
+.DEFAULT_GOAL := reproduce
+
+# The stamp is written last, so an installation cut short is taken up again; pip itself skips what is already there.
+.venv/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed: run make with PYTHON=/path/to/python3.11" >&2; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+reproduce: .venv/installed
+	$(BIN)/lrrecsys reproduce --profile "$(PROFILE)" $(foreach spec,$(subst $(comma), ,$(DATASETS)),--datasets "$(spec)")
+
+test: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/mypy lrrecsys_core
+	$(BIN)/python -m pytest tests -q -p no:nbval
+	$(BIN)/python -m pytest -q --nbval-lax --nbval-current-env --nbval-sanitize-with notebooks/sanitize.cfg notebooks
+	$(BIN)/lrrecsys reproduce --profile smoke
+
+bench: .venv/installed
+	$(BIN)/python -m benchmarks
+
+lab: .venv/installed
+	$(BIN)/jupyter lab notebooks
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

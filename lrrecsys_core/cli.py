@@ -1,0 +1,104 @@
+"""The command ``lrrecsys``: expected failures are one sentence on standard error and exit status 2."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from lrrecsys_core import __version__
+from lrrecsys_core.errors import InputError
+from lrrecsys_core.profiles import PROFILES
+
+
+class _LazyGroup(click.Group):
+    """Loads a subcommand's module only when it is asked for, so that ``lrrecsys --help`` stays quick."""
+
+    modules = {"explain": "lrrecsys_core.explain.cli"}
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return sorted([*super().list_commands(context), *self.modules])
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name in self.modules:
+            command: click.Command = getattr(importlib.import_module(self.modules[name]), name)
+            return command
+        return super().get_command(context, name)
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="lrrecsys")
+def lrrecsys() -> None:
+    """LR-Recsys, reproduced: from records to every table and figure of the paper."""
+
+
+profile_option = click.option(
+    "--profile", default="demo", show_default=True, help=f"Size of the run: {', '.join(PROFILES)}."
+)
+datasets_option = click.option(
+    "--datasets", multiple=True, metavar="NAME:PATH", help="Real data instead of the simulated markets; repeatable."
+)
+
+
+@lrrecsys.command()
+@profile_option
+@datasets_option
+@click.option(
+    "-p", "parameters", nargs=2, multiple=True, metavar="NAME VALUE", help="A notebook parameter; repeatable."
+)
+@click.option("--only", multiple=True, metavar="NOTEBOOK", help="Run this notebook alone (04 or 04_train); repeatable.")
+def reproduce(
+    profile: str, datasets: tuple[str, ...], parameters: tuple[tuple[str, str], ...], only: tuple[str, ...]
+) -> None:
+    """Run the notebooks in order and write tables, figures, the page and a manifest."""
+    from lrrecsys_core.runner import run_notebooks
+
+    manifest = run_notebooks(profile, datasets, dict(parameters), only=only, as_text=True)
+    click.echo(f"done: {manifest.parent}")
+
+
+@lrrecsys.command()
+@click.argument("user")
+@click.option("--k", default=5, show_default=True, type=click.IntRange(min=1), help="How many items.")
+@click.option("--run", default="demo", show_default=True, help="Name of the run that holds the fitted model.")
+@click.option("--dataset", default=None, help="Name of the data set within the run (default: its first).")
+def recommend(user: str, k: int, run: str, dataset: str | None) -> None:
+    """Rank items for USER and show score, both reasons and the attention on each."""
+    from lrrecsys_core import recommend as recommender
+
+    click.echo(recommender.show(run, user, k, dataset=dataset))
+
+
+@lrrecsys.command()
+@profile_option
+@datasets_option
+def report(profile: str, datasets: tuple[str, ...]) -> None:
+    """Rebuild tables, figures, claims and the page from the cells of a run, without training."""
+    from lrrecsys_core.experiments import Study
+    from lrrecsys_core.report.page import write_report
+
+    click.echo(f"done: {write_report(Study(profile, list(datasets)))}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point: an expected failure becomes one sentence on standard error and status 2."""
+    try:
+        lrrecsys.main(args=None if arguments is None else list(arguments), prog_name="lrrecsys", standalone_mode=False)
+    except InputError as error:
+        _refuse(str(error))
+    except click.UsageError as error:
+        _refuse(error.format_message())
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted: run the same command again to go on", err=True)
+        sys.exit(130)
+
+
+def _refuse(sentence: str) -> None:
+    click.echo(f"lrrecsys: {sentence}", err=True)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
