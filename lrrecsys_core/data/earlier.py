@@ -1,0 +1,98 @@
+"""Which training records a record may learn from: those of the same user, or item, that are strictly earlier."""
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+_Number = TypeVar("_Number", np.int32, np.int64, np.float32, np.float64)
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """For each of N records a window of training records with the same user (or item), itself never among them.
+
+    Where time is known the window holds the training records with a strictly smaller timestamp; where it is not, all
+    other training records of the group. `order` lists the T training records group by group, oldest first; record i
+    may use `order[start[i]:stop[i]]`, except position `own[i]` (-1 where the record lies outside its window).
+
+    Attributes
+    ----------
+    order
+        (T,) record indices.
+    start, stop, own
+        (N,) positions in `order`.
+    """
+
+    order: Ints
+    start: Ints
+    stop: Ints
+    own: Ints
+
+    @property
+    def count(self) -> Ints:
+        """(N,) number of training records each record may use."""
+        return self.stop - self.start - (self.own >= 0)
+
+    def sums(self, values: NDArray[_Number]) -> NDArray[_Number]:
+        """Sum `values`, (N,) or (N, K), over the window of each record; the result is shaped and typed like `values`."""
+        total = np.zeros((len(self.order) + 1, *values.shape[1:]), values.dtype)
+        np.cumsum(values[self.order], axis=0, out=total[1:])
+        result = total[self.stop] - total[self.start]
+        inside = self.own >= 0
+        result[inside] -= values[inside]
+        return result
+
+    def last(self, n: int) -> Ints:
+        """(N, n) record indices of the newest n records of each window, newest last, padded on the left with -1."""
+        position = self.stop[:, None] + np.arange(-n, 0)
+        own = self.own[:, None]
+        position = position - ((own >= 0) & (position <= own))
+        inside = position >= self.start[:, None]
+        return np.where(inside, self.order[np.where(inside, position, 0)], -1)
+
+    def draw(self, n: int, rng: np.random.Generator) -> Ints:
+        """(N, n) record indices of up to n different records of each window at random, padded on the left with -1.
+
+        Draws without replacement by Floyd's algorithm (Bentley and Floyd, 1987), one step for all records at once.
+        """
+        count = self.count
+        take = np.minimum(n, count)
+        chosen = np.full((len(count), n), -1, np.int64)
+        for step in range(n):
+            top = count - take + step
+            pick = (rng.random(len(count)) * (top + 1)).astype(np.int64)
+            taken = (chosen[:, :step] == pick[:, None]).any(1)
+            chosen[:, step] = np.where(step < take, np.where(taken, top, pick), -1)
+        chosen.sort(axis=1)
+        position = self.start[:, None] + chosen
+        own = self.own[:, None]
+        position = position + ((own >= 0) & (position >= own))
+        return np.where(chosen >= 0, self.order[np.where(chosen >= 0, position, 0)], -1)
+
+
+def earlier_training(group: Ints, time: Ints | None, train: NDArray[np.bool_]) -> Earlier:
+    """Find the windows of records with these groups (N,), times (N,) or None, and training marks (N,)."""
+    n = len(group)
+    order = np.argsort(group, kind="stable") if time is None else np.lexsort((time, group))
+    marked = train[order]
+    before = np.concatenate([[0], np.cumsum(marked)])
+    new_group = np.concatenate([[True], np.diff(group[order]) != 0])
+    first = _carried(new_group)
+    start, stop, own = np.empty(n, np.int64), np.empty(n, np.int64), np.full(n, -1, np.int64)
+    start[order] = before[first]
+    if time is None:
+        ends = np.append(np.flatnonzero(new_group)[1:], n)
+        stop[order] = before[ends[np.cumsum(new_group) - 1]]
+        own[order] = np.where(marked, before[:-1], -1)
+    else:
+        new_time = new_group | np.concatenate([[True], np.diff(time[order]) != 0])
+        stop[order] = before[_carried(new_time)]
+    return Earlier(order[marked], start, stop, own)
+
+
+def _carried(begins: NDArray[np.bool_]) -> Ints:
+    """(N,) index of the last True at or before each position; the first entry is True."""
+    return np.maximum.accumulate(np.where(begins, np.arange(len(begins)), 0))

@@ -1,0 +1,331 @@
+"""From records to model inputs: who learns from what, and nothing from its own future (Sec 5.1, 5.2, App 10.1)."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, TypeVar
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from lrrecsys_core.data.cuts import from_moment, keep_share, last_tenth, runs, sorted_records, tied_cuts
+from lrrecsys_core.data.dataset import Dataset
+from lrrecsys_core.data.earlier import Earlier, Ints, earlier_training
+from lrrecsys_core.errors import InputError
+
+HISTORY = 5
+ASPECTS = 3
+_CELLS = 1 << 24
+_Scalar = TypeVar("_Scalar", bound=np.generic)
+
+
+@dataclass(frozen=True)
+class Split:
+    """All N records of a data set as model inputs, and which of them train, validate and test.
+
+    Records are sorted by user, time and item id; every array is read-only. Model rows count from 1; row 0 stands for
+    whatever the training part has not seen. Build it with `make_split`.
+
+    Attributes
+    ----------
+    record
+        (N,) row in `dataset.interactions`; names a record across splits of the same data set.
+    user, item
+        (N,) model rows.
+    history
+        (N, 5) model rows of the last five items of the user with a strictly earlier timestamp, newest last, padded on
+        the left with 0; without time, up to five random other training items.
+    history_mask
+        (N, 5) True where `history` is not 0.
+    user_position
+        (N,) number of the user among all users of the data set, cold ones included.
+    item_position, history_position
+        (N,) and (N, 5) rows of `dataset.items`; -1 where the history is shorter.
+    rating, target, liked
+        (N,) raw rating (float64), rating on [0, 1] (float32), 1 if liked and else 0 (float32).
+    timestamp
+        (N,) seconds, or None.
+    context, context_sizes
+        (N, C) codes from 1, 0 where unknown or not seen in training; number of codes of each column, 0 included.
+    aspects, aspect_names
+        (N, 3) places in `aspect_names`, 0 for none: see `make_split`.
+    train, validation, test
+        Record indices; disjoint, together all N.
+    n_users, n_items
+        Sizes of the tables: 1 + number of users and items of the training part.
+    user_ids
+        Id of the user in each model row; "" for row 0.
+    item_rows
+        (items,) model row of each row of `dataset.items`.
+    shares
+        What to print about the split: see `make_split`.
+    """
+
+    dataset: Dataset
+    by: str
+    train_fraction: float
+    seed: int
+    record: Ints
+    user: Ints
+    item: Ints
+    history: Ints
+    history_mask: NDArray[np.bool_]
+    user_position: Ints
+    item_position: Ints
+    history_position: Ints
+    rating: NDArray[np.float64]
+    target: NDArray[np.float32]
+    liked: NDArray[np.float32]
+    timestamp: Ints | None
+    context: Ints
+    context_sizes: tuple[int, ...]
+    aspects: Ints
+    aspect_names: tuple[str, ...]
+    train: Ints
+    validation: Ints
+    test: Ints
+    n_users: int
+    n_items: int
+    user_ids: tuple[str, ...]
+    item_rows: Ints
+    shares: dict[str, float]
+
+    def fields(self) -> dict[str, NDArray[np.generic]]:
+        """Return the arrays a model may see, by the name they have in a batch."""
+        names = ("user", "item", "history", "history_mask", "target", "liked", "context", "aspects")
+        return {name: getattr(self, name) for name in names}
+
+    @cached_property
+    def in_training(self) -> NDArray[np.bool_]:
+        """(N,) True for the records of `train`."""
+        return _frozen(np.isin(np.arange(len(self.user)), self.train))
+
+    @cached_property
+    def earlier_of_user(self) -> Earlier:
+        """The training records of its user each record may learn from (strictly earlier ones, never itself)."""
+        return earlier_training(self.user_position, self.timestamp, self.in_training)
+
+    @cached_property
+    def earlier_of_item(self) -> Earlier:
+        """The training records of its item each record may learn from (strictly earlier ones, never itself)."""
+        return earlier_training(self.item_position, self.timestamp, self.in_training)
+
+    def records_of(self, frame: pl.DataFrame) -> Ints:
+        """(rows,) record each row of `dataset.aspects` or `dataset.reviews` belongs to; -1 if that record was dropped.
+
+        A row without a timestamp belongs to the user's *latest* record of the item, so that nothing said at a second
+        encounter can pass for knowledge from the first.
+        """
+        place = np.full(self.dataset.interactions.height, -1, np.int64)
+        place[self.record] = np.arange(len(self.record))
+        return place[_rows_of(self.dataset, frame)]
+
+
+def make_split(
+    dataset: Dataset,
+    *,
+    by: Literal["user_time", "global_time"] = "user_time",
+    validation: bool = True,
+    train_fraction: float = 1.0,
+    seed: int = 0,
+) -> Split:
+    """Split a data set and prepare every input the models share.
+
+    *Test*: the latest records of each user, all but the first max(1, floor(0.8 n)) in the order of time and item id
+    (`user_time`); or every record from the moment on at which 80% of all records have been written (`global_time`).
+    *Validation*: the last 10% (rounded, halves upwards) of each user's remaining records; if these come to less than
+    5% of them all, the last remaining record of random users with at least two, until 10%. With `global_time`, the
+    latest 10% of the remaining records, again cut between two moments.
+    *Less training data* (Table 3): that share of the records before the test part is kept at random, smaller shares
+    inside larger ones, and the others are as if never written; the test records stay the same.
+    *Aspect terms*: aspects are ranked by in how many strictly earlier training records of the user, plus of the item,
+    they are mentioned (a record counts an aspect once; ties by name); the three first ones with at least one mention.
+    Validation and test records never contribute, and only aspects of training records have a name.
+    *Without time* the order of a user's records is random, a history holds up to five random other training items and
+    "strictly earlier" reads "other": every table made of it must say "unordered".
+
+    Parameters
+    ----------
+    validation
+        False leaves all remaining records to training (the paper mentions no validation part).
+    train_fraction
+        Share of the training records to keep, above 0 and at most 1.
+    seed
+        Decides the random choices named above; the plain split by time has none.
+
+    Returns
+    -------
+    Split
+        Its `shares` hold the share of train, validation and test records; of test records whose user or item is cold
+        (row 0) or whose history is empty; of validation records whose item is cold; of users without a test record;
+        of users with both parts whose last training and first test record have the same timestamp (tied_cuts); and 1
+        or 0 for whether validation took the random-user rule.
+
+    Raises
+    ------
+    InputError
+        For an unknown `by`, a fraction outside (0, 1], or `global_time` where time is unknown or constant.
+    """
+    if by not in ("user_time", "global_time"):
+        raise InputError(f"unknown split '{by}'; expected 'user_time' or 'global_time'.")
+    if not 0 < train_fraction <= 1:
+        raise InputError(f"train_fraction is {train_fraction}; expected a number above 0 and at most 1.")
+    if by == "global_time" and not dataset.ordered:
+        raise InputError(f"{dataset.name}: a split by global time needs a timestamp column; use 'user_time'.")
+    records = sorted_records(dataset, seed)
+    user = records["user"].to_numpy().astype(np.int64)
+    time = records["timestamp"].to_numpy() if dataset.ordered else None
+    if by == "global_time" and time is not None:
+        test = from_moment(time, 8, dataset.name)
+    else:
+        first, size = runs(user)
+        test = np.arange(len(user)) - first >= np.maximum(1, 4 * size // 5)
+    tied, complete = tied_cuts(user, time, test)
+    if train_fraction < 1:
+        kept = keep_share(test, train_fraction, seed)
+        records, user, test = records.filter(kept), user[kept], test[kept]
+        time = None if time is None else time[kept]
+    fallback = False
+    held = np.zeros_like(test)
+    if validation and by == "global_time" and time is not None:
+        held[~test] = from_moment(time[~test], 9, dataset.name)
+    elif validation:
+        held, fallback = last_tenth(user, test, seed)
+    train = ~test & ~held
+
+    item = records["item"].to_numpy().astype(np.int64)
+    user_rows = _table(user[train], int(user.max()) + 1)
+    item_rows = _table(item[train], dataset.items.height)
+    earlier_user = earlier_training(user, time, train)
+    past = _last_items(user, time) if time is not None else earlier_user.draw(HISTORY, np.random.default_rng([seed, 3]))
+    history_position = np.where(past >= 0, item[past], -1)
+    history = np.where(past >= 0, item_rows[history_position], 0)
+    context, sizes = _context_codes(records, dataset.context, train)
+    aspects, names = _aspect_terms(dataset, records, train, earlier_user, earlier_training(item, time, train))
+    rating = records["rating"].to_numpy()
+    ids = pl.DataFrame({"row": user_rows[user], "id": records["user_id"]}).unique("row").filter(pl.col("row") > 0)
+    cold_user, cold_item = user_rows[user] == 0, item_rows[item] == 0
+    return Split(
+        dataset=dataset,
+        by=by,
+        train_fraction=train_fraction,
+        seed=seed,
+        record=_frozen(records["record"].to_numpy().astype(np.int64)),
+        user=_frozen(user_rows[user]),
+        item=_frozen(item_rows[item]),
+        history=_frozen(history),
+        history_mask=_frozen(history != 0),
+        user_position=_frozen(user),
+        item_position=_frozen(item),
+        history_position=_frozen(history_position),
+        rating=_frozen(rating.copy()),
+        target=_frozen(dataset.scale(rating).astype(np.float32)),
+        liked=_frozen((rating >= dataset.liked_from).astype(np.float32)),
+        timestamp=None if time is None else _frozen(time.copy()),
+        context=_frozen(context),
+        context_sizes=sizes,
+        aspects=_frozen(aspects),
+        aspect_names=names,
+        train=_frozen(np.flatnonzero(train)),
+        validation=_frozen(np.flatnonzero(held)),
+        test=_frozen(np.flatnonzero(test)),
+        n_users=int(user_rows.max()) + 1,
+        n_items=int(item_rows.max()) + 1,
+        user_ids=("", *ids.sort("row")["id"]),
+        item_rows=_frozen(item_rows),
+        shares={
+            "train": float(train.mean()),
+            "validation": float(held.mean()),
+            "test": float(test.mean()),
+            "test_cold_users": _share(cold_user, test),
+            "test_cold_items": _share(cold_item, test),
+            "test_empty_history": _share(past[:, -1] < 0, test),
+            "validation_cold_items": _share(cold_item, held),
+            "users_without_test": 1 - len(np.unique(user[test])) / len(np.unique(user)),
+            "tied_cuts": tied / complete if complete else 0.0,
+            "validation_by_random_users": float(fallback),
+        },
+    )
+
+
+def _last_items(user: Ints, time: Ints) -> Ints:
+    """(N, 5) records of the same user just before the first record with the same timestamp; -1 where there is none."""
+    first, _ = runs(user)
+    tie = np.concatenate([[True], (np.diff(user) != 0) | (np.diff(time) != 0)])
+    before = np.maximum.accumulate(np.where(tie, np.arange(len(user)), 0))[:, None] + np.arange(-HISTORY, 0)
+    return np.where(before >= first[:, None], before, -1)
+
+
+def _table(seen: Ints, size: int) -> Ints:
+    """(size,) model row of each position: 1, 2, ... for those seen, in their order, and 0 for the others."""
+    present = np.zeros(size, bool)
+    present[seen] = True
+    return np.where(present, np.cumsum(present), 0)
+
+
+def _context_codes(
+    records: pl.DataFrame, columns: tuple[str, ...], train: NDArray[np.bool_]
+) -> tuple[Ints, tuple[int, ...]]:
+    codes, sizes = np.zeros((records.height, len(columns)), np.int64), []
+    for place, column in enumerate(columns):
+        names = records.filter(train).select(column).filter(pl.col(column).fill_null("") != "").unique().sort(column)
+        coded = records.select(column).join(
+            names.with_row_index("code", offset=1), on=column, how="left", maintain_order="left"
+        )
+        codes[:, place] = coded["code"].fill_null(0).to_numpy()
+        sizes.append(names.height + 1)
+    return codes, tuple(sizes)
+
+
+def _rows_of(dataset: Dataset, frame: pl.DataFrame) -> Ints:
+    """(rows,) row of `dataset.interactions` each row of a frame about records belongs to (see `Split.records_of`)."""
+    keys = [key for key in ("user_id", "item_id", "timestamp") if key in frame.columns]
+    records = dataset.interactions.with_row_index("row")
+    if dataset.ordered:
+        records = records.sort("timestamp", maintain_order=True)
+    found = frame.select(keys).join(
+        records.select(*keys, "row").unique(keys, keep="last"), on=keys, how="left", maintain_order="left"
+    )
+    return found["row"].to_numpy().astype(np.int64)
+
+
+def _aspect_terms(
+    dataset: Dataset, records: pl.DataFrame, train: NDArray[np.bool_], of_user: Earlier, of_item: Earlier
+) -> tuple[Ints, tuple[str, ...]]:
+    """Rank the aspects of each record as `make_split` says, a block of aspects at a time to bound memory."""
+    best = np.zeros((records.height, ASPECTS), np.int64)
+    if dataset.aspects is None:
+        return best, ("",)
+    place = np.full(dataset.interactions.height, -1, np.int64)
+    place[records["record"].to_numpy()[train]] = np.flatnonzero(train)
+    mentions = pl.DataFrame({"record": place[_rows_of(dataset, dataset.aspects)], "aspect": dataset.aspects["aspect"]})
+    mentions = mentions.filter(pl.col("record") >= 0).unique()
+    names = mentions.select("aspect").unique().sort("aspect")
+    mentions = mentions.join(names.with_row_index("number", offset=1), on="aspect").sort("number")
+    record, number = mentions["record"].to_numpy(), mentions["number"].to_numpy().astype(np.int64)
+    score = np.zeros((records.height, ASPECTS), np.int32)
+    width = max(1, _CELLS // records.height)
+    for low in range(1, names.height + 1, width):
+        high = min(low + width, names.height + 1)
+        block = slice(*np.searchsorted(number, [low, high]))
+        said = np.zeros((records.height, high - low), np.int32)
+        said[record[block], number[block] - low] = 1
+        count = of_user.sums(said) + of_item.sums(said)
+        scores = np.hstack([score, count])
+        candidates = np.hstack([best, np.broadcast_to(np.arange(low, high), count.shape)])
+        for rank in range(ASPECTS):
+            # argmax takes the first of equals, and columns are in the order of names
+            top = scores.argmax(1)[:, None]
+            score[:, rank] = np.take_along_axis(scores, top, 1)[:, 0]
+            best[:, rank] = np.take_along_axis(candidates, top, 1)[:, 0]
+            np.put_along_axis(scores, top, -1, 1)
+    return np.where(score > 0, best, 0), ("", *names["aspect"])
+
+
+def _share(mark: NDArray[np.bool_], among: NDArray[np.bool_]) -> float:
+    return float(mark[among].mean()) if among.any() else 0.0
+
+
+def _frozen(array: NDArray[_Scalar]) -> NDArray[_Scalar]:
+    array.setflags(write=False)
+    return array
