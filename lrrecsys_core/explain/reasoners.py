@@ -1,0 +1,241 @@
+"""Two sources of text that need no weights and read prompts only, like any LLM; both are named as what they are.
+
+The *simulated reasoner* knows a stated set of attribute names and reasons with those alone. The *metadata explainer*
+takes every phrase of an item's details (genre, category, price, place) for a possible reason.
+"""
+
+import re
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+
+from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.llm import Request, Result
+from lrrecsys_core.explain.prompts import NO_HISTORY
+
+_PROFILE = "Suits people who look for "
+_CACHE = 1 << 18
+
+
+class _Reasoner(ABC):
+    """Compares the phrases of a candidate with those of a history, both as they stand in the prompt."""
+
+    name: str
+    model: str
+
+    def __init__(self) -> None:
+        self._read = lru_cache(_CACHE)(self._phrases)
+
+    @abstractmethod
+    def _phrases(self, line: str) -> tuple[str, ...]:
+        """Phrases of an item line this reasoner reasons with, each once, in a fixed order."""
+
+    def complete(self, requests: Iterable[Request]) -> Iterator[Result]:
+        """Answer each request at once, in the order given."""
+        for request in requests:
+            yield Result(text=self.answer(request.messages[-1][1]))
+
+    def answer(self, prompt: str) -> str:
+        """Answer a prompt made from the package's templates; equal prompts have equal answers.
+
+        A direct rating is low + (high - low) (1 + m) / (2 + m + u), rounded to a tenth, where m adds up the history
+        shares of the known phrases the candidate has and u of those it lacks.
+        """
+        task = _task(_block(prompt, "Instruction"))
+        given = _block(prompt, "Input").split("\n")
+        if task.kind == "profile":
+            phrases = self._read(given[0])
+            return _PROFILE + "; ".join(phrases) + "." if phrases else "Suits people without particular wishes."
+        last = given.index(f"Current {task.noun}:") if task.kind != "summary" else len(given)
+        history = [line for line in given[1:last] if line.startswith("- ") and line != NO_HISTORY]
+        case = _Case(
+            noun=task.noun,
+            plural=given[0][len("Past ") : -1],
+            length=len(history),
+            counts=Counter(phrase for line in history for phrase in self._read(line)),
+            present=self._read(given[last + 1]) if task.kind != "summary" else (),
+        )
+        if task.kind == "direct":
+            return f"{task.low + (task.high - task.low) * case.match():.1f}"
+        if task.kind == "aspects":
+            return case.aspects()
+        if task.kind == "summary":
+            return case.summary()
+        if task.kind == "general":
+            liked = case.match() >= 0.5
+            opening = f"The consumer {'liked' if liked else 'disliked'} this {task.noun} because"
+            return case.sentence(opening, case.reason_for() if liked else case.reason_against(), _WORDS)
+        reason = case.reason_against() if task.kind.endswith("negative") else case.reason_for()
+        return case.sentence(task.opening, reason, _OTHER_WORDS if task.kind.startswith("alternative") else _WORDS)
+
+
+class SimulatedReasoner(_Reasoner):
+    """A reasoner that deems a given set of attributes important, and no others; it learns nothing and sees no data.
+
+    Parameters
+    ----------
+    knowledge
+        Names of the attributes it looks for in prompts.
+    name
+        Shown in tables; by default says how many attributes it knows.
+    """
+
+    def __init__(self, knowledge: Iterable[str], name: str | None = None) -> None:
+        self.knowledge = tuple(sorted(set(knowledge)))
+        self.name = name or f"simulated reasoner (knows {len(self.knowledge)} attributes)"
+        self.model = f"simulated-reasoner-1@{blake2b(';'.join(self.knowledge).encode(), digest_size=8).hexdigest()}"
+        longest_first = sorted(self.knowledge, key=len, reverse=True)
+        self._pattern = re.compile(
+            rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first)) or '(?!)'})(?!\w)", re.IGNORECASE
+        )
+        super().__init__()
+
+    def _phrases(self, line: str) -> tuple[str, ...]:
+        found = {match.lower() for match in self._pattern.findall(line)}
+        return tuple(name for name in self.knowledge if name.lower() in found)
+
+
+class MetadataExplainer(_Reasoner):
+    """Explains by the phrases of items' details that candidate and history share, whatever these are; knows nothing.
+
+    Phrases of more than eight words are passed over, so that sentences stay short.
+    """
+
+    name = "metadata explainer (no LLM)"
+    model = "metadata-explainer-1"
+
+    def _phrases(self, line: str) -> tuple[str, ...]:
+        _, found, listed = line.rpartition(_PROFILE)
+        listed = listed.removesuffix(".") if found else _details(line)
+        phrases = (phrase.strip() for phrase in listed.split(";"))
+        return tuple(dict.fromkeys(phrase for phrase in phrases if phrase and len(phrase.split()) <= 8))
+
+
+_WORDS = {
+    "shared": "the consumer {grade} chooses {plural} with {phrase} and the {noun} offers {phrase}",
+    "untried": "the consumer has not tried {phrase} before and the {noun} offers {phrase}",
+    "nothing for": "the consumer chooses many kinds of {plural} and the {noun} is one of them",
+    "missing": "the consumer {grade} chooses {plural} with {phrase} and the {noun} offers no {phrase}",
+    "unwanted": "the consumer never chooses {plural} with {phrase} and the {noun} offers {phrase}",
+    "nothing against": "the consumer has no clear wishes and the {noun} offers little that stands out",
+}
+_OTHER_WORDS = {
+    "shared": "it comes with {phrase}, which this consumer {grade} goes for",
+    "untried": "it comes with {phrase}, which is new to this consumer",
+    "nothing for": "it is much like other {plural} this consumer knows",
+    "missing": "it comes without {phrase}, which this consumer {grade} goes for",
+    "unwanted": "it comes with {phrase}, which this consumer never goes for",
+    "nothing against": "nothing about it speaks to this consumer",
+}
+_ANY_ASPECTS = ("overall quality", "price", "variety")
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A candidate and a history, reduced to the phrases the reasoner knows."""
+
+    noun: str
+    plural: str
+    length: int
+    counts: Counter[str]
+    present: tuple[str, ...]
+
+    def reason_for(self) -> tuple[str, str]:
+        """The phrase of the candidate with the strongest support in the history."""
+        if not self.present:
+            return "nothing for", ""
+        best = max(self.present, key=self.counts.__getitem__)
+        return ("shared" if self.counts[best] else "untried"), best
+
+    def reason_against(self) -> tuple[str, str]:
+        """What the history often has and the candidate lacks; else what the candidate has and the history never."""
+        absent = [phrase for phrase in sorted(self.counts) if phrase not in self.present]
+        missed = max(absent, key=self.counts.__getitem__, default="")
+        unwanted = [phrase for phrase in self.present if self.length and not self.counts[phrase]]
+        if missed and (not unwanted or self.counts[missed] >= 0.4 * self.length):
+            return "missing", missed
+        return ("unwanted", unwanted[0]) if unwanted else ("nothing against", "")
+
+    def sentence(self, opening: str, reason: tuple[str, str], words: dict[str, str]) -> str:
+        kind, phrase = reason
+        clause = words[kind].format(grade=self.grade(phrase), phrase=phrase, noun=self.noun, plural=self.plural)
+        return f"{opening} {clause}."
+
+    def grade(self, phrase: str) -> str:
+        share = self.counts[phrase] / max(self.length, 1)
+        return "always" if share == 1 else "often" if share >= 0.6 else "sometimes" if share >= 0.4 else "rarely"
+
+    def match(self) -> float:
+        support = sum(self.counts[phrase] for phrase in self.present)
+        total = self.counts.total()
+        length = max(self.length, 1)
+        return (length + support) / (2 * length + total)
+
+    def ranked(self) -> list[str]:
+        return sorted(self.counts, key=lambda phrase: (-self.counts[phrase], phrase))
+
+    def aspects(self) -> str:
+        own = sorted(self.present, key=lambda phrase: -self.counts[phrase])
+        return ", ".join([*own, *(phrase for phrase in self.ranked() if phrase not in self.present), *_ANY_ASPECTS][:3])
+
+    def summary(self) -> str:
+        wishes = [f"{self.grade(phrase)} for {phrase}" for phrase in self.ranked()[:3]]
+        return f"The consumer looks {', '.join(wishes)}." if wishes else "The consumer has no clear preferences."
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    kind: str
+    opening: str = ""
+    noun: str = ""
+    low: float = 0.0
+    high: float = 0.0
+
+
+@lru_cache
+def _task(instruction: str) -> _Task:
+    """What an instruction asks for, by the words of the package's templates."""
+    if instruction.startswith("Write a short profile"):
+        return _Task("profile")
+    if "Summarise" in instruction:
+        return _Task("summary")
+    noun = re.search(r"the current (\w+)", instruction)
+    scale = re.search(r"from (\S+) to ([^\s,]+)", instruction)
+    opening = re.search(r'"(The consumer .*? because)', instruction)
+    if noun and "aspect terms" in instruction:
+        return _Task("aspects", noun=noun[1])
+    if noun and "rate the current" in instruction and scale:
+        return _Task("direct", noun=noun[1], low=float(scale[1]), high=float(scale[2]))
+    if noun and "liked or disliked" in instruction:
+        return _Task("general", noun=noun[1])
+    if not noun or not opening:
+        raise InputError(
+            f"this explainer reads only prompts made from the package's templates, not {instruction[:60]!r}."
+        )
+    kind = "negative" if "did not" in opening[1] else "positive"
+    return _Task(("alternative_" if instruction.startswith("Can you explain") else "") + kind, opening[1], noun[1])
+
+
+def _block(prompt: str, heading: str) -> str:
+    """Text of a block of the prompt; item texts are single lines that start with a dash, so none can open a block."""
+    start = ("\n" + prompt).find(f"\n[{heading}]\n")
+    if start < 0:
+        raise InputError(
+            f"this explainer reads only prompts made from the package's templates: [{heading}] is missing."
+        )
+    start += len(heading) + 3
+    end = prompt.find("\n\n", start)
+    return prompt[start : end if end >= 0 else None]
+
+
+def _details(line: str) -> str:
+    """The last bracketed part of an item line, which may hold brackets of its own."""
+    depth = 0
+    for place in range(len(line) - 1, -1, -1):
+        depth += {")": 1, "(": -1}.get(line[place], 0)
+        if depth == 0:
+            return line[place + 1 : -1] if line[place] == "(" else ""
+    return ""
