@@ -22,7 +22,7 @@ def batch_of(fields: Arrays, *, classification: bool = False) -> dict[str, Tenso
     batch = {k: v.float() if v.dtype == torch.float64 else v for k, v in batch.items()}
     batch.setdefault("target", torch.full((n,), 0.5))
     batch.setdefault("weight", torch.ones(n))
-    batch["classification"] = torch.full((n,), float(classification))
+    batch["classification"] = torch.tensor(float(classification))
     return batch
 
 
