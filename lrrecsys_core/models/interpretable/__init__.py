@@ -1,0 +1,1 @@
+"""Baselines that explain themselves: by aspects, by generated text, by attention."""

@@ -1,0 +1,1 @@
+"""Baselines that read the user's last items in order."""

@@ -1,0 +1,43 @@
+"""Small record sets for the sequence models."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def records(n: int = 24, users: int = 7, items: int = 30, full: bool = False, seed: int = 0) -> dict[str, np.ndarray]:
+    """Random records whose histories hold 0 to 5 items, padded on the left (5 when `full`)."""
+    rng = np.random.default_rng(seed)
+    length = np.full(n, 5) if full else np.arange(n) % 6
+    mask = np.arange(5) >= 5 - length[:, None]
+    history = rng.integers(1, items, (n, 5)) * mask
+    item = rng.integers(1, items, n)
+    return {
+        "user": rng.integers(1, users, n),
+        "item": item,
+        "history": history,
+        "history_mask": mask,
+        "window": np.column_stack([history, item]),
+        "target": rng.random(n),
+    }
+
+
+def chain(items: int, length: int, seed: int = 0) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Windows of walks where each item is followed by one fixed item: the records, and the successor of each item."""
+    rng = np.random.default_rng(seed)
+    cycle = rng.permutation(np.arange(1, items))
+    follows = np.zeros(items, dtype=np.int64)
+    follows[cycle] = np.roll(cycle, -1)
+    window = np.zeros((length, 6), dtype=np.int64)
+    window[:, 0] = rng.integers(1, items, length)
+    for step in range(1, 6):
+        window[:, step] = follows[window[:, step - 1]]
+    fields = {
+        "user": np.ones(length, dtype=np.int64),
+        "item": window[:, 5],
+        "history": window[:, :5],
+        "history_mask": np.ones((length, 5), dtype=bool),
+        "window": window,
+        "target": rng.random(length),
+    }
+    return fields, follows
