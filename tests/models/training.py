@@ -54,7 +54,7 @@ def train(
             everything |= {k: torch.as_tensor(v) for k, v in model.draws(n, rng).items()}
         rows = torch.as_tensor(rng.permutation(n)[: batch_size or n])
         optimiser.zero_grad()
-        getattr(model, loss)({k: v[rows] for k, v in everything.items()}).backward()
+        getattr(model, loss)({k: v[rows] if v.dim() else v for k, v in everything.items()}).backward()
         optimiser.step()
         with torch.no_grad():
             for name in model.nonnegative:
