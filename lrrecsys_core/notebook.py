@@ -1,0 +1,35 @@
+"""What every notebook calls first: quiet, one thread, short tables."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+
+import polars as pl
+
+
+def setup() -> None:
+    """Make a notebook's output depend on its code alone.
+
+    One thread, so that sums come out in one order on any machine; no warnings, progress bars or log lines, which nbval
+    would compare; frames printed in full, without types and shapes.
+    """
+    os.environ["TQDM_DISABLE"] = "1"
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)
+    import torch
+
+    torch.set_num_threads(1)
+    pl.Config(
+        tbl_rows=60,
+        tbl_cols=24,
+        tbl_width_chars=140,
+        fmt_str_lengths=140,
+        tbl_hide_column_data_types=True,
+        tbl_hide_dataframe_shape=True,
+        tbl_formatting="ASCII_MARKDOWN",
+        float_precision=4,
+    )
