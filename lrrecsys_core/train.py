@@ -113,9 +113,9 @@ class _Stack:
         self.tables = {
             name: torch.cat([p[name].detach() for p in parameters]).to(device) for name in parameters[0] if name in row_tables
         }
-        self.table_entity = {name: row_tables[name] for name in self.tables}
         self.frozen = {n: _Pool([b[n] for b in buffers], device) for n in buffers[0] if n in row_tables}
-        self.frozen_entity = {name: row_tables[name] for name in self.frozen}
+        self.table_entity = row_tables
+        self.lookups = {name: first.lookups(name) for name in row_tables}
         self.constants = {n: torch.stack([b[n] for b in buffers]).to(device) for n in buffers[0] if n not in row_tables}
         wanted = {*first.reads, "target", "liked"} & set(fields[0])
         missing = set(first.reads) - set(fields[0])
@@ -129,7 +129,7 @@ class _Stack:
             same = all(f[name] is fields[0][name] for f in fields)
             cast = [_cast(fields[0][name], self.dtype)] * self.count if same else [_cast(f[name], self.dtype) for f in fields]
             self.fields[name] = _Pool(cast, device)
-        self.entities_used = set(self.table_entity.values()) | set(self.frozen_entity.values())
+        self.entities_used = sorted(set(row_tables.values()))
         self.starts = {
             name: torch.arange(self.count, device=device).unsqueeze(1) * (len(table) // self.count)
             for name, table in self.tables.items()
@@ -151,31 +151,37 @@ class _Stack:
         self.taken = torch.zeros(self.count, device=self.device, dtype=self.dtype)
 
     def batch(self, index: Tensor, weight: Tensor, drawn: Fields) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Record fields (R, B, ...) of record numbers `index` (R, B), renumbered, and the entity rows behind them."""
+        """Record fields (R, B, ...) of record numbers `index` (R, B), renumbered, and the row numbers behind them."""
         batch = {name: pool.rows(index) for name, pool in self.fields.items()}
         batch.update(drawn)
         liked, target = batch.pop("liked"), batch["target"]
         batch["target"] = torch.where(self.classification.unsqueeze(1) > 0, liked, target)
         batch["weight"] = weight
         batch["classification"] = self.classification
-        rows: dict[str, Tensor] = {}
+        real = (weight > 0).unsqueeze(-1)
+        flat: dict[str, Tensor] = {}
         for entity in self.entities_used:
-            ids, start = [], 0
+            start = 0
             for name in self.entities[entity]:
                 if name not in batch:
                     continue
-                flat = batch[name].reshape(self.count, -1)
-                numbers = torch.arange(start, start + flat.shape[1], device=self.device)
+                # Padding records look up the reserved row, else their rows would move by momentum alone.
+                flat[name] = (batch[name].view(*weight.shape, -1) * real).flatten(1)
+                numbers = torch.arange(start, start + flat[name].shape[1], device=self.device)
                 batch[name] = numbers.view(1, *batch[name].shape[1:]).expand(self.count, *batch[name].shape[1:])
-                ids.append(flat)
-                start += flat.shape[1]
-            rows[entity] = torch.cat(ids, 1)
-        return batch, rows
+                start += flat[name].shape[1]
+        return batch, {table: self._looked_up(table, flat) for table in self.lookups}
+
+    def _looked_up(self, table: str, flat: Mapping[str, Tensor]) -> Tensor:
+        """Row numbers (R, M) of one table in the order of the renumbered fields; fields it is not looked up by count as row 0."""
+        fields = [name for name in self.entities[self.table_entity[table]] if name in flat]
+        last = max(k for k, name in enumerate(fields) if name in self.lookups[table])
+        return torch.cat([flat[n] if n in self.lookups[table] else torch.zeros_like(flat[n]) for n in fields[: last + 1]], 1)
 
     def small_tables(self, rows: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The rows of every table that the batch touches, one per occurrence: trained and frozen."""
-        trained = {name: self.tables[name][rows[e] + self.starts[name]] for name, e in self.table_entity.items()}
-        frozen = {name: self.frozen[name].rows(rows[e]) for name, e in self.frozen_entity.items()}
+        trained = {name: table[rows[name] + self.starts[name]] for name, table in self.tables.items()}
+        frozen = {name: pool.rows(rows[name]) for name, pool in self.frozen.items()}
         return trained, frozen
 
     def evaluate(self, method: str, index: Tensor, weight: Tensor, drawn: Fields) -> Tensor:
@@ -250,8 +256,8 @@ class _Stepper:
         stack.taken += active
         value, mean, square = dict(stack.dense), dict(stack.mean), dict(stack.square)
         slots: dict[str, Tensor] = {}
-        for name, entity in stack.table_entity.items():
-            ids = rows[entity]
+        for name in stack.tables:
+            ids = rows[name]
             slot = (ids + stack.starts[name]).flatten()
             seen = (ids > 0).unsqueeze(-1).to(stack.dtype)
             flat = (row_gradient[name] * seen).flatten(0, 1)

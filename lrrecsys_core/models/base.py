@@ -76,6 +76,8 @@ class Recommender(nn.Module):
     entities : which fields hold row numbers of which entity.
     tables : parameter or buffer name -> entity. `fit` hands the module only the rows a batch touches, with the
         fields renumbered to match. Tables read as a whole (a softmax over all items) must not be listed.
+    table_fields : the fields that a table is looked up by, where those are not all fields of its entity; a row is
+        updated when a batch looks it up.
     nonnegative : parameters projected to >= 0 after every step.
     lr_scale, decay_scale : factor per parameter-name prefix on the learning rate or the weight decay.
     tier : *faithful*, *adapted* or *reduced*; `deviations` says in which way.
@@ -84,6 +86,7 @@ class Recommender(nn.Module):
     inputs: ClassVar[tuple[str, ...]] = ("user", "item", "history", "history_mask")
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item", "history")}
     tables: ClassVar[dict[str, str]] = {}
+    table_fields: ClassVar[dict[str, tuple[str, ...]]] = {}
     nonnegative: ClassVar[tuple[str, ...]] = ()
     lr_scale: ClassVar[dict[str, float]] = {}
     decay_scale: ClassVar[dict[str, float]] = {}
@@ -124,6 +127,11 @@ class Recommender(nn.Module):
         """Every row-wise table of this instance, the residual biases included."""
         biases = {"user_bias.weight": "user", "item_bias.weight": "item"} if self.biases else {}
         return {**self.tables, **biases}
+
+    def lookups(self, table: str) -> tuple[str, ...]:
+        """The fields `table` is looked up by."""
+        known = {"item_bias.weight": ("item",), **self.table_fields}
+        return known.get(table, self.entities[self.row_tables()[table]])
 
     def score(self, batch: Batch) -> Tensor:
         """The model's own part of the logit, (B,)."""

@@ -68,6 +68,7 @@ class LRRecsys(Recommender):
 
     inputs: ClassVar[tuple[str, ...]] = ("user", "item", "history", "history_mask")
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}
+    table_fields: ClassVar[dict[str, tuple[str, ...]]] = {"explanations.vectors.weight": ("item",)}
     tier: ClassVar[str] = "faithful"
 
     def __init__(
@@ -86,7 +87,7 @@ class LRRecsys(Recommender):
     ) -> None:
         super().__init__(sizes, rate, biases)
         self.slots, self.ids = tuple(slots), ids
-        self.users = embedding(sizes.users, width)
+        self.users = embedding(sizes.users, width) if ids else None
         self.items = embedding(sizes.items, width)
         self.explanations = ExplanationTokens(self.slots, source, width, raw_width, sizes.items if free_per_item else 0)
         self.history_attention = SelfAttention(width)
@@ -104,9 +105,14 @@ class LRRecsys(Recommender):
 
     def row_tables(self) -> dict[str, str]:
         tables = super().row_tables()
+        if not self.ids:
+            del tables["users.weight"]
         if self.explanations.per_item:
             tables["explanations.vectors.weight"] = "item"
         return tables
+
+    def lookups(self, table: str) -> tuple[str, ...]:
+        return ("history",) if table == "items.weight" and not self.ids else super().lookups(table)
 
     def tokens(self, batch: Batch) -> Tensor:
         """The fusion layer's input, (B, tokens, d), in the order of `token_names`."""
@@ -114,7 +120,7 @@ class LRRecsys(Recommender):
         past = self.items(batch["history"])
         sequence = self.history_state(self.history_attention(past, mask), mask)
         tokens = self.explanations(batch)
-        if self.ids:
+        if self.users is not None:
             tokens += [self.users(batch["user"]), self.items(batch["item"])]
         tokens.append(sequence)
         if self.context is not None:
