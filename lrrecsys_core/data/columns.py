@@ -47,6 +47,17 @@ def read_table(path: str | Path, separator: str | None = None) -> pl.DataFrame:
     return frame
 
 
+def find_files(folder: str | Path, names: tuple[str, ...], published: str) -> tuple[Path, ...]:
+    """Return the paths of these files in the folder; `published` says in words what the folder should hold."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; expected {published} with {', '.join(names)}.")
+    for name in names:
+        if not (folder / name).is_file():
+            raise InputError(f"{folder}: the file {name} is missing; expected {published} with {', '.join(names)}.")
+    return tuple(folder / name for name in names)
+
+
 def require_columns(frame: pl.DataFrame, columns: tuple[str, ...], where: str) -> None:
     """Raise an InputError naming the first of `columns` that `frame` lacks."""
     for column in columns:

@@ -37,7 +37,7 @@ class Earlier:
         return self.stop - self.start - (self.own >= 0)
 
     def sums(self, values: NDArray[_Number]) -> NDArray[_Number]:
-        """Sum `values`, (N,) or (N, K), over the window of each record; the result is shaped and typed like `values`."""
+        """Sum `values`, (N,) or (N, K), over the window of each record; shape and type stay those of `values`."""
         total = np.zeros((len(self.order) + 1, *values.shape[1:]), values.dtype)
         np.cumsum(values[self.order], axis=0, out=total[1:])
         result = total[self.stop] - total[self.start]

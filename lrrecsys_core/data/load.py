@@ -1,0 +1,84 @@
+"""Data sets by a short text such as "movielens:PATH", the form the command line and the notebooks take."""
+
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+from lrrecsys_core.data.dataset import Dataset
+from lrrecsys_core.data.movielens import load_movielens
+from lrrecsys_core.data.table import load_table
+from lrrecsys_core.data.tripadvisor import load_tripadvisor
+from lrrecsys_core.data.yelp import load_yelp
+from lrrecsys_core.errors import InputError
+
+_PROFILES = "item_profile.json"
+_COLUMNS = ("user", "item", "rating", "timestamp", "name", "details", "review", "domain")
+_NUMBERS = ("rating_min", "rating_max", "liked_from")
+
+
+def load_dataset(spec: str) -> Dataset:
+    """Load a data set named by a kind and a path.
+
+    - ``movielens:FOLDER``: ratings, movies as published.
+    - ``movielens-imported:FOLDER`` or ``movielens-imported:FOLDER,PROFILES``: with LLM-written movie texts, from the
+      file or folder PROFILES, or from item_profile.json in FOLDER or the folder imdb_exp3rt beside it.
+    - ``tripadvisor:FOLDER``, ``yelp:FOLDER``.
+    - ``table:FILE?user=..&item=..&rating=..&timestamp=..&name=..&details=..&review=..&context=a,b&domain=..&``
+      ``rating_min=..&rating_max=..&liked_from=..``: see `load_table`; whatever is left out keeps its default.
+
+    Raises
+    ------
+    InputError
+        If the text cannot be understood or the data cannot be loaded.
+    """
+    kind, _, place = spec.partition(":")
+    if kind not in _KINDS:
+        raise InputError(f"unknown kind of data set '{kind}' in '{spec}'; expected one of {', '.join(_KINDS)}.")
+    if not place:
+        raise InputError(f"'{spec}' names no path; expected {kind}:PATH.")
+    return _KINDS[kind](place)
+
+
+def _imported(place: str) -> Dataset:
+    folder, _, given = place.partition(",")
+    candidates = [Path(given), Path(given) / _PROFILES]
+    if not given:
+        candidates = [Path(folder) / _PROFILES, Path(folder).resolve().parent / "imdb_exp3rt" / _PROFILES]
+    for candidate in candidates:
+        if candidate.is_file():
+            return load_movielens(folder, candidate)
+    where = given or f"{folder} or in imdb_exp3rt beside it"
+    raise InputError(f"no {_PROFILES} at {where}; expected the movie profiles, as movielens-imported:FOLDER,PROFILES.")
+
+
+def _table(place: str) -> Dataset:
+    path, _, query = place.partition("?")
+    try:
+        options = dict(parse_qsl(query, strict_parsing=True)) if query else {}
+    except ValueError:
+        raise InputError(
+            f"'{query}' after the ? of '{place}' cannot be read; expected key=column&key=column."
+        ) from None
+    known = (*_COLUMNS, "context", *_NUMBERS)
+    for key in options:
+        if key not in known:
+            raise InputError(f"unknown key '{key}' in '{place}'; expected some of {', '.join(known)}.")
+    numbers = {}
+    for key in _NUMBERS:
+        if key in options:
+            try:
+                numbers[key] = float(options[key])
+            except ValueError:
+                raise InputError(f"{key}={options[key]} in '{place}' is no number.") from None
+    context = tuple(filter(None, options.get("context", "").split(",")))
+    columns = {key: options[key] for key in _COLUMNS if key in options}
+    return load_table(path, context=context, **columns, **numbers)  # type: ignore[arg-type]
+
+
+_KINDS: dict[str, Callable[[str], Dataset]] = {
+    "movielens": load_movielens,
+    "movielens-imported": _imported,
+    "tripadvisor": load_tripadvisor,
+    "yelp": load_yelp,
+    "table": _table,
+}

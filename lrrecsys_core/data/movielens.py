@@ -1,0 +1,104 @@
+"""MovieLens as GroupLens publishes it (Harper and Konstan, 2015): ratings.csv, movies.csv, tags.csv, links.csv."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+
+from lrrecsys_core.data.columns import find_files, number_column, read_table, require_columns
+from lrrecsys_core.data.dataset import Dataset, make_dataset
+from lrrecsys_core.errors import InputError
+
+_PUBLISHED = "a MovieLens folder"
+_NO_GENRE = "(no genres listed)"
+
+
+def load_movielens(folder: str | Path, profiles: str | Path | None = None, *, tags: bool = False) -> Dataset:
+    """Load a MovieLens folder: ratings from 0.5 to 5, liked from 4; genres are item details and aspects.
+
+    Parameters
+    ----------
+    folder
+        Holds ratings.csv and movies.csv; links.csv with `profiles`, tags.csv with `tags`.
+    profiles
+        The file item_profile.json of LLM-written likes and dislikes of IMDb movies (EXP3RT, SIGIR 2025). Only records
+        of movies it describes are kept, and its texts become the `texts` of the data set, named "movielens-imported".
+    tags
+        Also take a user's tags of a rated movie as aspects of that record (in lower case).
+
+    Returns
+    -------
+    Dataset
+        Named "movielens", with aspects of unknown sentiment and without movies nobody rated.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or malformed, or no movie has a profile.
+    """
+    ratings_csv, movies_csv = find_files(folder, ("ratings.csv", "movies.csv"), _PUBLISHED)
+    records, movies = read_table(ratings_csv), read_table(movies_csv)
+    require_columns(records, ("userId", "movieId", "rating", "timestamp"), str(ratings_csv))
+    require_columns(movies, ("movieId", "title", "genres"), str(movies_csv))
+    names = {"userId": "user_id", "movieId": "item_id"}
+    records = records.rename(names)
+    genres = pl.when(pl.col("genres") == _NO_GENRE).then(pl.lit("")).otherwise(pl.col("genres").fill_null(""))
+    movies = movies.select("movieId", "title", genres=genres).rename({"movieId": "item_id", "title": "name"})
+    aspects = (
+        records.select("user_id", "item_id")
+        .join(movies.select("item_id", aspect=pl.col("genres").str.split("|")), on="item_id", maintain_order="left")
+        .explode("aspect")
+        .filter(pl.col("aspect") != "")
+    )
+    if tags:
+        aspects = pl.concat([aspects, _tag_aspects(folder, records, names)])
+    whole = make_dataset(
+        "movielens",
+        "movie",
+        records,
+        movies.with_columns(details=pl.col("genres").str.replace_all("|", "; ", literal=True)),
+        aspects=aspects,
+        rating_min=0.5,
+        rating_max=5.0,
+        source=str(folder),
+        files={"interactions": str(ratings_csv), "items": str(movies_csv)},
+        columns={"user_id": "userId", "item_id": "movieId", "name": "title"},
+    )
+    if profiles is None:
+        return whole.restricted(whole.interactions)
+    texts = _profile_texts(folder, profiles)
+    known = texts.join(whole.items, on="item_id", how="semi", maintain_order="left")
+    described = whole.interactions.join(known, on="item_id", how="semi", maintain_order="left")
+    if described.is_empty():
+        raise InputError(
+            f"{profiles}: no profile belongs to a rated movie of {folder}; expected IMDb numbers of its movies."
+        )
+    kept = whole.restricted(described, name="movielens-imported")
+    return replace(kept, texts=known.join(kept.items, on="item_id", how="semi", maintain_order="left"))
+
+
+def _tag_aspects(folder: str | Path, records: pl.DataFrame, names: dict[str, str]) -> pl.DataFrame:
+    (tags_csv,) = find_files(folder, ("tags.csv",), _PUBLISHED)
+    tags = read_table(tags_csv)
+    require_columns(tags, ("userId", "movieId", "tag"), str(tags_csv))
+    tags = tags.rename(names).join(records, on=["user_id", "item_id"], how="semi", maintain_order="left")
+    return tags.select("user_id", "item_id", aspect=pl.col("tag").str.strip_chars().str.to_lowercase()).filter(
+        pl.col("aspect") != ""
+    )
+
+
+def _profile_texts(folder: str | Path, profiles: str | Path) -> pl.DataFrame:
+    """Texts by movieId: the profiles' IMDb numbers, zero-padded or not, looked up in links.csv."""
+    from lrrecsys_core.explain.imported import read_exp3rt_profiles
+
+    (links_csv,) = find_files(folder, ("links.csv",), _PUBLISHED)
+    links = read_table(links_csv)
+    require_columns(links, ("movieId", "imdbId"), str(links_csv))
+    numbers = number_column(links, "imdbId", str(links_csv), "an IMDb number").cast(pl.Int64)
+    linked = links.select(numbers.alias("imdb"), item_id="movieId").unique("item_id", maintain_order=True)
+    found = read_exp3rt_profiles(profiles).with_columns(
+        imdb=pl.col("item_id").str.strip_prefix("tt").cast(pl.Int64, strict=False)
+    )
+    return (
+        found.drop("item_id").join(linked, on="imdb", maintain_order="left").select("item_id", "positive", "negative")
+    )
