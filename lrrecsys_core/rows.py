@@ -87,8 +87,8 @@ class Row:
     tables : tuple of int
         Tables of the paper (2-6) that show the row.
     kind : str
-        ``ours`` | ``baseline`` (the paper's fourteen) | ``rival`` (baselines it does not mention) | ``floor`` | ``variant``
-        | ``ablation`` | ``control`` | ``comparator`` | ``direct`` (the LLM itself predicts).
+        ``ours`` | ``baseline`` (the paper's fourteen) | ``rival`` (baselines it does not mention) | ``floor`` |
+        ``variant`` | ``ablation`` | ``control`` | ``comparator`` | ``direct`` (the LLM itself predicts).
     llm : str
         The LLM without which the row cannot be run, or "".
     same_as : str
@@ -162,7 +162,6 @@ def _registry() -> tuple[Row, ...]:
         Row(RANDOM_REASONER, (6,), "comparator", markets_only=True),
         Row(LASSO_REASONER, (6,), "comparator", markets_only=True),
         Row(shifted(LR), (6,), "comparator", optional=True, markets_only=True),
-        Row(shifted(ABLATION1), (6,), "comparator", optional=True, markets_only=True),
     ]
     return tuple(rows)
 

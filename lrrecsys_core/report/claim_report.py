@@ -1,0 +1,94 @@
+"""The claims table for people: controls first, then verdicts, then the figures behind them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import polars as pl
+
+from lrrecsys_core import paths
+from lrrecsys_core.report.claims import CONTROL, claims_table, evidence_table, verdicts
+from lrrecsys_core.report.formats import Grid, number, p_value, write_all
+
+
+def headlines(claims: pl.DataFrame) -> list[str]:
+    """The first lines of the page: controls that fail, or that all of them are as they should be."""
+    found = claims.filter(pl.col("claim") == CONTROL)
+    failed = found.filter(pl.col("verdict") == "NOT as it should be").to_dicts()
+    tested = found.filter(pl.col("verdict") == "as it should be").height
+    lines = [
+        f"Control fails on {f['dataset']} ({f['metric']}): {f['contrast']} differs by {number(f['effect'])} "
+        f"[{number(f['low'])}, {number(f['high'])}]; read this data set's results with that in mind."
+        for f in failed
+    ]
+    if tested or failed:
+        lines.append(f"Controls: {tested} of {tested + len(failed)} as they should be.")
+    else:
+        lines.append("Controls: none could be tested in this run.")
+    if claims.filter(pl.col("evidence") == "simulated").height:
+        lines.append(
+            "Lines marked simulated rest on artificial markets built so that the theory's assumption holds: "
+            "they test the mechanism, not the claim about real markets."
+        )
+    return lines
+
+
+def read_bench(folder: Path) -> list[dict[str, object]]:
+    """The benchmark files ``results/bench/*.json`` that are JSON objects."""
+    found = (json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json")))
+    return [content for content in found if isinstance(content, dict)]
+
+
+def write_claims(
+    run: str, metrics: pl.DataFrame, predictions: pl.LazyFrame | pl.DataFrame | None = None
+) -> pl.DataFrame:
+    """Judge every claim of a run and write ``claims``, ``claims_evidence`` and ``verdicts`` beside its tables.
+
+    Theory comes from ``results/<run>/theory/claims.parquet``, the scoring time from ``results/bench/``, where present.
+
+    Returns
+    -------
+    frame : as :func:`claims_table`
+    """
+    theory = paths.results(run) / "theory" / "claims.parquet"
+    evidence = evidence_table(
+        metrics,
+        predictions,
+        theory=pl.read_parquet(theory) if theory.is_file() else None,
+        bench=read_bench(paths.root() / "results" / "bench"),
+        profile=run,
+    )
+    claims = claims_table(evidence)
+    summary = verdicts(claims)
+    notes = headlines(claims)
+    folder = paths.tables(run)
+    write_all(folder, "claims", claims, "The paper's claims, judged", notes, claim_grids(claims, summary))
+    write_all(folder, "verdicts", summary, "Verdicts", notes, [_summary_grid(summary)])
+    with paths.replacing(folder / "claims_evidence.csv") as partial:
+        partial.write_text(evidence.with_columns(pl.col(pl.Float64).round(6)).write_csv(), encoding="utf-8")
+    return claims
+
+
+def _summary_grid(summary: pl.DataFrame) -> Grid:
+    header = ["Claim", "Statement", "Evidence", "Data", "Verdict", "Where"]
+    return Grid("Verdict per claim and data set", header, [[str(v) for v in row] for row in summary.iter_rows()])
+
+
+def claim_grids(claims: pl.DataFrame, summary: pl.DataFrame) -> list[Grid]:
+    """Controls, verdicts and the figures behind them, for people."""
+    header = ["Claim", "Evidence", "Data", "Metric", "Verdict", "Contrast", "Effect", "95% interval", "Unit", "Test"]
+    header += ["p", "p (Holm)", "Sample", "Seed sd", "Explainer", "Profile", "Note"]
+    body: dict[bool, list[list[str]]] = {True: [], False: []}
+    for claim in claims.to_dicts():
+        text = {key: str(value or "") for key, value in claim.items()}
+        interval = f"[{number(claim['low'])}, {number(claim['high'])}]" if number(claim["low"]) else ""
+        line = [text[key] for key in ("claim", "evidence", "dataset", "metric", "verdict", "contrast")]
+        line += [number(claim["effect"]), interval, text["unit"], text["test"], p_value(claim["p"])]
+        line += [p_value(claim["p_holm"]), text["sample"], number(claim["seed_sd"])]
+        body[claim["claim"] == CONTROL].append(line + [text[key] for key in ("explainer", "profile", "note")])
+    return [
+        Grid("Controls: the interval of the gain over Ablation 1 should cover 0 where marked", header, body[True]),
+        _summary_grid(summary),
+        Grid("The figures behind the verdicts", header, body[False]),
+    ]

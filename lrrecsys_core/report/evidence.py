@@ -1,0 +1,314 @@
+"""What the results say about one data set, in the unit of evidence that fits it.
+
+Simulated: one replicate is one fresh market and tests are paired by market. Real: predictions are averaged over
+replicates and users are resampled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from lrrecsys_core import metrics as m
+from lrrecsys_core import stats
+from lrrecsys_core.rows import BASELINES
+from lrrecsys_core.stats import Estimate
+
+Floats = NDArray[np.float64]
+ATTENTION = (
+    "attention_positive", "attention_negative", "attention_user",
+    "attention_item", "attention_sequence", "attention_context",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Test records of one market, or of a real data set with predictions averaged over replicates.
+
+    Attributes
+    ----------
+    records : frame
+        One line per record: record, user, item, rating, target, liked, user_count, item_count where known.
+    predictions : dict of row name to array, shape (N,)
+        In [0, 1]; only rows that predict every record.
+    """
+
+    records: pl.DataFrame
+    predictions: dict[str, Floats]
+
+    def column(self, name: str) -> Floats:
+        """One column of the records as float64, shape (N,)."""
+        return self.records[name].cast(pl.Float64).to_numpy()
+
+    def squared_error(self, row: str) -> Floats:
+        """Squared error of each record on [0, 1], shape (N,)."""
+        return np.asarray((self.predictions[row] - self.column("target")) ** 2)
+
+    def squared_error_gain(self, ours: str, reference: str) -> Floats:
+        """How much larger the reference's squared error is, record by record, shape (N,)."""
+        return self.squared_error(reference) - self.squared_error(ours)
+
+    def disagreement(self, rows: Sequence[str]) -> Floats:
+        """Variance of the rows' predictions for each record, min-max normalised to [0, 1] (Fig 6), shape (N,)."""
+        variance = np.var([self.predictions[row] for row in rows], axis=0)
+        spread = np.ptp(variance)
+        return np.asarray((variance - variance.min()) / spread if spread > 0 else np.zeros_like(variance))
+
+
+@dataclass
+class Evidence:
+    """Results of one data set.
+
+    Parameters
+    ----------
+    dataset : str
+    metrics : frame
+        Columns dataset, row, metric, part, replicate, value, simulated, by_construction, explainer.
+    predictions : frame or None
+        Columns dataset, row, replicate, task, record, user, item, rating, target, liked, prediction, user_count,
+        item_count, and the attention columns for rows that have them.
+    """
+
+    dataset: str
+    metrics: pl.DataFrame
+    predictions: pl.LazyFrame | pl.DataFrame | None = None
+    _cache: dict[tuple[str, ...], Floats] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.metrics = self.metrics.filter(pl.col("dataset") == self.dataset)
+
+    @cached_property
+    def simulated(self) -> bool:
+        """Whether the data set is a simulated market."""
+        return bool(self.metrics["simulated"].any())
+
+    @cached_property
+    def rows(self) -> frozenset[str]:
+        """Rows with test results."""
+        return frozenset(self.metrics.filter(pl.col("part") == "test")["row"].to_list())
+
+    @cached_property
+    def baselines(self) -> tuple[str, ...]:
+        """The paper's baselines that were run."""
+        return tuple(name for name in BASELINES if name in self.rows)
+
+    @cached_property
+    def _programmed(self) -> frozenset[str]:
+        return frozenset(self.metrics.filter(pl.col("by_construction"))["row"].to_list())
+
+    def by_construction(self, *rows: str) -> bool:
+        """Whether the simulation programmed any of these rows' answers."""
+        return not self._programmed.isdisjoint(rows)
+
+    def explainer(self, row: str) -> str:
+        """Who wrote the explanations of a row, or ""."""
+        names = self.metrics.filter(pl.col("row") == row)["explainer"].drop_nulls().unique().sort().to_list()
+        return ", ".join(name for name in names if name)
+
+    def values(self, row: str, metric: str, part: str = "test") -> dict[int, float]:
+        """Value of each replicate."""
+        chosen = self.metrics.filter(
+            (pl.col("row") == row)
+            & (pl.col("metric") == metric)
+            & (pl.col("part") == part)
+            & pl.col("value").is_finite()
+        )
+        return dict(zip(chosen["replicate"].to_list(), chosen["value"].to_list(), strict=True))
+
+    def paired(self, metric: str, *rows: str) -> list[Floats]:
+        """Values of several rows over the replicates that all of them have."""
+        values = [self.values(row, metric) for row in rows]
+        shared = sorted(set.intersection(*(set(v) for v in values))) if values else []
+        return [np.array([v[r] for r in shared]) for v in values]
+
+    def best_baseline(self, metric: str, rank: int = 0) -> str | None:
+        """Best of the paper's baselines on validation (``rank`` 1: the second best), or None."""
+        means = {
+            name: np.mean(list(found.values()))
+            for name in self.baselines
+            if (found := self.values(name, metric, "validation"))
+        }
+        ordered = sorted(means, key=lambda name: (means[name] if m.LOWER_IS_BETTER[metric] else -means[name], name))
+        return ordered[rank] if len(ordered) > rank else None
+
+    def panels(self, task: str, rows: Sequence[str] | None = None) -> list[Panel]:
+        """One panel per market, or a single one for real data.
+
+        Parameters
+        ----------
+        task : "regression" or "classification"
+        rows : names, or None for all rows of the predictions; the records carry attention when one row is named
+        """
+        if self.predictions is None:
+            return []
+        chosen = self.predictions.lazy().filter((pl.col("dataset") == self.dataset) & (pl.col("task") == task))
+        if rows is not None:
+            chosen = chosen.filter(pl.col("row").is_in(list(rows)))
+        frame = chosen.collect()
+        if frame.is_empty():
+            return []
+        groups = (
+            [part for _, part in sorted(frame.group_by("replicate"), key=lambda g: g[0])] if self.simulated else [frame]
+        )
+        return [_panel(group, ATTENTION if rows is not None and len(rows) == 1 else ()) for group in groups]
+
+    @cached_property
+    def _real(self) -> dict[str, tuple[Panel, stats.UserBootstrap]]:
+        found = {task: self.panels(task) for task in ("regression", "classification")}
+        return {
+            task: (panels[0], stats.UserBootstrap(panels[0].records["user"].to_numpy()))
+            for task, panels in found.items()
+            if panels
+        }
+
+    def _draws(self, metric: str, row: str) -> tuple[float, Floats] | None:
+        task = self._real.get(m.TASK[metric])
+        if task is None or row not in task[0].predictions:
+            return None
+        panel, bootstrap = task
+        prediction = panel.predictions[row]
+        truth = panel.column("liked" if metric == "AUC" else "target")
+        if (metric, row) not in self._cache:
+            resample = {"RMSE": bootstrap.rmse, "MAE": bootstrap.mae, "AUC": bootstrap.auc}[metric]
+            self._cache[metric, row] = resample(prediction, truth)
+        return float(m.score(metric, prediction, truth, truth)), self._cache[metric, row]
+
+    def contrast(self, metric: str, rows: Sequence[str], function: Callable[..., Floats | float]) -> Estimate | None:
+        """Estimate ``function(value of rows[0], value of rows[1], ...)``; None when a row was not run.
+
+        Markets: the function is applied market by market, then the mean is tested. Real data: to the metric of the
+        averaged predictions and to that of every bootstrap draw.
+        """
+        if self.simulated:
+            values = self.paired(metric, *rows)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                return stats.paired_t(function(*values)) if values and values[0].size else None
+        drawn = [self._draws(metric, row) for row in rows]
+        complete = [d for d in drawn if d is not None]
+        if len(complete) < len(rows):
+            return None
+        _, bootstrap = self._real[m.TASK[metric]]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            effect = float(function(*(np.float64(d[0]) for d in complete)))
+            return bootstrap.estimate(effect, function(*(d[1] for d in complete)))
+
+    def gain(self, metric: str, ours: str, reference: str) -> Estimate | None:
+        """How much better ``ours`` is than ``reference``, in the metric's unit."""
+        return self.contrast(metric, (ours, reference), lambda a, b: m.gain(metric, a, b))
+
+    def improvement(self, metric: str, ours: str, reference: str) -> Estimate | None:
+        """The same in percent of the reference."""
+        return self.contrast(metric, (ours, reference), lambda a, b: m.improvement(metric, a, b))
+
+    def seed_sd(self, metric: str, ours: str, reference: str) -> float | None:
+        """Standard deviation of the gain over replicates of a real data set: seed noise, nothing else."""
+        if self.simulated:
+            return None
+        a, b = self.paired(metric, ours, reference)
+        return float(np.std(m.gain(metric, a, b), ddof=1)) if a.size > 1 else None
+
+    def slope(
+        self, panels: Sequence[Panel], x: Sequence[Floats], y: Sequence[Floats], *, clustered: bool = False
+    ) -> Estimate | None:
+        """Slope of ``y`` on ``x`` over records: a t-test of the markets' slopes, or users resampled on real data.
+
+        Parameters
+        ----------
+        panels : from :meth:`panels`
+        x, y : one array, shape (N,), per panel
+        clustered : on real data, closed-form errors clustered by user instead of the bootstrap
+        """
+        if not panels:
+            return None
+        if self.simulated:
+            slopes = np.array([stats.slope(a, b) for a, b in zip(x, y, strict=True)])
+            return stats.paired_t(slopes[np.isfinite(slopes)])
+        users = panels[0].records["user"].to_numpy()
+        if clustered:
+            return stats.clustered_slope(x[0], y[0], users)
+        bootstrap = stats.UserBootstrap(users)
+        return bootstrap.estimate(stats.slope(x[0], y[0]), bootstrap.slope(x[0], y[0]))
+
+    def mean(self, panels: Sequence[Panel], y: Sequence[Floats]) -> Estimate | None:
+        """Mean of ``y`` over records, with the same two units of evidence."""
+        if not panels:
+            return None
+        if self.simulated:
+            return stats.paired_t([values.mean() for values in y])
+        bootstrap = stats.UserBootstrap(panels[0].records["user"].to_numpy())
+        return bootstrap.estimate(float(y[0].mean()), bootstrap.mean(y[0]))
+
+    def sample(self) -> str:
+        """What the tests rest on, in words."""
+        if self.simulated:
+            replicates = self.metrics.filter(pl.col("part") == "test")["replicate"].n_unique()
+            return f"{replicates} markets"
+        if not self._real:
+            return "no predictions kept"
+        records = next(iter(self._real.values()))[0].records
+        return f"{records.height:,} records of {records['user'].n_unique():,} users"
+
+
+def _panel(frame: pl.DataFrame, wanted: Sequence[str]) -> Panel:
+    known = [c for c in ("user", "item", "rating", "target", "liked", "user_count", "item_count") if c in frame.columns]
+    attention = [c for c in wanted if c in frame.columns]
+    records = frame.group_by("record").agg(pl.col(known).first()).sort("record")
+    if attention:
+        shares = frame.filter(pl.col(attention[0]).is_not_null()).group_by("record").agg(pl.col(attention).mean())
+        records = records.join(shares, on="record", how="left", maintain_order="left")
+    mean = frame.group_by("row", "record").agg(pl.col("prediction").mean()).sort("row", "record")
+    predictions = {
+        str(name): part["prediction"].cast(pl.Float64).to_numpy()
+        for (name,), part in mean.group_by("row", maintain_order=True)
+        if part.height == records.height
+    }
+    return Panel(records, predictions)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One contrast of a claim on one data set.
+
+    Attributes
+    ----------
+    metric, contrast, unit, note : str
+    estimate : Estimate or None
+        None where a row it needs was not run (``note`` says which).
+    p : float
+        One-sided p-value before Holm's correction; NaN where the criterion is an interval.
+    holds : bool or None
+        The criterion's answer where it is an interval; None where the corrected p-value decides.
+    by_construction : bool
+    seed_sd : float or None
+    explainer : str
+    decisive : bool
+        False for a figure that is shown beside the claim without deciding it.
+    """
+
+    metric: str
+    contrast: str
+    unit: str
+    estimate: Estimate | None
+    p: float = float("nan")
+    holds: bool | None = None
+    by_construction: bool = False
+    note: str = ""
+    seed_sd: float | None = None
+    explainer: str = ""
+    decisive: bool = True
+
+
+def absent(metric: str, contrast: str, note: str) -> Finding:
+    """A contrast that could not be made, and why."""
+    return Finding(metric, contrast, "", None, note=note)
+
+
+def missing(evidence: Evidence, *names: str) -> str:
+    """Which of the rows were not run, in words."""
+    absent = [name for name in names if name not in evidence.rows]
+    return "not run: " + ", ".join(absent) if absent else "no per-record predictions"

@@ -1,0 +1,135 @@
+"""The claims that are judged record by record: disagreement, attention, disliked products, sparse users and items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+
+from lrrecsys_core import rows as r
+from lrrecsys_core import stats
+from lrrecsys_core.report.evidence import ATTENTION, Evidence, Finding, Panel, absent, missing
+
+ATTENTION_RANGE: Final = (0.30, 0.40)
+
+
+def harder(evidence: Evidence) -> Iterable[Finding]:
+    """C9: slope of the gain on disagreement, without the two compared models too, and beyond a placebo."""
+    best, other = evidence.best_baseline("RMSE"), evidence.best_baseline("RMSE", rank=1)
+    names = [r.LR, *evidence.baselines]
+    panels = evidence.panels("regression", names)
+    panels = [p for p in panels if all(name in p.predictions for name in names)]
+    if best is None or other is None or r.LR not in evidence.rows or not panels or len(names) < 5:
+        yield absent("squared error", "gain on disagreement", "needs LR-Recsys, four baselines and their predictions")
+        return
+    gain = [panel.squared_error_gain(r.LR, best) for panel in panels]
+    placebo = [panel.squared_error_gain(other, best) for panel in panels]
+    beyond = [a - b for a, b in zip(gain, placebo, strict=True)]
+    all_models = [panel.disagreement(names) for panel in panels]
+    others = [panel.disagreement([name for name in names if name not in (r.LR, best)]) for panel in panels]
+    for contrast, x, y in (
+        (f"slope of the gain over {best} on disagreement", all_models, gain),
+        ("the same, LR-Recsys and that baseline left out of the disagreement", others, gain),
+        (f"slope beyond the placebo with {other} in our place", all_models, beyond),
+    ):
+        estimate = evidence.slope(panels, x, y, clustered=True)
+        if estimate is not None:
+            yield Finding(
+                "squared error", contrast, "squared error", estimate, p=estimate.p_greater(),
+                explainer=evidence.explainer(r.LR),
+            )  # fmt: skip
+
+
+def _attention(evidence: Evidence) -> list[Panel]:
+    found = evidence.panels("classification", [r.LR])
+    return [
+        p for p in found if set(ATTENTION[:2]) <= set(p.records.columns) and p.records[ATTENTION[0]].null_count() == 0
+    ]
+
+
+def attend(evidence: Evidence) -> Iterable[Finding]:
+    """C11: positive minus negative attention, high minus low rating (Eq 24)."""
+    panels = _attention(evidence)
+    if not panels:
+        yield absent("attention", "positive minus negative, high minus low", "no attention recorded")
+        return
+
+    lean = [panel.column("attention_positive") - panel.column("attention_negative") for panel in panels]
+    true = [panel.column("liked") for panel in panels]
+    predicted = [(panel.predictions[r.LR] >= 0.5).astype(np.float64) for panel in panels]
+    for word, high in (("true", true), ("predicted", predicted)):
+        estimate = evidence.slope(panels, high, lean)
+        if estimate is None:
+            continue
+        d = np.mean([stats.cohens_d(a[h > 0.5], a[h <= 0.5]) for a, h in zip(lean, high, strict=True)])
+        yield Finding(
+            "attention" if word == "true" else "attention, by predicted rating",
+            f"positive minus negative attention, high minus low {word} rating", "share of attention", estimate,
+            p=estimate.p_greater(), holds=bool(estimate.low > 0), note=f"Cohen's d {d:.2f}",
+            explainer=evidence.explainer(r.LR), decisive=word == "true",
+        )  # fmt: skip
+
+
+def share(evidence: Evidence) -> Iterable[Finding]:
+    """C12: attention on both explanations, beside uniform attention and permutation importance."""
+    panels = _attention(evidence)
+    if not panels:
+        yield absent("attention", "share of both explanations", "no attention recorded")
+        return
+    both = [panel.column("attention_positive") + panel.column("attention_negative") for panel in panels]
+    estimate = evidence.mean(panels, both)
+    assert estimate is not None
+    records = panels[0].records
+    context = "attention_context" in records.columns and bool((records["attention_context"].fill_null(0) > 0).any())
+    note = f"uniform attention would give {100 * 2 / (6 if context else 5):.0f}%; "
+    worse = evidence.improvement("AUC", r.PERMUTED, r.LR)
+    note += (
+        f"permuting the explanations at test changes the AUC by {worse.effect:+.2f}%"
+        if worse
+        else "permutation importance not run"
+    )
+    yield Finding(
+        "attention", "share of both explanations", "share of attention", estimate,
+        holds=estimate.inside(*ATTENTION_RANGE), note=note, explainer=evidence.explainer(r.LR),
+    )  # fmt: skip
+
+
+def disliked(evidence: Evidence) -> Iterable[Finding]:
+    """C22: gain of both explanations over positive ones alone, low- minus high-rated records."""
+    names = [r.LR, r.POSITIVE_ONLY]
+    panels = [p for p in evidence.panels("regression", names) if set(names) <= set(p.predictions)]
+    low_rated = [1.0 - panel.column("liked") for panel in panels]
+    estimate = evidence.slope(panels, low_rated, [p.squared_error_gain(r.LR, r.POSITIVE_ONLY) for p in panels])
+    contrast = "gain of both over positive only, low- minus high-rated records"
+    if estimate is None:
+        yield absent("squared error", contrast, missing(evidence, *names))
+        return
+    yield Finding(
+        "squared error", contrast, "squared error", estimate, p=estimate.p_greater(),
+        by_construction=evidence.by_construction(*names), explainer=evidence.explainer(r.LR),
+    )  # fmt: skip
+
+
+def sparse(evidence: Evidence) -> Iterable[Finding]:
+    """C23: fall of the gain with the activity of user and item."""
+    best = evidence.best_baseline("RMSE")
+    panels = evidence.panels("regression", [r.LR, best]) if best else []
+    panels = [p for p in panels if best in p.predictions and r.LR in p.predictions]
+    for side in ("user", "item"):
+        count = f"{side}_count"
+        usable = [p for p in panels if count in p.records.columns and p.records[count].null_count() == 0]
+        contrast = f"fall of the gain over {best or 'the best baseline'} per unit of log(1 + records of the {side})"
+        activity = [np.log1p(panel.column(count)) for panel in usable]
+        estimate = evidence.slope(usable, activity, [-panel.squared_error_gain(r.LR, str(best)) for panel in usable])
+        if estimate is None:
+            yield absent("squared error", contrast, missing(evidence, r.LR, *([best] if best else [])))
+            continue
+        yield Finding(
+            "squared error",
+            contrast,
+            "squared error",
+            estimate,
+            p=estimate.p_greater(),
+            explainer=evidence.explainer(r.LR),
+        )

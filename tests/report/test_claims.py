@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from lrrecsys_core import rows as r
+from lrrecsys_core.report.claim_report import headlines, write_claims
+from lrrecsys_core.report.claims import CONTROL, claims_table, combine, evidence_table, verdicts
+from tests.report.synthetic import everything, study
+
+BASELINES_WORSE = dict.fromkeys(r.BASELINES, 0.2)
+
+
+def _verdict(claim: str, metrics: pl.DataFrame, predictions: pl.DataFrame | None = None, metric: str = "RMSE") -> str:
+    table = claims_table(evidence_table(metrics, predictions))
+    found = table.filter((pl.col("claim") == claim) & (pl.col("metric") == metric))
+    assert found.height == 1
+    return str(found["verdict"][0])
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+def test_c1_needs_every_baseline_and_flips_with_the_effect(simulated: bool) -> None:
+    def run(noise: dict[str, float]) -> str:
+        metrics, predictions = study(noise, simulated=simulated, replicates=10 if simulated else 2, users=60)
+        return _verdict("C1", metrics, predictions)
+
+    assert run({r.LR: 0.1, **BASELINES_WORSE}) == "supported"
+    assert run({r.LR: 0.1, **BASELINES_WORSE, "SASRec": 0.05}) == "not supported"
+    assert run({r.LR: 0.2, **BASELINES_WORSE}) == "not supported"
+    assert run({r.LR: 0.1, "SASRec": 0.2}) == "not tested"
+    assert run({r.LR: 0.1, "SASRec": 0.05}) == "not supported"
+
+
+def test_two_markets_decide_nothing() -> None:
+    metrics, predictions = study({r.LR: 0.1, **BASELINES_WORSE}, replicates=2)
+    table = claims_table(evidence_table(metrics, predictions))
+    assert set(table["verdict"]) <= {"not tested", "reported"}
+    assert "10 markets needed" in table.filter((pl.col("claim") == "C1") & (pl.col("metric") == "AUC"))["note"][0]
+
+
+def test_best_baseline_is_chosen_on_validation() -> None:
+    metrics, _ = study({r.LR: 0.1, "SASRec": 0.12, "DIN": 0.2})
+    better_on_validation = (pl.col("row") == "DIN") & (pl.col("part") == "validation") & (pl.col("metric") == "RMSE")
+    metrics = metrics.with_columns(value=pl.when(better_on_validation).then(0.0).otherwise(pl.col("value")))
+    evidence = evidence_table(metrics)
+    assert evidence.filter((pl.col("claim") == "C2") & (pl.col("metric") == "RMSE"))["contrast"][0].endswith("vs DIN")
+    no_validation = metrics.filter(pl.col("part") == "test")
+    assert _verdict("C2", no_validation) == "not tested"
+
+
+def test_a_programmed_answer_is_no_evidence() -> None:
+    noise = {r.LR: 0.1, r.ASPECTS_ONLY: 0.2, r.POSITIVE_ONLY: 0.2, r.GENERAL_ONLY: 0.2}
+    assert _verdict("C10", study(noise)[0]) == "supported"
+    assert _verdict("C10", study(noise, by_construction=[r.GENERAL_ONLY])[0]) == "by construction"
+    noise[r.POSITIVE_ONLY] = 0.05
+    assert _verdict("C10", study(noise, by_construction=[r.GENERAL_ONLY])[0]) == "not supported"
+
+
+def test_dial_is_a_trend_and_a_difference() -> None:
+    rising = {name: 0.25 - 0.001 * share for share, name in r.DIAL.items()}
+    assert _verdict("C4", study(rising)[0]) == "supported"
+    assert _verdict("C4", study(dict.fromkeys(r.DIAL.values(), 0.2))[0]) == "not supported"
+    falling = {name: 0.1 + 0.001 * share for share, name in r.DIAL.items()}
+    assert _verdict("C4", study(falling)[0], metric="AUC") == "not supported"
+
+
+def test_profile_claim_compares_the_loss_with_a_quarter_of_the_gain() -> None:
+    base = {r.LR: 0.10, "SASRec": 0.20}
+    assert _verdict("C6", study({**base, r.NO_PROFILE: 0.101}, users=150)[0]) == "supported"
+    assert _verdict("C6", study({**base, r.NO_PROFILE: 0.17}, users=150)[0]) == "not supported"
+
+
+def test_prompt_claim_is_equivalence_not_a_missing_difference() -> None:
+    noise = {r.LR: 0.15, r.ABLATION3: 0.15}
+    assert _verdict("C15", study(noise, users=4000, replicates=12)[0]) == "supported"
+    assert _verdict("C15", study(noise, users=3, replicates=12)[0]) == "not supported"
+
+
+def test_quarter_of_the_data_within_one_percent() -> None:
+    quarter = r.at_fraction(r.LR, 25)
+    assert _verdict("C3", study({"SASRec": 0.2, quarter: 0.1})[0]) == "supported"
+    assert _verdict("C3", study({"SASRec": 0.1, quarter: 0.2})[0]) == "not supported"
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+def test_attention_claims(simulated: bool) -> None:
+    options = {"simulated": simulated, "users": 100, "replicates": 10 if simulated else 2}
+    metrics, predictions = study({r.LR: 0.1}, attention_shift=0.3, **options)  # type: ignore[arg-type]
+    assert _verdict("C11", metrics, predictions, "attention") == "supported"
+    # Two of six tokens, one of them raised by .3: (2 + .3) / 6.3 is inside 30-40%.
+    assert _verdict("C12", metrics, predictions, "attention") == "supported"
+    metrics, predictions = study({r.LR: 0.1}, attention_shift=-0.3, **options)  # type: ignore[arg-type]
+    assert _verdict("C11", metrics, predictions, "attention") == "not supported"
+    assert _verdict("C12", metrics, predictions, "attention") == "not supported"
+
+
+def _with_activity(sign: float) -> tuple[pl.DataFrame, pl.DataFrame]:
+    metrics, predictions = study({r.LR: 0.1, "SASRec": 0.1}, users=100)
+    cold = 1 / (1 + pl.col("user_count")) if sign > 0 else pl.col("user_count") / 60
+    cold_item = 1 / (1 + pl.col("item_count")) if sign > 0 else pl.col("item_count") / 90
+    worse = pl.when(pl.col("row") == "SASRec").then(pl.col("prediction") + 2 * cold + 2 * cold_item)
+    return metrics, predictions.with_columns(prediction=worse.otherwise(pl.col("target")))
+
+
+def test_sparse_users_claim_follows_the_sign_of_the_trend() -> None:
+    assert _verdict("C23", *_with_activity(1), "squared error") == "supported"
+    assert _verdict("C23", *_with_activity(-1), "squared error") == "not supported"
+
+
+def test_harder_records_claim_is_not_fooled_by_mechanics() -> None:
+    # All models equally good: the naive slope may be positive, the placebo must not be beaten.
+    metrics, predictions = study({r.LR: 0.15, **dict.fromkeys(r.BASELINES[:5], 0.15)}, users=100)
+    assert _verdict("C9", metrics, predictions, "squared error") == "not supported"
+    hard = pl.col("record") % 3 == 0
+    jitter = ((pl.col("record") * 7919 + pl.col("row").rank("dense") * 104729) % 101) / 101 - 0.5
+    predictions = predictions.with_columns(
+        prediction=pl.when(pl.col("row") == r.LR)
+        .then(pl.col("target"))
+        .otherwise(pl.col("target") + pl.when(hard).then(jitter).otherwise(jitter / 10))
+    )
+    evidence = evidence_table(metrics, predictions).filter(pl.col("claim") == "C9")
+    assert evidence.height == 3 and (evidence["effect"][:2] > 0).all()
+
+
+def test_nothing_run_is_not_tested_and_never_an_exception() -> None:
+    metrics, predictions = study({r.GLOBAL_MEAN: 0.2}, replicates=2)
+    for frame in (None, predictions, predictions.lazy()):
+        evidence = evidence_table(metrics, frame)
+        assert set(evidence["verdict"]) == {"not tested"} and evidence["effect"].is_null().all()
+        assert set(evidence["claim"]) == {CONTROL} | {f"C{i}" for i in range(1, 25)}
+    assert set(verdicts(claims_table(evidence))["verdict"]) == {"not tested"}
+
+
+def test_simulated_and_real_never_share_a_line_and_controls_come_first() -> None:
+    parts = [everything(), everything(dataset="movielens", simulated=False, replicates=2)]
+    null = study({r.LR: 0.1, r.ABLATION1: 0.1}, dataset="null-hotels")
+    metrics = pl.concat([parts[0][0], parts[1][0], null[0]])
+    predictions = pl.concat([parts[0][1], parts[1][1], null[1]])
+    table = claims_table(evidence_table(metrics, predictions))
+    assert table["claim"].to_list() == sorted(table["claim"], key=lambda c: -1 if c == CONTROL else int(c[1:]))
+    assert table["claim"][0] == CONTROL
+    kinds = table.filter(pl.col("evidence").is_in(["simulated", "real"])).group_by("dataset").agg(pl.col("evidence").unique())
+    assert all(len(kind) == 1 for kind in kinds["evidence"])
+    assert "null-hotels" in set(table.filter(pl.col("claim") == CONTROL)["dataset"])
+    assert "null-hotels" not in set(table.filter(pl.col("claim") != CONTROL)["dataset"])
+    assert not any("Control fails on null-hotels" in line for line in headlines(table))
+
+
+def test_a_shuffle_that_still_helps_is_named_in_the_first_line() -> None:
+    metrics, predictions = study({r.LR: 0.1, r.SHUFFLE_ALL: 0.1, r.ABLATION1: 0.2})
+    table = claims_table(evidence_table(metrics, predictions))
+    assert "Control fails on hotels" in headlines(table)[0]
+    assert _verdict("C13", metrics) == "not supported"
+
+
+def test_holm_is_taken_over_the_whole_claim() -> None:
+    evidence = evidence_table(*everything(users=20)).filter(pl.col("claim") == "C1")
+    assert evidence.height == 42
+    assert evidence["p_holm"].min() == pytest.approx(42 * evidence["p"].min())
+
+
+def test_theory_and_bench_are_read_from_their_files(root: Path) -> None:
+    theory = pl.DataFrame(
+        {
+            "claim": ["C17", "C19", "C20", "C20"], "effect": [0.2, 0.5, 0.1, -0.1], "low": [0.1, 0.4, 0.05, -0.2],
+            "high": [0.3, 0.6, 0.2, 0.1], "test": ["bootstrap"] * 4, "p": [0.001, 0.001, 0.001, 0.9],
+            "sample": ["60 repetitions"] * 4,
+        }
+    )  # fmt: skip
+    (root / "results" / "smoke" / "theory").mkdir(parents=True)
+    theory.write_parquet(root / "results" / "smoke" / "theory" / "claims.parquet")
+    (root / "results" / "bench").mkdir()
+    bench = {"name": "scoring", "ours": 3.2, "unit": "ms", "conditions": {"cpu": "a chip", "cores": 1}}
+    (root / "results" / "bench" / "scoring.json").write_text(json.dumps(bench))
+    metrics, predictions = study({r.LR: 0.1}, replicates=2)
+    table = write_claims("smoke", metrics, predictions)
+    found = dict(table.filter(pl.col("claim") != CONTROL).select("claim", "verdict").iter_rows())
+    assert (found["C17"], found["C18"], found["C19"]) == ("supported", "not tested", "supported")
+    assert (found["C20"], found["C21"]) == ("not supported", "supported")
+    folder = root / "paper_tables" / "smoke"
+    first = {name: (folder / name).read_bytes() for name in ("claims.csv", "claims.md", "claims.tex", "verdicts.csv")}
+    write_claims("smoke", metrics, predictions)
+    assert all((folder / name).read_bytes() == content for name, content in first.items())
+    assert "a chip" in first["claims.md"].decode()
+
+
+def test_combining_keeps_the_weakest() -> None:
+    assert combine(["supported", "not supported", "by construction"]) == "not supported"
+    assert combine(["supported", "by construction"]) == "by construction"
+    assert combine([]) == "not tested"
