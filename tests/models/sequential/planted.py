@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
+
+from lrrecsys_core.data.dataset import make_dataset
+from lrrecsys_core.data.split import Split, make_split
 
 
 def records(n: int = 24, users: int = 7, items: int = 30, full: bool = False, seed: int = 0) -> dict[str, np.ndarray]:
@@ -41,3 +45,24 @@ def chain(items: int, length: int, seed: int = 0) -> tuple[dict[str, np.ndarray]
         "target": rng.random(length),
     }
     return fields, follows
+
+
+def small_split(users: int = 12, seed: int = 0) -> Split:
+    """A split of a tiny data set whose items have a category and two further phrases."""
+    rng = np.random.default_rng(seed)
+    kinds, phrases = ("inn", "lodge", "hostel"), ("pool", "bar", "garden", "view")
+    names = [f"item{k:02d}" for k in range(20)]
+    details = ["; ".join([kinds[k % 3], *sorted(rng.choice(phrases, 2, replace=False))]) for k in range(len(names))]
+    rows = [
+        {"user_id": f"u{u:02d}", "item_id": names[k], "rating": float(rng.integers(1, 6)), "timestamp": 100 * step}
+        for u in range(users)
+        for step, k in enumerate(rng.permutation(len(names))[:10], 1)
+    ]
+    mentions = [
+        {"user_id": r["user_id"], "item_id": r["item_id"], "aspect": phrase, "sentiment": 1 if r["rating"] > 3 else -1}
+        for r in rows
+        for phrase in rng.choice(phrases, 2, replace=False)
+    ]
+    items = pl.DataFrame({"item_id": names, "name": [f"The {n} {k}" for k, n in enumerate(names)], "details": details})
+    dataset = make_dataset("tiny", "hotel", pl.DataFrame(rows), items, aspects=pl.DataFrame(mentions))
+    return make_split(dataset, seed=seed)
