@@ -1,5 +1,6 @@
 """Reading columns of foreign tables, with complaints that name the file, the column, the row and what was expected."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -58,12 +59,12 @@ def find_files(folder: str | Path, names: tuple[str, ...], published: str) -> tu
     return tuple(folder / name for name in names)
 
 
-def require_columns(frame: pl.DataFrame, columns: tuple[str, ...], where: str) -> None:
-    """Raise an InputError naming the first of `columns` that `frame` lacks."""
+def require_columns(found: Sequence[str], columns: Sequence[str], where: str) -> None:
+    """Raise an InputError naming the first of `columns` that is not among those `found`."""
     for column in columns:
-        if column not in frame.columns:
-            found = ", ".join(frame.columns) or "none"
-            raise InputError(f"{where}: column '{column}' is missing; expected {', '.join(columns)}, found {found}.")
+        if column not in found:
+            names = ", ".join(found) or "none"
+            raise InputError(f"{where}: column '{column}' is missing; expected {', '.join(columns)}, found {names}.")
 
 
 def refuse(frame: pl.DataFrame, column: str, bad: pl.Expr, where: str, expected: str, label: str | None = None) -> None:

@@ -12,9 +12,9 @@ Marks = NDArray[np.bool_]
 
 
 def sorted_records(dataset: Dataset, seed: int) -> pl.DataFrame:
-    """Records with `record`, `user` and `item` numbers, sorted by user, time (or a random key) and item id."""
-    numbers = dataset.items.select("item_id").with_row_index("item")
-    records = dataset.interactions.with_row_index("record").join(
+    """Records with their numbers `_record`, `_user` and `_item`, sorted by user, time (or a random key) and item id."""
+    numbers = dataset.items.select("item_id").with_row_index("_item")
+    records = dataset.interactions.with_row_index("_record").join(
         numbers, on="item_id", how="left", maintain_order="left"
     )
     if dataset.ordered:
@@ -23,7 +23,7 @@ def sorted_records(dataset: Dataset, seed: int) -> pl.DataFrame:
         records = records.sort("user_id", "item_id")
         key = np.random.default_rng([seed, 0]).permutation(records.height)
         records = records.with_columns(_key=key).sort("user_id", "_key").drop("_key")
-    return records.with_columns(user=pl.col("user_id").rle_id())
+    return records.with_columns(_user=pl.col("user_id").rle_id())
 
 
 def runs(group: Ints) -> tuple[Ints, Ints]:

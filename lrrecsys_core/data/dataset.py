@@ -225,9 +225,7 @@ class _Checks:
         return self.columns.get(column, column)
 
     def need(self, frame: pl.DataFrame, of: str, required: tuple[str, ...]) -> None:
-        if self.columns:
-            frame = frame.rename({c: self.label(c) for c in frame.columns})
-        require_columns(frame, tuple(map(self.label, required)), self.where(of))
+        require_columns(list(map(self.label, frame.columns)), list(map(self.label, required)), self.where(of))
         if frame.is_empty():
             raise InputError(f"{self.where(of)}: no rows; expected at least one.")
 
@@ -268,7 +266,7 @@ class _Checks:
         return mentions.with_columns(frame.select(sign)["sentiment"])
 
     def plain(self, frame: pl.DataFrame, of: str, keys: tuple[str, ...], texts: tuple[str, ...]) -> pl.DataFrame:
-        require_columns(frame, keys + texts, self.where(of))
+        require_columns(frame.columns, keys + texts, self.where(of))
         found = [self.text(frame, key, of) for key in keys]
         found += [frame[text].cast(pl.String).fill_null("") for text in texts]
         if "timestamp" in frame.columns:

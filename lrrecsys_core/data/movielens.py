@@ -38,8 +38,8 @@ def load_movielens(folder: str | Path, profiles: str | Path | None = None, *, ta
     """
     ratings_csv, movies_csv = find_files(folder, ("ratings.csv", "movies.csv"), _PUBLISHED)
     records, movies = read_table(ratings_csv), read_table(movies_csv)
-    require_columns(records, ("userId", "movieId", "rating", "timestamp"), str(ratings_csv))
-    require_columns(movies, ("movieId", "title", "genres"), str(movies_csv))
+    require_columns(records.columns, ("userId", "movieId", "rating", "timestamp"), str(ratings_csv))
+    require_columns(movies.columns, ("movieId", "title", "genres"), str(movies_csv))
     names = {"userId": "user_id", "movieId": "item_id"}
     records = records.rename(names)
     genres = pl.when(pl.col("genres") == _NO_GENRE).then(pl.lit("")).otherwise(pl.col("genres").fill_null(""))
@@ -80,7 +80,7 @@ def load_movielens(folder: str | Path, profiles: str | Path | None = None, *, ta
 def _tag_aspects(folder: str | Path, records: pl.DataFrame, names: dict[str, str]) -> pl.DataFrame:
     (tags_csv,) = find_files(folder, ("tags.csv",), _PUBLISHED)
     tags = read_table(tags_csv)
-    require_columns(tags, ("userId", "movieId", "tag"), str(tags_csv))
+    require_columns(tags.columns, ("userId", "movieId", "tag"), str(tags_csv))
     tags = tags.rename(names).join(records, on=["user_id", "item_id"], how="semi", maintain_order="left")
     return tags.select("user_id", "item_id", aspect=pl.col("tag").str.strip_chars().str.to_lowercase()).filter(
         pl.col("aspect") != ""
@@ -93,7 +93,7 @@ def _profile_texts(folder: str | Path, profiles: str | Path) -> pl.DataFrame:
 
     (links_csv,) = find_files(folder, ("links.csv",), _PUBLISHED)
     links = read_table(links_csv)
-    require_columns(links, ("movieId", "imdbId"), str(links_csv))
+    require_columns(links.columns, ("movieId", "imdbId"), str(links_csv))
     numbers = number_column(links, "imdbId", str(links_csv), "an IMDb number").cast(pl.Int64)
     linked = links.select(numbers.alias("imdb"), item_id="movieId").unique("item_id", maintain_order=True)
     found = read_exp3rt_profiles(profiles).with_columns(

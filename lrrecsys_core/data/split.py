@@ -173,7 +173,7 @@ def make_split(
     if by == "global_time" and not dataset.ordered:
         raise InputError(f"{dataset.name}: a split by global time needs a timestamp column; use 'user_time'.")
     records = sorted_records(dataset, seed)
-    user = records["user"].to_numpy().astype(np.int64)
+    user = records["_user"].to_numpy().astype(np.int64)
     time = records["timestamp"].to_numpy() if dataset.ordered else None
     if by == "global_time" and time is not None:
         test = from_moment(time, 8, dataset.name)
@@ -193,7 +193,7 @@ def make_split(
         held, fallback = last_tenth(user, test, seed)
     train = ~test & ~held
 
-    item = records["item"].to_numpy().astype(np.int64)
+    item = records["_item"].to_numpy().astype(np.int64)
     user_rows = _table(user[train], int(user.max()) + 1)
     item_rows = _table(item[train], dataset.items.height)
     earlier_user = earlier_training(user, time, train)
@@ -210,7 +210,7 @@ def make_split(
         by=by,
         train_fraction=train_fraction,
         seed=seed,
-        record=_frozen(records["record"].to_numpy().astype(np.int64)),
+        record=_frozen(records["_record"].to_numpy().astype(np.int64)),
         user=_frozen(user_rows[user]),
         item=_frozen(item_rows[item]),
         history=_frozen(history),
@@ -297,7 +297,7 @@ def _aspect_terms(
     if dataset.aspects is None:
         return best, ("",)
     place = np.full(dataset.interactions.height, -1, np.int64)
-    place[records["record"].to_numpy()[train]] = np.flatnonzero(train)
+    place[records["_record"].to_numpy()[train]] = np.flatnonzero(train)
     mentions = pl.DataFrame({"record": place[_rows_of(dataset, dataset.aspects)], "aspect": dataset.aspects["aspect"]})
     mentions = mentions.filter(pl.col("record") >= 0).unique()
     names = mentions.select("aspect").unique().sort("aspect")

@@ -6,6 +6,7 @@ import polars as pl
 
 from lrrecsys_core.data.columns import read_table, refuse, require_columns
 from lrrecsys_core.data.dataset import Dataset, Domain, make_dataset
+from lrrecsys_core.errors import InputError
 
 
 def load_table(
@@ -55,8 +56,11 @@ def load_table(
     named = {"user_id": user, "item_id": item, "rating": rating, "timestamp": timestamp, "name": name}
     named |= {"details": details, "text": review}
     chosen = {ours: theirs for ours, theirs in named.items() if theirs is not None}
+    for column in context:
+        if column in named:
+            raise InputError(f"{where}: '{column}' cannot be the name of a context column; rename it in the file.")
     table = read_table(path)
-    require_columns(table, (*chosen.values(), *context), where)
+    require_columns(table.columns, (*chosen.values(), *context), where)
     records = table.select(
         **{ours: pl.col(theirs) for ours, theirs in chosen.items()}, **{c: pl.col(c) for c in context}
     )

@@ -5,7 +5,15 @@ from pathlib import Path
 
 import polars as pl
 
-from lrrecsys_core.data.columns import find_files, number_column, read_table, refuse, require_columns, seconds_column
+from lrrecsys_core.data.columns import (
+    find_files,
+    number_column,
+    read_table,
+    refuse,
+    require_columns,
+    seconds_column,
+    text_column,
+)
 from lrrecsys_core.data.dataset import Dataset, make_dataset
 from lrrecsys_core.errors import InputError
 
@@ -52,7 +60,8 @@ def load_tripadvisor(folder: str | Path, *, min_hotels: int = 3) -> Dataset:
     ratings_file, prices_file, offering_file = find_files(folder, files, "the LARA table")
     where = str(ratings_file)
     table = read_table(ratings_file)
-    require_columns(table, ("review_id", "hotel_id", "user", "date", "overall", *_STARS), where)
+    require_columns(table.columns, ("review_id", "hotel_id", "user", "date", "overall", *_STARS), where)
+    text_column(table, "hotel_id", where, "the number of a hotel")
     for column in ("overall", *_STARS):
         scale = "stars from 1 to 5, or 0 or -1 for not given"
         stars = number_column(table, column, where, scale).cast(pl.Int64)
@@ -90,7 +99,7 @@ def load_tripadvisor(folder: str | Path, *, min_hotels: int = 3) -> Dataset:
 def _hotels(hotels: pl.DataFrame, prices_file: Path, offering_file: Path) -> pl.DataFrame:
     """Name and details of each hotel id, from the price list and the offering file."""
     prices = read_table(prices_file, separator="\t")
-    require_columns(prices, ("Hotel", "Price", "Location"), str(prices_file))
+    require_columns(prices.columns, ("Hotel", "Price", "Location"), str(prices_file))
     place = pl.col("Location").str.replace_all("_", " ").replace("Unknown", None)
     prices = prices.select(
         item_id=pl.col("Hotel").str.extract(r"(\d+)"), price=pl.col("Price").cast(pl.Int64, strict=False), place=place
@@ -136,5 +145,5 @@ def _reviews(folder: str | Path, told: pl.DataFrame) -> pl.DataFrame | None:
     if not path.is_file():
         return None
     texts = read_table(path)
-    require_columns(texts, ("review_id", "text"), str(path))
+    require_columns(texts.columns, ("review_id", "text"), str(path))
     return told.join(texts, on="review_id", maintain_order="left").select("user_id", "item_id", "text").drop_nulls()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
-from lrrecsys_core.data.columns import find_files, refuse
+from lrrecsys_core.data.columns import find_files, number_column, refuse
 from lrrecsys_core.data.dataset import Dataset, make_dataset
 from lrrecsys_core.errors import InputError
 
@@ -36,40 +36,37 @@ def load_yelp(folder: str | Path) -> Dataset:
         If a file is missing or malformed, or the samples disagree about a record.
     """
     paths = find_files(folder, (*_RECORDS, *_MAPS), "the MTER and TheFacT files")
-    samples = [_records(path) for path in paths[:2]]
-    records = pl.concat(samples).unique(["user", "item"], keep="first", maintain_order=True)
-    overlap = samples[0].join(samples[1], on=["user", "item"]).filter(pl.col("rating") != pl.col("rating_right"))
-    if not overlap.is_empty():
-        user, item = overlap.row(0)[:2]
-        raise InputError(
-            f"{paths[1]}: user {user} rates item {item} otherwise than in {paths[0]}; expected one rating."
-        )
     users = _matches(paths[2], r"^(?<user>\d+)=(?<user_id>.+)$", "number=user id")
     entry = r"^(?<item>\d+)=(?<item_id>[^=]+)=(?<name>.+) \[(?<categories>[^\[\]]*)\]$"
     items = _matches(paths[3], entry, "number=business id=name ['category', ...]")
     features = _matches(paths[4], r"^(?<feature>\d+)=(?<aspect>[^=]+)=\d+$", "number=aspect=count")
-    named = records.join(users, on="user", how="left", maintain_order="left")
-    named = named.join(items, on="item", how="left", maintain_order="left")
-    where = " and ".join(map(str, paths[:2]))
-    refuse(named, "user", pl.col("user_id").is_null(), where, f"a number listed in {paths[2]}")
-    refuse(named, "item", pl.col("item_id").is_null(), where, f"a number listed in {paths[3]}")
+    first, second = (_records(path, {"user": (users, paths[2]), "item": (items, paths[3])}) for path in paths[:2])
+    pair = ["user_id", "item_id"]
+    differing = first.join(second, on=pair).filter(pl.col("rating") != pl.col("rating_right"))
+    if not differing.is_empty():
+        user, item = differing.select("user", "item").row(0)
+        raise InputError(
+            f"{paths[1]}: user {user} rates item {item} otherwise than in {paths[0]}; expected one rating."
+        )
+    records = pl.concat([first, second.join(first, on=pair, how="anti", maintain_order="left")])
     mentions = (
-        named.select("user_id", "item_id", pl.col("mentions").str.extract_all(r"\d+[: ]-?\d+"))
+        records.select(*pair, pl.col("mentions").str.extract_all(r"\d+[: ]-?\d+"))
         .explode("mentions")
         .drop_nulls("mentions")
         .with_columns(pl.col("mentions").str.extract_groups(r"(?<feature>\d+)[: ](?<sentiment>-?\d+)"))
         .unnest("mentions")
         .join(features, on="feature", how="left", maintain_order="left")
     )
+    where = " and ".join(map(str, paths[:2]))
     refuse(mentions, "feature", pl.col("aspect").is_null(), where, f"a number listed in {paths[4]}")
     categories = pl.col("categories").str.strip_chars("'").str.split("', '")
-    rated = items.join(named, on="item_id", how="semi", maintain_order="left").select(
+    rated = items.join(records, on="item_id", how="semi", maintain_order="left").select(
         "item_id", "name", details=categories.list.filter(pl.element() != "Restaurants").list.join("; ")
     )
     return make_dataset(
         "yelp",
         "restaurant",
-        named,
+        records,
         rated,
         aspects=mentions,
         source=str(folder),
@@ -77,11 +74,16 @@ def load_yelp(folder: str | Path) -> Dataset:
     )
 
 
-def _records(path: Path) -> pl.DataFrame:
-    """Lines "user,item,rating,mentions", a mention being "number:sign" or "number sign"."""
+def _records(path: Path, maps: dict[str, tuple[pl.DataFrame, Path]]) -> pl.DataFrame:
+    """Lines "user,item,rating,mentions", a mention being "number:sign" or "number sign"; ids are looked up."""
     form = r"^(?<user>\d+),(?<item>\d+),(?<rating>[^,]*),(?<mentions>(?:\d+[: ]-?1(?: |$))*)$"
     frame = _matches(path, form, "user,item,rating,feature and sign in turn")
-    return frame.with_columns(pl.col("rating").str.strip_chars())
+    rating = number_column(frame, "rating", str(path), "a number from 1 to 5")
+    frame = frame.with_columns(rating)
+    for column, (known, listed) in maps.items():
+        frame = frame.join(known, on=column, how="left", maintain_order="left")
+        refuse(frame, column, pl.col(f"{column}_id").is_null(), str(path), f"a number listed in {listed}")
+    return frame
 
 
 def _matches(path: Path, form: str, expected: str) -> pl.DataFrame:
