@@ -6,7 +6,6 @@ PYTHON ?= python3
 PROFILE ?= demo
 DATASETS ?=
 BIN := .venv/bin
-comma := ,
 # One thread per process: sums come out in one order, and results do not depend on the number of cores.
 export OMP_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
@@ -26,7 +25,7 @@ export TOKENIZERS_PARALLELISM = false
 	@touch $@
 
 reproduce: .venv/installed
-	$(BIN)/lrrecsys reproduce --profile "$(PROFILE)" $(foreach spec,$(subst $(comma), ,$(DATASETS)),--datasets "$(spec)")
+	$(BIN)/lrrecsys reproduce --profile "$(PROFILE)" --datasets "$(DATASETS)"
 
 test: .venv/installed
 	$(BIN)/ruff check .

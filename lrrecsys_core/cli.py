@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections.abc import Sequence
 
@@ -37,8 +38,20 @@ def lrrecsys() -> None:
 profile_option = click.option(
     "--profile", default="demo", show_default=True, help=f"Size of the run: {', '.join(PROFILES)}."
 )
+
+
+def _split_specs(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    """Take ``a:path,b:path`` apart; a comma within one data set is not followed by a kind and a colon."""
+    return tuple(spec.strip() for text in given for spec in re.split(r",(?=[a-z-]+:)", text) if spec.strip())
+
+
 datasets_option = click.option(
-    "--datasets", multiple=True, metavar="NAME:PATH", help="Real data instead of the simulated markets; repeatable."
+    "--datasets",
+    multiple=True,
+    callback=_split_specs,
+    metavar="KIND:PATH",
+    help="Real data instead of the simulated markets: movielens, movielens-imported, tripadvisor, yelp or table; "
+    "repeatable, or several separated by commas.",
 )
 
 

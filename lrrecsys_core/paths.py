@@ -53,9 +53,13 @@ def run_name(profile: str, datasets: Iterable[str] = ()) -> str:
     Parameters
     ----------
     profile : name of a profile.
-    datasets : specifications ``"name:path"``; empty for the simulated markets.
+    datasets : specifications ``"kind:path"``; a table goes by the name of its file. Empty: the simulated markets.
     """
-    return "-".join([profile, *(spec.partition(":")[0].strip() for spec in datasets)])
+    names = []
+    for spec in datasets:
+        kind, _, place = spec.partition(":")
+        names.append(Path(place.partition("?")[0]).name.split(".")[0] if kind == "table" else kind)
+    return "-".join([profile, *names])
 
 
 def results(run: str) -> Path:

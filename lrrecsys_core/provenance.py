@@ -20,9 +20,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 LOCK = "requirements.lock"
 
 
-def describe(
-    profile: str, datasets: Sequence[str], locations: Sequence[str], parameters: Mapping[str, object]
-) -> dict[str, Any]:
+def describe(profile: str, datasets: Sequence[str], parameters: Mapping[str, object]) -> dict[str, Any]:
     """Return the manifest of a run as it stands before the first notebook.
 
     Data sets are recorded by name and content, not by where they lie on this machine.
@@ -30,8 +28,7 @@ def describe(
     Parameters
     ----------
     profile : name of the profile.
-    datasets : ``"name:path"`` as the caller wrote them.
-    locations : the same with absolute paths.
+    datasets : ``"kind:path"`` with absolute paths.
     parameters : what the notebooks are given besides the data sets.
     """
     lock = paths.repository() / LOCK
@@ -49,14 +46,19 @@ def describe(
         "versions": versions(lock),
         "machine": machine(),
         "inputs": {
-            spec.partition(":")[0]: {
-                "name": Path(spec.partition(":")[2]).name,
-                "sha256": paths.digest(Path(spec.partition(":")[2])),
-            }
-            for spec in locations
+            spec.partition(":")[0]: {path.name: paths.digest(path) for path in data_paths(spec)[0]} for spec in datasets
         },
         "notebooks": {},
     }
+
+
+def data_paths(spec: str) -> tuple[list[Path], str]:
+    """Files and folders that ``kind:path,path?options`` names, and the options with their question mark."""
+    place, mark, options = spec.partition(":")[2].partition("?")
+    whole = Path(place).expanduser()
+    # A comma may be part of a name; it separates paths only where there is no such file.
+    found = [whole] if whole.exists() else [Path(part).expanduser() for part in place.split(",")]
+    return found, mark + options
 
 
 def outputs(run: str) -> dict[str, str]:

@@ -131,7 +131,7 @@ def run_notebooks(
     Parameters
     ----------
     profile : passed to every notebook; also names the run.
-    datasets : ``"name:path"`` of real data sets; paths relative to the working directory. Empty: the simulated markets.
+    datasets : ``"kind:path"`` of real data sets; paths relative to the working directory. Empty: the simulated markets.
     parameters : further parameters, given to each notebook that declares them.
     only : names of the notebooks to run (default all).
     as_text : the values in `parameters` are text from a command line, to be read by the type of each default.
@@ -163,11 +163,11 @@ def run_notebooks(
     for path, defaults in declared.items():
         check_parameters({name: value for name, value in values.items() if name in defaults}, defaults, path.stem)
 
-    run = paths.run_name(profile, datasets)
+    run = paths.run_name(profile, specs)
     folder = paths.writable(paths.results(run) / "notebooks")
     paths.figures(run), paths.tables(run)
     manifest = paths.results(run) / "manifest.json"
-    record = provenance.describe(profile, list(datasets), specs, {k: v for k, v in values.items() if k != "datasets"})
+    record = provenance.describe(profile, specs, {k: v for k, v in values.items() if k != "datasets"})
     bar = tqdm(notebooks, desc=f"run {run}", unit="notebook", disable=not progress)
     for path in bar:
         bar.set_postfix_str(path.stem)
@@ -252,14 +252,15 @@ def _first_line(source: str) -> str:
 
 
 def _absolute(spec: str) -> str:
-    """Make the path of ``name:path`` absolute, because notebooks run in another folder than the caller."""
-    name, colon, path = spec.partition(":")
-    if not name or not colon or not path:
-        raise InputError(f"data set {spec!r} must be written name:path, for example movielens:data/ml-latest-small")
-    folder = Path(path).expanduser()
-    if not folder.exists():
-        raise InputError(f"data set {spec!r}: there is no file or folder {path!r}")
-    return f"{name}:{folder.resolve()}"
+    """Make the paths of ``kind:path`` absolute, because notebooks run in another folder than the caller."""
+    kind, colon, place = spec.partition(":")
+    if not kind or not colon or not place:
+        raise InputError(f"data set {spec!r} must be written kind:path, for example movielens:data/ml-latest-small")
+    found, query = provenance.data_paths(spec)
+    for path in found:
+        if not path.exists():
+            raise InputError(f"data set {spec!r}: there is no file or folder {str(path)!r}")
+    return f"{kind}:{','.join(str(path.resolve()) for path in found)}{query}"
 
 
 def _plain(value: object) -> bool:

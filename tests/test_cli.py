@@ -53,6 +53,19 @@ def test_refusals_are_one_sentence_and_status_2(
     assert list(root.iterdir()) == []
 
 
+def test_data_sets_are_separated_by_commas_that_a_kind_follows(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, ...]] = []
+
+    def stand_in(profile: str, datasets: tuple[str, ...], *arguments: object, **options: object) -> Path:
+        seen.append(datasets)
+        return root / "manifest.json"
+
+    monkeypatch.setattr("lrrecsys_core.runner.run_notebooks", stand_in)
+    main(["reproduce", "--datasets", "movielens-imported:a,b.json,table:c.csv?context=d,e", "--datasets", "yelp:f"])
+    main(["reproduce", "--datasets", ""])
+    assert seen == [("movielens-imported:a,b.json", "table:c.csv?context=d,e", "yelp:f"), ()]
+
+
 def test_read_only_output(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (root / "results").write_text("in the way")
     assert "cannot create the output folder" in refusal(["reproduce", "--profile", "smoke"], capsys)

@@ -23,7 +23,12 @@ def test_folders_are_made_on_demand_below_the_root(root: Path) -> None:
 
 @pytest.mark.parametrize(
     ("specs", "name"),
-    [((), "demo"), (("movielens:/data/ml",), "demo-movielens"), (("yelp:a:b", "movielens:c"), "demo-yelp-movielens")],
+    [
+        ((), "demo"),
+        (("movielens:/data/ml",), "demo-movielens"),
+        (("yelp:a:b", "movielens:c"), "demo-yelp-movielens"),
+        (("table:/d/my.csv?user=u",), "demo-my"),
+    ],
 )
 def test_run_name(specs: tuple[str, ...], name: str) -> None:
     assert paths.run_name("demo", specs) == name

@@ -117,7 +117,7 @@ def test_a_list_with_something_papermill_would_turn_into_text_is_refused() -> No
     ("profile", "datasets", "message"),
     [
         ("huge", [], "no profile 'huge'"),
-        ("smoke", ["movielens"], "must be written name:path"),
+        ("smoke", ["movielens"], "must be written kind:path"),
         ("smoke", ["movielens:nowhere"], "there is no file or folder 'nowhere'"),
     ],
 )
@@ -138,8 +138,20 @@ def test_data_sets_name_the_run_and_reach_the_notebooks_by_absolute_path(
     )
     run_notebooks("smoke", ["movielens:ml"], progress=False)
     record = manifest_of(root, "smoke-movielens")
-    assert record["inputs"] == {"movielens": {"name": "ml", "sha256": paths.digest(root / "ml")}}
+    assert record["inputs"] == {"movielens": {"ml": paths.digest(root / "ml")}}
     assert str(root) not in json.dumps(record)
+
+
+def test_a_table_with_options_and_a_second_path(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("mine.csv", "texts.json"):
+        (root / name).write_text("x\n")
+    monkeypatch.chdir(root)
+    wanted = (
+        f"assert datasets == ['table:{root / 'mine.csv'}?user=u', 'other:{root / 'mine.csv'},{root / 'texts.json'}']"
+    )
+    write_notebook(root, "01_first", wanted)
+    run_notebooks("smoke", ["table:mine.csv?user=u", "other:mine.csv,texts.json"], progress=False)
+    assert set(manifest_of(root, "smoke-mine-other")["inputs"]["other"]) == {"mine.csv", "texts.json"}
 
 
 @pytest.mark.parametrize("cell", ["seed: int = 1 + 1 + int()", "import os", "seed: int", "seed ="])
