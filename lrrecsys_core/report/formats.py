@@ -16,7 +16,7 @@ _LATEX: Final = str.maketrans(
     {
         "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
         "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-        "\n": " ", "\r": " ", "*": r"\(*\)", "±": r"\(\pm\)",
+        "\n": " ", "\r": " ", "*": r"\(*\)", "[": "{[}", "±": r"\(\pm\)",
     }
 )  # fmt: skip
 _MARKDOWN: Final = str.maketrans(

@@ -1,0 +1,95 @@
+"""How large the models are and how long they train: Table 1 and the costs of every row."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from lrrecsys_core import rows as r
+from lrrecsys_core.report.formats import Grid, number
+
+# (component, part, role) in the paper's order; the last two lines are ours, for what its table leaves out.
+PARTS: Final = (
+    ("Explanation Generator", "Fine-tuned AutoEncoder", "Encodes explanations into embeddings."),
+    ("DNN Recommendation Component", "Self-attention and GRU layer", "Encodes sequential consumption history."),
+    ("DNN Recommendation Component", "Consumer embedding table", "Encodes consumer preferences."),
+    ("DNN Recommendation Component", "Product embedding table", "Encodes product characteristics."),
+    ("DNN Recommendation Component", "Self-attention layer", "Captures attention weights among different inputs."),
+    (
+        "DNN Recommendation Component",
+        "Multi-layer perceptron layers (MLPs)",
+        "Captures nonlinearity and feature interactions.",
+    ),
+    ("Explanation Generator", "Word table", "Turns the words of an explanation into vectors."),
+    ("DNN Recommendation Component", "Context layers", "Encode the circumstances of a record, where known."),
+)
+
+
+def parts_table(parts: pl.DataFrame | None) -> pl.DataFrame:
+    """Table 1 with real parameter counts.
+
+    Parameters
+    ----------
+    parts : frame or None
+        Columns part (as in :data:`PARTS`), dataset, parameters.
+
+    Returns
+    -------
+    frame : component, part, role, dataset, parameters, status
+    """
+    counted = parts if parts is not None else pl.DataFrame(schema={"part": str, "dataset": str, "parameters": int})
+    names = counted["dataset"].unique(maintain_order=True).to_list()
+    lines = []
+    for component, part, role in PARTS:
+        for dataset in names or [""]:
+            found = counted.filter((pl.col("part") == part) & (pl.col("dataset") == dataset))["parameters"].to_list()
+            lines.append((component, part, role, dataset, found[0] if found else None, "" if found else "not run"))
+    schema: dict[str, type[pl.DataType]] = {
+        "component": pl.String,
+        "part": pl.String,
+        "role": pl.String,
+        "dataset": pl.String,
+    }
+    schema |= {"parameters": pl.Int64, "status": pl.String}
+    return pl.DataFrame(lines, schema=schema, orient="row")
+
+
+def costs_table(metrics: pl.DataFrame) -> pl.DataFrame:
+    """Size and training time of every row.
+
+    Parameters
+    ----------
+    metrics : frame
+        Columns dataset, row, part, parameters_shared, parameters_entity, seconds, epochs.
+
+    Returns
+    -------
+    frame : row, dataset, parameters_shared, parameters_entity (largest), seconds, epochs (means over replicates)
+    """
+    tested = metrics.filter(pl.col("part") == "test")
+    figures = [pl.col("parameters_shared", "parameters_entity").max(), pl.col("seconds", "epochs").mean()]
+    found = tested.group_by("row", "dataset").agg(*figures)
+    place = {name: i for i, name in enumerate(r.BY_NAME)}
+    order = pl.col("row").replace_strict(place, default=len(place), return_dtype=pl.Int64)
+    return found.sort("dataset", order, "row")
+
+
+def parts_grid(parts: pl.DataFrame) -> Grid:
+    """Table 1 for people."""
+    header = ["Component", "Trainable parameters", "Role", "Data", "Number"]
+    body = [
+        [component, part, role, dataset, f"{count:,}" if count is not None else status]
+        for component, part, role, dataset, count, status in parts.iter_rows()
+    ]
+    return Grid("", header, body)
+
+
+def costs_grid(costs: pl.DataFrame) -> Grid:
+    """The costs for people."""
+    header = ["", "Data", "Shared parameters", "Per user or item", "Seconds per replicate", "Epochs"]
+    body = [
+        [name, dataset, f"{shared or 0:,}", f"{entity or 0:,}", number(seconds, 1), number(epochs, 1)]
+        for name, dataset, shared, entity, seconds, epochs in costs.iter_rows()
+    ]
+    return Grid("", header, body)

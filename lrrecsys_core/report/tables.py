@@ -1,0 +1,287 @@
+"""Tables 1-6: our figures beside the published ones, each with a status; nothing is ever filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from lrrecsys_core import metrics as m
+from lrrecsys_core import paths
+from lrrecsys_core import rows as r
+from lrrecsys_core.report.evidence import Evidence
+from lrrecsys_core.report.formats import Grid, number, write_all
+from lrrecsys_core.report.sizes import costs_grid, costs_table, parts_grid, parts_table
+
+TITLES: Final = {
+    1: "Trainable parts of LR-Recsys",
+    2: "LR-Recsys against the baselines",
+    3: "Less training data, same test set",
+    4: "Explanations by different reasoners",
+    5: "Which explanations",
+    6: "Ablations, robustness and controls",
+}
+# The markets stand in for the paper's data sets, the public data sets for their domain; neither is the paper's data.
+PAPER_DATASET: Final = {
+    "hotels": "TripAdvisor", "tripadvisor": "TripAdvisor", "restaurants": "Yelp", "yelp": "Yelp",
+    "movies": "Amazon Movie", "movielens": "Amazon Movie", "amazon": "Amazon Movie",
+}  # fmt: skip
+SDS_ALLOWED: Final = 2.0
+SCHEMA: Final = {
+    "row": pl.String, "dataset": pl.String, "metric": pl.String, "paper_mean": pl.Float64, "paper_sd": pl.Float64,
+    "ours_mean": pl.Float64, "ours_sd": pl.Float64, "replicates": pl.Int64, "status": pl.String, "tier": pl.String,
+    "note": pl.String,
+}  # fmt: skip
+
+
+def paper_values() -> pl.DataFrame:
+    """The 342 published numbers of Tables 2-6: table, row, dataset, metric, mean, sd."""
+    return pl.read_csv(Path(__file__).parent / "paper_values.csv")
+
+
+def datasets_in_order(metrics: pl.DataFrame) -> list[str]:
+    """Data sets of a run: the markets as the paper lists their domains, then the others by name; null markets apart."""
+    names = {str(name) for name in metrics["dataset"].unique() if not str(name).startswith(r.NULL_PREFIX)}
+    return [d for d in PAPER_DATASET if d in names] + sorted(names - set(PAPER_DATASET))
+
+
+def _paper(
+    published: pl.DataFrame, table: int, row: str, dataset: str, metric: str
+) -> tuple[float | None, float | None]:
+    rows = published.filter(
+        (pl.col("table") == table)
+        & (pl.col("dataset") == PAPER_DATASET.get(dataset, ""))
+        & (pl.col("metric") == metric)
+    )
+    if row == r.IMPROVED:
+        ours = rows.filter(pl.col("row") == r.LR)["mean"].to_list()
+        theirs = rows.filter(pl.col("row").is_in(r.BASELINES))["mean"].to_list()
+        if not ours or not theirs:
+            return None, None
+        best = min(theirs) if m.LOWER_IS_BETTER[metric] else max(theirs)
+        return float(m.improvement(metric, ours[0], best)), None
+    found = rows.filter(pl.col("row") == row)
+    return (found["mean"][0], found["sd"][0]) if found.height else (None, None)
+
+
+def _same_llm(llm: str, explainer: str) -> bool:
+    def plain(text: str) -> str:
+        return "".join(c for c in text.lower() if c.isalnum())
+
+    return not llm or plain(llm) in plain(explainer)
+
+
+class _Lines:
+    """Builds the lines of one table for one data set."""
+
+    def __init__(
+        self, table: int, evidence: Evidence, built: Collection[str] | None, same_as_paper: Collection[str]
+    ) -> None:
+        self.table, self.evidence, self.built = table, evidence, built
+        self.same_data = evidence.dataset in same_as_paper
+        self.published = paper_values()
+
+    def line(self, spec: r.Row, metric: str) -> dict[str, object]:
+        source, extra = spec.name, ""
+        if spec.name == r.at_fraction(r.BEST_BASELINE, 100):
+            best = self.evidence.best_baseline(metric)
+            source, extra = (best, f"{best}, best on validation") if best else (spec.name, "")
+        elif source not in self.evidence.rows and spec.same_as:
+            source = spec.same_as
+        values = np.array(list(self.evidence.values(source, metric).values()))
+        return self._finish(spec, source, metric, values, extra)
+
+    def improved(self, metric: str) -> dict[str, object]:
+        best = self.evidence.best_baseline(metric)
+        values = self.evidence.paired(metric, r.LR, best) if best else []
+        spec = r.Row(r.IMPROVED, (2,), "ours")
+        if best is None or not values[0].size:
+            return self._finish(spec, "", metric, np.array([]), "")
+        # As the paper computes it: from the two means. The spread is that of the replicates' own percentages.
+        line = self._finish(
+            spec, "", metric, np.asarray(m.improvement(metric, *values)), f"over {best}, best on validation"
+        )
+        return line | {"ours_mean": float(m.improvement(metric, values[0].mean(), values[1].mean()))}
+
+    def _finish(self, spec: r.Row, source: str, metric: str, values: np.ndarray, extra: str) -> dict[str, object]:
+        e = self.evidence
+        paper_mean, paper_sd = _paper(self.published, self.table, spec.name, e.dataset, metric)
+        mean = float(values.mean()) if values.size else None
+        about = e.metrics.filter(pl.col("row") == source)
+        explainer = e.explainer(source)
+        notes = [extra]
+        if values.size:
+            notes += ["simulated" if e.simulated else "", "by construction" if e.by_construction(source) else ""]
+            notes += ["" if about["ordered"].all() else "unordered data"]
+            notes += [f"explanations: {explainer}" if explainer else "", *about["note"].drop_nulls().unique().sort()]
+            rmse = np.array(list(e.values(source, "RMSE").values()))
+            if metric == "MAE" and mean is not None and rmse.size:
+                notes.append(f"MAE/RMSE {mean / rmse.mean():.3f}")
+        return {
+            "row": spec.name,
+            "dataset": e.dataset,
+            "metric": metric,
+            "paper_mean": paper_mean,
+            "paper_sd": paper_sd,
+            "ours_mean": mean,
+            "ours_sd": float(values.std(ddof=1)) if values.size > 1 else None,
+            "replicates": int(values.size),
+            "status": self._status(spec, mean, paper_mean, paper_sd, explainer),
+            "tier": next((t for t in about["tier"].drop_nulls().to_list() if t), ""),
+            "note": "; ".join(filter(None, notes)),
+        }
+
+    def _status(
+        self, spec: r.Row, mean: float | None, paper_mean: float | None, paper_sd: float | None, explainer: str
+    ) -> str:
+        if mean is None:
+            unbuilt = self.built is not None and spec.name in r.BASELINES and spec.name not in self.built
+            return "not built yet" if unbuilt else "not run"
+        if paper_mean is None:
+            return "no published number"
+        llm = "" if spec.kind in ("baseline", "rival", "floor") else spec.llm or "Llama 3.1"
+        if not self.same_data or not _same_llm(llm, explainer) or paper_sd is None:
+            return "not comparable"
+        # Half a unit of the last printed digit decides nothing.
+        return "reproduced" if abs(mean - paper_mean) <= SDS_ALLOWED * paper_sd + 5e-5 else "differs"
+
+
+def result_table(
+    table: int,
+    metrics: pl.DataFrame,
+    *,
+    built: Collection[str] | None = None,
+    same_as_paper: Collection[str] = (),
+) -> pl.DataFrame:
+    """One of Tables 2-6 in long form, a line per row, data set and metric.
+
+    Parameters
+    ----------
+    table : int
+        2 to 6.
+    metrics : frame
+        Columns dataset, row, metric, part, replicate, value, tier, explainer, note, simulated, by_construction,
+        ordered.
+    built : names of the baselines that exist, or None if all do
+        The others say "not built yet" instead of "not run".
+    same_as_paper : data sets that are the paper's own records
+        Only there can a cell be "reproduced" or "differ", and only with the same LLM.
+
+    Returns
+    -------
+    frame with the columns of :data:`SCHEMA`; RMSE and MAE on [0, 1].
+    """
+    lines: list[dict[str, object]] = []
+    names = datasets_in_order(metrics)
+    if table == 6:
+        names += sorted(str(d) for d in metrics["dataset"].unique() if str(d).startswith(r.NULL_PREFIX))
+    for name in names:
+        evidence = Evidence(name, metrics)
+        make = _Lines(table, evidence, built, same_as_paper)
+        only_run = name.startswith(r.NULL_PREFIX)
+        for spec in r.rows_of(table):
+            absent = spec.name not in evidence.rows
+            if absent and (spec.optional or only_run or (spec.markets_only and not evidence.simulated)):
+                continue
+            lines += [make.line(spec, metric) for metric in m.METRICS]
+            if table == 2 and spec.name == r.LR:
+                lines += [make.improved(metric) for metric in m.METRICS]
+    return pl.DataFrame(lines, schema=SCHEMA)
+
+
+def _title(table: int, metrics: pl.DataFrame) -> str:
+    simulated, real = bool(metrics["simulated"].any()), not bool(metrics["simulated"].all())
+    words = [word for word, there in (("SIMULATED markets", simulated), ("real data", real)) if there]
+    return f"Table {table}. {TITLES[table]} ({' and '.join(words)})"
+
+
+def _notes(metrics: pl.DataFrame) -> list[str]:
+    notes = ["RMSE and MAE on ratings rescaled to [0, 1]. Mean (standard deviation) over replicates."]
+    if metrics["simulated"].any():
+        notes.append(
+            "Simulated markets are built so that the theory's assumption holds: they test the mechanism, not the claim "
+            "about real markets. A replicate is a fresh market; the reasoner is a programme with a stated knowledge."
+        )
+    if metrics["by_construction"].any():
+        notes.append("By construction: the simulation programmed this row's answers, so it is no evidence.")
+    if not metrics["ordered"].all():
+        notes.append("Unordered data: no timestamps, so histories and the split are drawn at random.")
+    notes.append("Published numbers stand apart: other data and another LLM, not comparable unless the status says so.")
+    return notes
+
+
+def grids(table: pl.DataFrame) -> list[Grid]:
+    """The long table as people read it: ours, then the published numbers, then null markets."""
+    everything = table["dataset"].unique(maintain_order=True).to_list()
+    ordinary = [d for d in everything if not d.startswith(r.NULL_PREFIX)]
+    null = [d for d in everything if d.startswith(r.NULL_PREFIX)]
+    published = table.filter(pl.col("paper_mean").is_not_null())
+    shown = [d for d in ordinary if d in published["dataset"].unique().to_list()]
+    out = [_wide(table, ordinary, "ours", "This run")]
+    if shown:
+        out.append(_wide(published, shown, "paper", "Published"))
+    return out + [_wide(table, [name], "ours", f"Control: {name}") for name in null]
+
+
+def _wide(table: pl.DataFrame, names: Sequence[str], side: str, caption: str) -> Grid:
+    lines = {(x["row"], x["dataset"], x["metric"]): x for x in table.to_dicts()}
+    label = PAPER_DATASET if side == "paper" else {}
+    header = ["", *(f"{label.get(d, d)} {metric}" for d in names for metric in m.METRICS)]
+    order = table.filter(pl.col("dataset").is_in(list(names)))["row"].unique(maintain_order=True).to_list()
+    # A row that only some data sets have must not jump behind the rows the others share.
+    order.sort(key=lambda name: _place(name))
+    tiers = {x["row"]: x["tier"] for x in table.to_dicts() if x["tier"]}
+    body = []
+    for row in order:
+        cells = [_cell(lines.get((row, d, metric)), side) for d in names for metric in m.METRICS]
+        body.append([row, *cells] + ([tiers.get(row, "")] if side == "ours" else []))
+    return Grid(caption, header + (["Tier"] if side == "ours" else []), body)
+
+
+def _place(name: str) -> float:
+    names = list(r.BY_NAME)
+    return names.index(r.LR) + 0.5 if name == r.IMPROVED else names.index(name)
+
+
+def _cell(line: dict[str, object] | None, side: str) -> str:
+    if line is None:
+        return ""
+    mean, sd = line[f"{side}_mean"], line[f"{side}_sd"]
+    if mean is None:
+        return str(line["status"]) if side == "ours" else ""
+    if line["row"] == r.IMPROVED:
+        return f"{mean:+.2f}%"
+    mark = " [by construction]" if side == "ours" and "by construction" in str(line["note"]) else ""
+    return number(mean) + (f" ({number(sd)})" if sd is not None else "") + mark
+
+
+def write_tables(
+    run: str,
+    metrics: pl.DataFrame,
+    *,
+    parts: pl.DataFrame | None = None,
+    built: Collection[str] | None = None,
+    same_as_paper: Collection[str] = (),
+) -> dict[int, pl.DataFrame]:
+    """Write ``table1`` ... ``table6`` of a run (.csv, .md, .tex), and ``results/<run>/costs``.
+
+    Parameters
+    ----------
+    run : str
+    metrics, built, same_as_paper
+        As in :func:`result_table`, with the columns of :func:`~lrrecsys_core.report.sizes.costs_table`.
+    parts : as in :func:`~lrrecsys_core.report.sizes.parts_table`
+    """
+    folder = paths.tables(run)
+    tables = {1: parts_table(parts)}
+    write_all(folder, "table1", tables[1], f"Table 1. {TITLES[1]}", [], [parts_grid(tables[1])])
+    for table in range(2, 7):
+        tables[table] = result_table(table, metrics, built=built, same_as_paper=same_as_paper)
+        write_all(folder, f"table{table}", tables[table], _title(table, metrics), _notes(metrics), grids(tables[table]))
+    # Seconds differ from run to run, so they stay apart from the tables, which must not.
+    costs = costs_table(metrics)
+    write_all(paths.results(run), "costs", costs, "Size and training time of every row", [], [costs_grid(costs)])
+    return tables

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from lrrecsys_core import metrics as m
+from lrrecsys_core import rows as r
+from lrrecsys_core.report import formats
+from lrrecsys_core.report.tables import SCHEMA, grids, paper_values, parts_table, result_table, write_tables
+from tests.report.synthetic import everything, study
+
+
+def _metrics(values: dict[str, list[float]], metric: str = "RMSE", **columns: object) -> pl.DataFrame:
+    frame, _ = study(dict.fromkeys(values, 0.1), replicates=2, users=2)
+    given = [
+        frame.filter((pl.col("row") == row) & (pl.col("metric") == metric) & (pl.col("replicate") == i)).with_columns(
+            value=pl.lit(value)
+        )
+        for row, found in values.items()
+        for i, value in enumerate(found)
+    ]
+    return pl.concat(given).with_columns(**{k: pl.lit(v) for k, v in columns.items()})
+
+
+def _cell(table: pl.DataFrame, row: str, metric: str = "RMSE", dataset: str = "hotels") -> dict[str, object]:
+    return table.row(
+        by_predicate=(pl.col("row") == row) & (pl.col("metric") == metric) & (pl.col("dataset") == dataset), named=True
+    )
+
+
+def test_the_registry_covers_every_published_row() -> None:
+    published = {(t, row) for t, row in paper_values().select("table", "row").iter_rows()}
+    assert published <= {(t, row.name) for row in r.ROWS for t in row.tables}
+    assert paper_values().height == 342
+
+
+def test_means_spreads_and_improvement_by_hand() -> None:
+    table = result_table(2, _metrics({r.LR: [0.10, 0.14], "SASRec": [0.20, 0.30], "DIN": [0.3, 0.3]}))
+    ours = _cell(table, r.LR)
+    assert (ours["ours_mean"], ours["ours_sd"]) == pytest.approx((0.12, 0.0282843), abs=1e-6)
+    assert ours["replicates"] == 2 and ours["status"] == "not comparable" and "simulated" in str(ours["note"])
+    improved = _cell(table, r.IMPROVED)
+    # (.25 - .12) / .25 over SASRec; the paper's TripAdvisor column: (.1996 - .1889) / .1996.
+    assert improved["ours_mean"] == pytest.approx(52.0) and "over SASRec" in str(improved["note"])
+    assert improved["paper_mean"] == pytest.approx(5.36, abs=0.005)
+
+
+def test_rows_without_results_say_so_and_stay_empty() -> None:
+    metrics = _metrics({r.LR: [0.1, 0.2]})
+    table = result_table(2, metrics, built=["SASRec"])
+    assert _cell(table, "SASRec")["status"] == "not run" and _cell(table, "A3NCF")["status"] == "not built yet"
+    assert _cell(table, "A3NCF")["ours_mean"] is None and _cell(table, "A3NCF")["paper_mean"] is not None
+    assert _cell(table, r.LR, "AUC")["status"] == "not run"
+    four = result_table(4, metrics)
+    assert {_cell(four, row.name)["status"] for row in r.rows_of(4) if row.needs_llm} == {"not run"}
+    assert r.METADATA not in set(four["row"])
+    assert r.DIAL[50] in set(four["row"])
+    real = result_table(4, metrics.with_columns(simulated=pl.lit(False), dataset=pl.lit("movielens")))
+    assert r.DIAL[50] not in set(real["row"])
+
+
+def test_status_needs_the_same_records_and_the_same_llm() -> None:
+    def status(value: float, row: str = "PETER", same: tuple[str, ...] = ("tripadvisor",), **columns: object) -> object:
+        values = _metrics({row: [value, value]}, simulated=False, dataset="tripadvisor", **columns)
+        return _cell(result_table(2, values, same_as_paper=same), row, dataset="tripadvisor")["status"]
+
+    published = paper_values().filter((pl.col("row") == "PETER") & (pl.col("dataset") == "TripAdvisor"))
+    mean, sd = published.filter(pl.col("metric") == "RMSE").select("mean", "sd").row(0)
+    assert status(mean + 1.9 * sd) == "reproduced" and status(mean - 2.5 * sd) == "differs"
+    assert status(mean, same=()) == "not comparable"
+    assert status(0.1889, row=r.LR, explainer="metadata explainer") == "not comparable"
+    assert status(0.1889, row=r.LR, explainer="meta-llama/Llama-3.1-8B-Instruct") == "reproduced"
+    assert status(0.2, row=r.GLOBAL_MEAN) == "no published number"
+
+
+def test_table3_reuses_the_full_rows_and_names_the_best_baseline() -> None:
+    table = result_table(3, _metrics({r.LR: [0.1, 0.1], "PETER": [0.3, 0.3], "DIN": [0.2, 0.2]}))
+    assert _cell(table, r.at_fraction(r.LR, 100))["ours_mean"] == pytest.approx(0.1)
+    assert _cell(table, r.at_fraction("PETER", 100))["ours_mean"] == pytest.approx(0.3)
+    best = _cell(table, r.at_fraction(r.BEST_BASELINE, 100))
+    assert best["ours_mean"] == pytest.approx(0.2) and "DIN" in str(best["note"])
+
+
+def test_programmed_and_unordered_results_are_marked() -> None:
+    values = _metrics({r.SUMMARY: [0.1, 0.1]}, by_construction=True, ordered=False)
+    note = str(_cell(result_table(4, values), r.SUMMARY)["note"])
+    assert "by construction" in note and "unordered data" in note
+    assert "[by construction]" in str(grids(result_table(4, values))[0].body)
+
+
+def test_files_are_complete_labelled_and_identical_on_rerun(root: Path) -> None:
+    metrics, _ = everything(replicates=2, users=10)
+    null = study({r.LR: 0.1, r.ABLATION1: 0.1}, dataset="null-hotels", replicates=2, users=5)[0]
+    parts = pl.DataFrame({"part": ["Fine-tuned AutoEncoder"], "dataset": ["hotels"], "parameters": [52224]})
+    tables = write_tables("smoke", pl.concat([metrics, null]), parts=parts)
+    folder = root / "paper_tables" / "smoke"
+    names = sorted(file.name for file in folder.iterdir())
+    assert names == sorted(f"table{i}.{suffix}" for i in range(1, 7) for suffix in ("csv", "md", "tex"))
+    before = {name: (folder / name).read_bytes() for name in names}
+    write_tables("smoke", pl.concat([metrics, null]).sample(fraction=1, shuffle=True, seed=1), parts=parts)
+    assert {name: (folder / name).read_bytes() for name in names} == before
+    for i in range(2, 7):
+        assert list(pl.read_csv(folder / f"table{i}.csv").columns) == list(SCHEMA)
+        assert "SIMULATED" in before[f"table{i}.md"].decode().splitlines()[0]
+    assert "52,224" in before["table1.md"].decode()
+    assert set(tables[6].filter(pl.col("dataset") == "null-hotels")["row"]) == {r.LR, r.ABLATION1}
+    assert "null-hotels" not in set(tables[2]["dataset"])
+    assert (root / "results" / "smoke" / "costs.csv").is_file()
+
+
+def test_table1_without_counts_says_not_run() -> None:
+    assert set(parts_table(None)["status"]) == {"not run"}
+
+
+def test_hostile_text_is_escaped(root: Path) -> None:
+    evil = "<script>alert(1)</script> \\input{x} $a_b$ & 50% | `x`"
+    grid = formats.Grid(evil, [evil], [[evil]])
+    markdown, latex = formats.to_markdown(evil, [evil], [grid]), formats.to_latex(evil, [evil], [grid])
+    assert "<script" not in markdown and "\\|" in markdown
+    assert "\\input" not in latex and "\\textbackslash{}input\\{x\\}" in latex and "\\$a\\_b\\$ \\& 50\\%" in latex
+
+
+def test_every_metric_has_a_direction() -> None:
+    assert set(m.LOWER_IS_BETTER) == set(m.METRICS) == set(paper_values()["metric"])
