@@ -17,7 +17,7 @@ Arrays = Mapping[str, Any]
 
 def batch_of(fields: Arrays, *, classification: bool = False) -> dict[str, Tensor]:
     """Fields as tensors, with the flags `fit` adds; the target defaults to 0.5."""
-    batch = {name: torch.as_tensor(np.asarray(values)) for name, values in fields.items()}
+    batch = {name: torch.as_tensor(np.array(values)) for name, values in fields.items()}
     n = len(batch["user"])
     batch = {k: v.float() if v.dtype == torch.float64 else v for k, v in batch.items()}
     batch.setdefault("target", torch.full((n,), 0.5))

@@ -1,0 +1,1 @@
+"""Baselines that read or predict aspects of items."""
