@@ -1,0 +1,265 @@
+"""EILLS (Eq 18-19): least squares whose residual is uncorrelated with the chosen variables in every environment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrrecsys_core.errors import InputError
+
+Array = NDArray[np.float64]
+Index = NDArray[np.int64]
+# Bounds the memory of one batch of small systems: about 64 MB for 16 variables.
+BATCH = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """All that EILLS needs of the data: empirical moments of each environment.
+
+    Attributes
+    ----------
+    gram : (E, p, p) means of ``x x'``; cross : (E, p) means of ``x y``; power : (E,) means of ``y^2``.
+    mean : (E, p + 1) means of x, then of y; records : (E,) sample sizes.
+    """
+
+    gram: Array
+    cross: Array
+    power: Array
+    mean: Array
+    records: Index
+
+    @property
+    def variables(self) -> int:
+        """Number of variables p."""
+        return int(self.cross.shape[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A chosen support (sorted), its coefficients (p,) and the objective there."""
+
+    support: Index
+    beta: Array
+    value: float
+
+
+def moments(X: Sequence[Array], y: Sequence[Array]) -> Moments:
+    """Moments of environments with regressors ``X[e]`` (n_e, p) and responses ``y[e]`` (n_e,).
+
+    Raises
+    ------
+    InputError
+        No environment, or environments that disagree in their number of records or variables.
+    """
+    if not X or len(X) != len(y):
+        raise InputError(f"EILLS got {len(X)} regressor arrays and {len(y)} responses: give one of each per environment")
+    if any(x.ndim != 2 or x.shape != (len(t), X[0].shape[1]) for x, t in zip(X, y, strict=True)):
+        raise InputError("EILLS environments must share their variables and have as many responses as rows")
+    return Moments(
+        np.stack([x.T @ x / len(x) for x in X]),
+        np.stack([x.T @ t / len(x) for x, t in zip(X, y, strict=True)]),
+        np.array([t @ t / len(t) for t in y]),
+        np.stack([np.append(x.mean(0), t.mean()) for x, t in zip(X, y, strict=True)]),
+        np.array([len(x) for x in X]),
+    )
+
+
+def objective(data: Moments, beta: Array, gamma: float, penalty: float = 0.0) -> tuple[float, float, float]:
+    """R, J and ``R + gamma J + penalty |b|_0`` of Eq 18-19 at `beta` (p,), environments weighted alike.
+
+    R is the mean over environments of the mean squared residual, J the mean over environments of the squared empirical
+    covariances between the residual and each variable with a non-zero coefficient.
+    """
+    gradient = data.cross - data.gram @ beta
+    loss = float((data.power - beta @ (data.cross + gradient).T).mean())
+    focus = float((gradient[:, beta != 0] ** 2).sum(1).mean())
+    return loss, focus, loss + gamma * focus + penalty * int((beta != 0).sum())
+
+
+def solve_supports(data: Moments, supports: Index, gamma: float) -> tuple[Array, Array]:
+    """Minimise ``R + gamma J`` with each row of `supports` as the set of non-zero coefficients.
+
+    Given the support the objective is quadratic: with ``G_e``, ``g_e`` the moments restricted to it, the minimiser solves
+    ``mean_e(G_e + gamma G_e G_e) b = mean_e(g_e + gamma G_e g_e)``.
+
+    Parameters
+    ----------
+    supports : (m, k) column indices, k >= 1.
+
+    Returns
+    -------
+    values (m,), coefficients (m, k).
+    """
+    values, betas = np.empty(len(supports)), np.empty(supports.shape)
+    step = max(1, BATCH * 36 // (len(data.power) * supports.shape[1] ** 2))
+    for start in range(0, len(supports), step):
+        part = supports[start : start + step]
+        gram = data.gram[:, part[:, :, None], part[:, None, :]]
+        cross = data.cross[:, part]
+        # Symmetry of the Gram matrices lets one product give both sides: G (G, g) with g as an extra column.
+        both = np.concatenate([gram, cross[..., None]], axis=-1)
+        system = (both + gamma * (gram @ both)).mean(0)
+        left, right = system[..., :-1], system[..., -1]
+        beta = np.linalg.solve(left, right[..., None])[..., 0]
+        constant = (data.power[:, None] + gamma * (cross**2).sum(-1)).mean(0)
+        values[start : start + step] = constant - (beta * right).sum(-1)
+        betas[start : start + step] = beta
+    return values, betas
+
+
+@lru_cache(maxsize=64)
+def all_supports(p: int, size: int) -> Index:
+    """All sets of `size` among `p` columns, one a row."""
+    return np.array(list(combinations(range(p), size)), dtype=np.int64)
+
+
+def _fit(data: Moments, support: Index, gamma: float, penalty: float) -> Fit:
+    beta = np.zeros(data.variables)
+    if not len(support):
+        return Fit(support, beta, float(data.power.mean()))
+    values, betas = solve_supports(data, support[None, :], gamma)
+    beta[support] = betas[0]
+    return Fit(support, beta, float(values[0]) + penalty * len(support))
+
+
+def eills_exact(data: Moments, gamma: float, penalty: float = 0.0) -> Fit:
+    """Global minimiser of Eq 18-19 over all ``2^p`` supports.
+
+    Raises
+    ------
+    InputError
+        More than 16 variables.
+    """
+    if data.variables > 16:
+        raise InputError(f"the exact search takes 16 variables at most, not {data.variables}: use eills_search")
+    best, best_value = np.zeros(0, np.int64), float(data.power.mean())
+    for size in range(1, data.variables + 1):
+        supports = all_supports(data.variables, size)
+        values, _ = solve_supports(data, supports, gamma)
+        winner = int(values.argmin())
+        if values[winner] + penalty * size < best_value:
+            best, best_value = supports[winner], float(values[winner]) + penalty * size
+    return _fit(data, best, gamma, penalty)
+
+
+def eills_search(data: Moments, gamma: float, penalty: float = 0.0, restarts: int = 8, seed: int = 0) -> Fit:
+    """Local minimiser of Eq 18-19 for any number of variables: single additions, removals and swaps until none helps.
+
+    Starts: nothing, greedy backward elimination from the strongest pooled coefficients, and random parts of these.
+
+    Parameters
+    ----------
+    restarts : random starts besides the two fixed ones; seed : of these starts.
+    """
+    rng = np.random.default_rng(seed)
+    pooled = np.linalg.lstsq(data.gram.mean(0), data.cross.mean(0), rcond=None)[0]
+    strength = np.abs(pooled) * np.sqrt(np.diagonal(data.gram.mean(0)))
+    strongest = np.argsort(-strength)[: min(data.variables, 24)]
+    starts = [np.zeros(0, np.int64), strongest]
+    starts += [rng.choice(strongest, rng.integers(1, len(strongest) + 1), replace=False) for _ in range(restarts)]
+    fits = {tuple(fit.support.tolist()): fit for fit in (_descend(data, s, gamma, penalty) for s in starts)}
+    return min(fits.values(), key=lambda fit: fit.value)
+
+
+def _descend(data: Moments, start: Index, gamma: float, penalty: float) -> Fit:
+    support = np.sort(start)
+    value = _fit(data, support, gamma, penalty).value
+    while True:
+        outside = np.setdiff1d(np.arange(data.variables), support)
+        best: tuple[float, Index] = (value, support)
+        for candidates in _neighbours(support, outside):
+            values, _ = solve_supports(data, candidates, gamma)
+            values += penalty * candidates.shape[1]
+            winner = int(values.argmin())
+            if values[winner] < best[0] - 1e-12 * abs(value):
+                best = (float(values[winner]), candidates[winner])
+        if best[1] is support:
+            return _fit(data, support, gamma, penalty)
+        value, support = best[0], np.sort(best[1])
+
+
+def _neighbours(support: Index, outside: Index) -> list[Index]:
+    """Supports one removal, one addition or one swap away, each kind an array of candidates by size."""
+    size = len(support)
+    moves: list[Index] = []
+    kept = np.array([np.delete(support, i) for i in range(size)], dtype=np.int64).reshape(size, max(size - 1, 0))
+    if size > 1:
+        moves.append(kept)
+    if len(outside):
+        moves.append(np.column_stack([np.tile(support, (len(outside), 1)), outside]))
+        if size:
+            moves.append(np.column_stack([np.repeat(kept, len(outside), axis=0), np.tile(outside, size)]))
+    return moves
+
+
+def default_penalty(data: Moments, gamma: float) -> float:
+    """L0 penalty ``(1 + gamma) log(p) sigma^2 / (2 n)``, sigma from pooled least squares and n all records.
+
+    A variable that matters to nobody still fits noise, in R and, through one more free coefficient, in gamma J; both gains
+    are of order ``sigma^2 / n`` and the best of p of them is ``log p`` times that.
+    """
+    beta = np.linalg.lstsq(data.gram.mean(0), data.cross.mean(0), rcond=None)[0]
+    residual = objective(data, beta, 0.0)[0]
+    return (1 + gamma) * float(np.log(max(data.variables, 2))) * residual / (2 * int(data.records.sum()))
+
+
+def standardised(X: Sequence[Array], y: Sequence[Array]) -> tuple[list[Array], list[Array], Index]:
+    """Centre each environment and bring columns and response to unit variance across environments.
+
+    Returns
+    -------
+    X, y, and the indices of the columns kept (those that vary).
+    """
+    centred = [x - x.mean(0) for x in X]
+    scale = np.sqrt(np.mean([x.var(0) for x in centred], axis=0))
+    usable = np.flatnonzero(scale > 0)
+    spread = float(np.sqrt(np.mean([t.var() for t in y]))) or 1.0
+    return [x[:, usable] / scale[usable] for x in centred], [(t - t.mean()) / spread for t in y], usable
+
+
+def eills_support(
+    X: Sequence[Array], y: Sequence[Array], *, gamma: float = 100.0, penalty: float | None = None, seed: int = 0
+) -> Index:
+    """Variables EILLS selects from several environments: exact search up to 14 variables, local search beyond.
+
+    Parameters
+    ----------
+    X : per environment (n_e, p) regressors; y : per environment (n_e,) responses. Centred and scaled first.
+    gamma : weight of J on this scale; too small a value lets spurious variables in, too large a value empties the set.
+    penalty : L0 penalty; `default_penalty` when None.
+
+    Returns
+    -------
+    Sorted indices of the columns of ``X[e]``.
+    """
+    regressors, responses, usable = standardised(X, y)
+    data = moments(regressors, responses)
+    cost = default_penalty(data, gamma) if penalty is None else penalty
+    exact = data.variables <= 14
+    fit = eills_exact(data, gamma, cost) if exact else eills_search(data, gamma, cost, seed=seed)
+    return usable[fit.support]
+
+
+def pooled_support(X: Sequence[Array], y: Sequence[Array]) -> Index:
+    """Variables that are significant in one least-squares regression on all environments together.
+
+    The threshold on |t|, ``sqrt(2 log(2 p))``, keeps variables that matter to nobody out with high probability.
+
+    Returns
+    -------
+    Sorted indices of the columns of ``X[e]``.
+    """
+    regressors, responses, usable = standardised(X, y)
+    stacked, response = np.concatenate(regressors), np.concatenate(responses)
+    inverse = np.linalg.pinv(stacked.T @ stacked)
+    beta = inverse @ (stacked.T @ response)
+    residual = response - stacked @ beta
+    variance = float(residual @ residual) / max(1, len(response) - len(beta) - len(X))
+    error = np.sqrt(variance * np.diagonal(inverse))
+    return usable[np.abs(beta) > np.sqrt(2 * np.log(2 * len(usable))) * error]

@@ -1,0 +1,113 @@
+"""Repetitions of a simulation: named seeds, cached rows, and bands or slopes bootstrapped over repetitions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import joblib
+import numpy as np
+import polars as pl
+from numpy.typing import ArrayLike, NDArray
+
+from lrrecsys_core import paths
+
+Array = NDArray[np.float64]
+Row = dict[str, object]
+# Part of every cache key: raise it when a simulation changes meaning without a change of its parameters.
+VERSION = 1
+
+
+def generator(seed: int, *names: str | int) -> np.random.Generator:
+    """Random numbers of one named stage, the same whatever else is drawn before or beside it."""
+    words = [zlib.crc32(str(name).encode()) for name in names]
+    return np.random.default_rng(np.random.SeedSequence([seed, *words]))
+
+
+def repeat(repetition: Callable[[int], list[Row]], repetitions: int, jobs: int = 1) -> pl.DataFrame:
+    """Rows of ``repetition(0), repetition(1), ...`` in one frame, in order whatever the number of `jobs`."""
+    if jobs == 1:
+        parts = [repetition(index) for index in range(repetitions)]
+    else:
+        parts = joblib.Parallel(n_jobs=jobs)(joblib.delayed(repetition)(index) for index in range(repetitions))
+    return pl.DataFrame([row for part in parts for row in part], infer_schema_length=None)
+
+
+def cached(folder: Path, name: str, parameters: dict[str, object], make: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+    """Read ``<folder>/<name>-<hash of parameters>.parquet``, made and written atomically when it is missing."""
+    key = json.dumps([VERSION, name, parameters], sort_keys=True, default=str)
+    path = folder / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.parquet"
+    if not path.exists():
+        frame = make()
+        with paths.replacing(path) as partial:
+            frame.write_parquet(partial)
+    return pl.read_parquet(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """An effect with its 95% percentile interval and the one-sided p-value of "not above zero"."""
+
+    effect: float
+    low: float
+    high: float
+    p: float
+
+    def __str__(self) -> str:
+        return f"{self.effect:.2f} (95% interval {self.low:.2f} to {self.high:.2f})"
+
+
+def matrix(frame: pl.DataFrame, x: str, value: str) -> tuple[Array, Array]:
+    """Repetitions by grid: `value` of each repetition (R rows) at each of the K sorted levels of column `x`.
+
+    Returns
+    -------
+    levels (K,), values (R, K).
+    """
+    wide = frame.select("repetition", x, value).sort(x).pivot(on=x, index="repetition", values=value)
+    levels = np.unique(frame[x].to_numpy()).astype(float)
+    return levels, wide.sort("repetition").drop("repetition").to_numpy().astype(float)
+
+
+def bootstrap(values: Array, statistic: Callable[[Array], Array], seed: int = 0, draws: int = 2000) -> Estimate:
+    """Bootstrap over repetitions a statistic of the mean curve.
+
+    Parameters
+    ----------
+    values : (R, K) one row a repetition.
+    statistic : maps mean curves (..., K) to numbers (...).
+    """
+    weights = np.random.default_rng(seed).multinomial(len(values), np.full(len(values), 1 / len(values)), draws)
+    resampled = statistic(weights @ values / len(values))
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    # Counting the observed sample among the draws keeps the p-value from being an impossible zero.
+    p = (1 + int((resampled <= 0).sum())) / (1 + draws)
+    return Estimate(float(statistic(values.mean(0))), float(low), float(high), p)
+
+
+def slope_on(x: ArrayLike) -> Callable[[Array], Array]:
+    """Least-squares slope on the grid `x` (K,), as a statistic of curves (..., K)."""
+    centred = np.asarray(x, float) - np.mean(np.asarray(x, float))
+    weight = centred / (centred @ centred)
+    return lambda curves: curves @ weight
+
+
+def bands(frame: pl.DataFrame, by: Sequence[str], value: str, seed: int = 0, draws: int = 1000) -> pl.DataFrame:
+    """Mean of `value` in each group, with the 95% percentile interval of a bootstrap over its repetitions.
+
+    Returns
+    -------
+    Columns `by`, mean, low, high, repetitions; sorted by `by`.
+    """
+    rows: list[Row] = []
+    for key, group in frame.sort([*by, "repetition"]).group_by(by, maintain_order=True):
+        estimate = bootstrap(group[value].to_numpy().astype(float)[:, None], lambda curve: curve[..., 0], seed, draws)
+        rows.append(
+            dict(zip(by, key, strict=True))
+            | {"mean": estimate.effect, "low": estimate.low, "high": estimate.high, "repetitions": len(group)}
+        )
+    return pl.DataFrame(rows, infer_schema_length=None)
