@@ -113,7 +113,8 @@ def _hotels(hotels: pl.DataFrame, prices_file: Path, offering_file: Path) -> pl.
         (pl.lit(" in ") + town).fill_null(" in an unknown city"),
         (pl.lit(", about $") + pl.col("price").cast(pl.String)).fill_null(""),
     )
-    bracket = pl.col("price").cut(_PRICE_STEPS, labels=_PRICE_NAMES, left_closed=True).cast(pl.String)
+    step = pl.sum_horizontal(pl.col("price") >= limit for limit in _PRICE_STEPS)
+    bracket = pl.when(pl.col("price").is_not_null()).then(step.replace_strict(dict(enumerate(_PRICE_NAMES))))
     return known.select(
         "item_id",
         name=pl.coalesce("name", described),
