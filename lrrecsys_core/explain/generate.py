@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
@@ -10,18 +10,23 @@ from itertools import islice
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.checks import SERIOUS, correction, expected_openings, faults, tidy
 from lrrecsys_core.explain.llm import LLM, Request, Result
 from lrrecsys_core.explain.prompts import VARIANTS, profile_request, record_requests
 
 CHUNK = 4096
+LOOKUP = 500  # prompts looked up in the store at once: short, so that a server never waits for it
 
 
 class Store(Protocol):
-    """What generation needs of a store: see :mod:`lrrecsys_core.explain.store`."""
+    """What generation needs of a store: an :class:`~lrrecsys_core.explain.store.ExplanationStore` or a frozen one."""
+
+    writable: bool
 
     def texts(self, keys: Sequence[str]) -> dict[str, str | None]:
         """Stored answers by key; None where a failure is recorded; absent keys are left out."""
@@ -49,7 +54,7 @@ class Explanations:
     explainer: str
     variant: str
     sentences: tuple[str, ...]
-    codes: dict[str, np.ndarray]
+    codes: dict[str, NDArray[np.int32]]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -69,16 +74,6 @@ class Explanations:
     def coverage(self) -> dict[str, float]:
         """Share of records with a text, by slot."""
         return {slot: float(np.mean(codes > 0)) if len(codes) else 0.0 for slot, codes in self.codes.items()}
-
-
-class _Sentences:
-    """Distinct texts in order of first appearance."""
-
-    def __init__(self) -> None:
-        self.codes: dict[str, int] = {"": 0}
-
-    def code(self, text: str | None) -> int:
-        return self.codes.setdefault(text, len(self.codes)) if text else 0
 
 
 def answer_in_memory(requests: Iterable[Request], llm: LLM, *, progress: str = "") -> Iterator[str | None]:
@@ -111,7 +106,7 @@ def fill(requests: Iterable[Request], llm: LLM, store: Store, *, progress: str =
 
     def missing() -> Iterator[Request]:
         stream = iter(requests)
-        while chunk := list(islice(stream, CHUNK)):
+        while chunk := list(islice(stream, LOOKUP)):
             keyed = {request.key(llm.model): request for request in chunk}
             stored = store.texts(list(keyed))
             for key, request in keyed.items():
@@ -145,24 +140,36 @@ def stored_answers(requests: Iterable[Request], model: str, store: Store) -> Ite
         yield from (stored.get(key) for key in keys)
 
 
-def _answers(requests: list[Iterable[Request]], llm: LLM, store: Store | None, progress: str) -> Iterator[str | None]:
+def _answers(
+    make: Callable[[bool], Iterable[Request]], llm: LLM, store: Store | None, progress: str
+) -> Iterator[str | None]:
+    """Answers in order; ``make(True)`` gives the requests in the order in which a server should see them."""
     if store is None:
-        return answer_in_memory(requests[0], llm, progress=progress)
-    fill(requests[0], llm, store, progress=progress)
-    return stored_answers(requests[1], llm.model, store)
+        return answer_in_memory(make(False), llm, progress=progress)
+    if store.writable:
+        fill(make(True), llm, store, progress=progress)
+    return stored_answers(make(False), llm.model, store)
 
 
 def item_profiles(split: Split, llm: LLM, *, store: Store | None = None, progress: bool = False) -> list[str]:
     """Step 0 (Sec 3.6): one profile for each row of ``split.dataset.items``; the item's name where a call failed."""
     items = split.dataset.items
     names = items["name"].to_list()
+    answers = _answers(lambda _: profile_requests(split), llm, store, "profiles" if progress else "")
+    return [tidy(answer) or name if answer else name for answer, name in zip(answers, names, strict=True)]
 
-    def requests() -> Iterator[Request]:
-        for name, details in zip(names, items["details"].to_list(), strict=True):
-            yield profile_request(split.dataset.domain, name, details)
 
-    answers = _answers([requests(), requests()], llm, store, "profiles" if progress else "")
-    return [answer.strip() if answer and answer.strip() else name for answer, name in zip(answers, names, strict=True)]
+def profile_requests(split: Split) -> Iterator[Request]:
+    """One request for each row of ``split.dataset.items``, in order (Sec 3.6, App 10.2)."""
+    items = split.dataset.items
+    for name, details in zip(items["name"].to_list(), items["details"].to_list(), strict=True):
+        yield profile_request(split.dataset.domain, name, details)
+
+
+def cache_friendly(split: Split, records: NDArray[np.integer]) -> NDArray[np.integer]:
+    """The records with equal histories back to back, so that a server's prefix cache serves all but the candidate."""
+    history = split.history_position[records]
+    return np.asarray(records)[np.lexsort((split.item_position[records], *history.T[::-1]))]
 
 
 def explain_records(
@@ -171,9 +178,11 @@ def explain_records(
     variant: str = "full",
     *,
     store: Store | None = None,
-    records: np.ndarray | None = None,
+    records: NDArray[np.integer] | None = None,
     profiles: Sequence[str] | None = None,
     progress: bool = False,
+    paper_order: bool = False,
+    second_tries: int = 0,
 ) -> Explanations:
     """Texts of every record for one variant (Tables 4 and 5, Ablation 3), each distinct prompt asked once.
 
@@ -186,29 +195,70 @@ def explain_records(
     variant
         One of :data:`lrrecsys_core.explain.prompts.VARIANTS`.
     store
-        Where answers are kept and looked up first; None keeps nothing.
+        Where answers are kept and looked up first; None keeps nothing. A store open for reading, or a frozen one, is
+        read and the LLM is never asked.
     records
         Record indices to explain; None means all. The others get "".
     profiles
         One text for each row of ``split.dataset.items``; None asks the LLM (Sec 3.6), or uses names in "no_profile".
     progress
         Show a bar.
+    paper_order
+        Keep the paper's order of a prompt's parts and ask in the order of the records, rather than what suits
+        servers' prefix caches.
+    second_tries
+        How often an answer that fails its checks is sent back with a correction
+        (:func:`lrrecsys_core.explain.checks.correction`); the corrections are stored like any other request.
 
     Raises
     ------
     InputError
-        When the variant is unknown.
+        When the variant is unknown, or a store for reading holds none of the answers.
     """
     if variant not in VARIANTS:
         raise InputError(f"variant {variant!r} is unknown: choose one of {', '.join(VARIANTS)}")
     if profiles is None and variant != "no_profile":
         profiles = item_profiles(split, llm, store=store, progress=progress)
     chosen = np.arange(len(split.user)) if records is None else np.asarray(records)
-    sentences = _Sentences()
-    codes: dict[str, np.ndarray] = {}
+    to_server = chosen if paper_order or store is None else cache_friendly(split, chosen)
+    sentences: dict[str, int] = {"": 0}
+    codes: dict[str, NDArray[np.int32]] = {}
     for slot in VARIANTS[variant]:
-        requests = [record_requests(split, profiles, variant, slot, chosen) for _ in range(2 if store else 1)]
-        answers = _answers(list(requests), llm, store, f"{variant} {slot}" if progress else "")
+
+        def make(asking: bool, slot: str = slot) -> Iterator[Request]:
+            where = to_server if asking else chosen
+            return record_requests(split, profiles, variant, slot, where, paper_order=paper_order)
+
+        openings = expected_openings(split.dataset.domain, variant, slot)
+        label = f"{variant} {slot}" if progress else ""
+        answers: Iterable[str | None] = _answers(make, llm, store, label)
+        for _ in range(second_tries):
+            answers = _second_answers(make, list(answers), openings, llm, store, label)
+        texts: dict[str | None, int] = {None: 0}
         codes[slot] = np.zeros(len(split.user), dtype=np.int32)
-        codes[slot][chosen] = np.fromiter(map(sentences.code, answers), dtype=np.int32, count=len(chosen))
-    return Explanations(llm.name, variant, tuple(sentences.codes), codes)
+        for record, answer in zip(chosen.tolist(), answers, strict=True):
+            if answer is not None and answer not in texts:
+                texts[answer] = sentences.setdefault(tidy(answer), len(sentences))
+            codes[slot][record] = texts[answer]
+    return Explanations(llm.name, variant, tuple(sentences), codes)
+
+
+def _second_answers(
+    make: Callable[[bool], Iterable[Request]],
+    answers: list[str | None],
+    openings: tuple[str, ...],
+    llm: LLM,
+    store: Store | None,
+    progress: str,
+) -> Iterator[str | None]:
+    """The answers, those with serious faults replaced by the answer to a correction where that one has none."""
+    needed = [
+        correction(request, answer, openings) if answer else None
+        for request, answer in zip(make(False), answers, strict=True)
+    ]
+    asked = [request for request in needed if request is not None]
+    again = _answers(lambda _: iter(asked), llm, store, f"{progress} corrected" if progress else "")
+    for request, answer in zip(needed, answers, strict=True):
+        second = next(again) if request is not None else None
+        better = second and not SERIOUS.intersection(faults(tidy(second), openings))
+        yield second if better else answer

@@ -1,0 +1,90 @@
+"""How a conversation becomes the text a model reads, and the six LLMs of Table 4."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from lrrecsys_core import rows
+from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.llm import Message
+
+VICUNA_OPENING = (
+    "A chat between a curious user and an artificial intelligence assistant. "
+    "The assistant gives helpful, detailed, and polite answers to the user's questions."
+)
+
+
+def render(messages: Sequence[Message], chat_format: str) -> str:
+    """The conversation as one text, for models and servers without a chat template.
+
+    Parameters
+    ----------
+    messages
+        Role and text, oldest first.
+    chat_format
+        "plain" (the texts below one another: GPT-2 and other base models) or "vicuna".
+
+    Raises
+    ------
+    InputError
+        When the format is unknown.
+    """
+    if chat_format == "plain":
+        return "\n\n".join(text for _, text in messages) + "\n"
+    if chat_format == "vicuna":
+        system = [text for role, text in messages if role == "system"] or [VICUNA_OPENING]
+        turns = [f"{'USER' if role == 'user' else 'ASSISTANT'}: {text}" for role, text in messages if role != "system"]
+        return " ".join([*system, *turns, "ASSISTANT:"])
+    raise InputError(f"chat format {chat_format!r} is unknown: choose 'template', 'plain' or 'vicuna'")
+
+
+@dataclass(frozen=True)
+class KnownLLM:
+    """One LLM of Table 4.
+
+    Parameters
+    ----------
+    row
+        Its row of Table 4, as spelled in :mod:`lrrecsys_core.rows`.
+    model
+        Identifier on the model hub.
+    chat_format
+        "template" (the tokenizer's own), "vicuna" or "plain".
+    context
+        Tokens of prompt and answer together.
+    revision
+        Commit to pin; empty takes the newest. It enters every key.
+    """
+
+    row: str
+    model: str
+    chat_format: str
+    context: int
+    revision: str = ""
+
+    @property
+    def pinned(self) -> str:
+        """Identifier with revision, as it enters keys."""
+        return f"{self.model}@{self.revision}" if self.revision else self.model
+
+
+PAPER_LLMS: dict[str, KnownLLM] = {
+    "llama-3.1": KnownLLM(rows.LLAMA31, "meta-llama/Llama-3.1-8B-Instruct", "template", 131_072),
+    "llama-3": KnownLLM(rows.LLAMA3, "meta-llama/Meta-Llama-3-8B-Instruct", "template", 8_192),
+    "mixtral": KnownLLM(rows.MIXTRAL, "mistralai/Mixtral-8x7B-Instruct-v0.1", "template", 32_768),
+    "vicuna": KnownLLM(rows.VICUNA, "lmsys/vicuna-7b-v1.5", "vicuna", 4_096),
+    "qwen2": KnownLLM(rows.QWEN2, "Qwen/Qwen2-7B-Instruct", "template", 32_768),
+    "gpt-2": KnownLLM(rows.GPT2, "openai-community/gpt2", "plain", 1_024),
+}
+"""By the short name that ``--llm`` takes. The paper gives no sizes for Llama (8B taken) and no variants (instruct)."""
+
+
+def known_llm(name: str, revision: str = "") -> KnownLLM:
+    """A row of the table by short name, or any other model in the table's form.
+
+    ``name`` may carry its revision behind "@"; another model is taken to have a chat template.
+    """
+    model, _, pinned = name.partition("@")
+    revision = revision or pinned
+    return replace(PAPER_LLMS.get(model, KnownLLM(model, model, "template", 0)), revision=revision)

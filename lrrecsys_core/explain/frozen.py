@@ -1,0 +1,157 @@
+"""A store as Parquet files with a manifest: what travels to another machine and rebuilds every table without an LLM."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+
+import polars as pl
+
+from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.llm import LLM, Request, Result
+from lrrecsys_core.explain.store import ExplanationStore
+
+FORMAT = "lrrecsys-explanations-1"
+ROWS_PER_FILE = 500_000
+FRAME_SCHEMA = {
+    "key": pl.String, "model": pl.String, "template": pl.String, "client": pl.String, "request": pl.String,
+    "text": pl.String, "finish_reason": pl.String, "prompt_tokens": pl.Int64, "completion_tokens": pl.Int64,
+    "error": pl.String, "attempts": pl.Int64, "seconds": pl.Float64, "created": pl.Float64,
+}  # fmt: skip
+
+
+def freeze(
+    store: ExplanationStore, folder: str | Path, *, coverage: dict[str, float] | None = None
+) -> dict[str, object]:
+    """Write a store as Parquet, sorted by key, with ``manifest.json``; returns the manifest.
+
+    Parameters
+    ----------
+    store
+        What to freeze.
+    folder
+        Where to; made when missing, refused when it holds another frozen store.
+    coverage
+        Share of the wanted prompts answered, by variant and slot: recorded as given.
+
+    Raises
+    ------
+    InputError
+        When the folder already holds a frozen store.
+    """
+    folder = Path(folder)
+    if (folder / "manifest.json").exists():
+        raise InputError(f"{folder} already holds a frozen store: name an empty folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = store.rows(ordered=True)
+    files: dict[str, str] = {}
+    while part := list(islice(rows, ROWS_PER_FILE)):
+        path = folder / f"answers-{len(files):04d}.parquet"
+        pl.DataFrame(part, schema=FRAME_SCHEMA).write_parquet(path, compression="zstd")
+        files[path.name] = sha256(path.read_bytes()).hexdigest()
+    counts = store.counts()
+    manifest: dict[str, object] = {
+        "format": FORMAT,
+        "rows": len(store),
+        "answered": sum(int(str(row["answered"])) for row in counts),
+        "failed": sum(int(str(row["failed"])) for row in counts),
+        "failures": dict(store.failures()),
+        "sources": counts,
+        "coverage": coverage or {},
+        "files": files,
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+    return manifest
+
+
+class FrozenStore:
+    """Answers read from a frozen folder; nothing is ever asked or added.
+
+    Parameters
+    ----------
+    folder
+        A folder written by :func:`freeze`.
+
+    Raises
+    ------
+    InputError
+        When the folder has no manifest, is of another format, or a file is missing or changed.
+    """
+
+    writable = False
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        manifest = self.folder / "manifest.json"
+        if not manifest.is_file():
+            raise InputError(f"{self.folder} has no manifest.json: name a folder made by 'lrrecsys explain freeze'")
+        self.manifest = json.loads(manifest.read_text())
+        if self.manifest.get("format") != FORMAT:
+            raise InputError(f"{manifest} is of format {self.manifest.get('format')!r}: expected {FORMAT!r}")
+        for name, expected in self.manifest["files"].items():
+            path = self.folder / Path(name).name
+            if not path.is_file() or sha256(path.read_bytes()).hexdigest() != expected:
+                raise InputError(f"{path} is missing or differs from its manifest: copy the frozen folder again")
+        paths = [self.folder / Path(name).name for name in sorted(self.manifest["files"])]
+        columns = ["key", "text"]
+        frame = pl.concat([pl.read_parquet(path, columns=columns) for path in paths]) if paths else None
+        frame = pl.DataFrame(schema=dict.fromkeys(columns, pl.String)) if frame is None else frame
+        self._keys = frame["key"].set_sorted()
+        self._texts = frame["text"]
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def texts(self, keys: Sequence[str]) -> dict[str, str | None]:
+        """Stored answers by key; None where a failure is recorded; absent keys are left out."""
+        if not len(self) or not keys:
+            return {}
+        wanted = pl.Series(list(keys), dtype=pl.String)
+        places = self._keys.search_sorted(wanted).clip(0, len(self) - 1)
+        frame = pl.DataFrame({"key": wanted, "found": self._keys.gather(places), "text": self._texts.gather(places)})
+        return {key: text for key, found, text in frame.iter_rows() if key == found}
+
+    def add(self, request: Request, result: Result, llm: LLM) -> None:
+        """Refused: a frozen store is the record of what was.
+
+        Raises
+        ------
+        InputError
+            Always.
+        """
+        raise InputError(f"{self.folder} is frozen: add answers to the store it was made from and freeze that again")
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Stands for an LLM whose answers are all stored: names the row and the keys, and is never asked.
+
+    Parameters
+    ----------
+    name
+        Shown in tables.
+    model
+        Identifier with revision, as it was when the answers were made.
+    """
+
+    name: str
+    model: str
+
+    def complete(self, requests: object) -> Iterator[Result]:
+        """Refused: there is no LLM here.
+
+        Raises
+        ------
+        InputError
+            Always.
+        """
+        raise InputError(f"{self.name} stands for stored answers only: open its store for reading, or name a real LLM")
+
+
+def open_store(path: str | Path) -> ExplanationStore | FrozenStore:
+    """A frozen folder, or an SQLite store for reading."""
+    return FrozenStore(path) if Path(path).is_dir() else ExplanationStore(path, write=False)
