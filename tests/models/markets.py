@@ -32,5 +32,6 @@ def replicates(kind: type[Recommender], seeds: tuple[int, ...] = (0, 1), rows: i
     batches = []
     for split in splits:
         whole = batch_of(fields_of(kind, split, sizes, **params))
-        batches.append({k: v[split.train[:rows]] if v.dim() else v for k, v in whole.items() if k != "liked"})
+        chosen = split.train[:rows].copy()
+        batches.append({k: v[chosen] if v.dim() else v for k, v in whole.items() if k != "liked"})
     return models, batches
