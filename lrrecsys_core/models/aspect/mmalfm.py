@@ -17,7 +17,7 @@ and a sentence's aspect by log-sum-exp: the released sampler scales each aspect'
 draws aspects almost from the prior. D3 sigmoid link on top of mu + biases; the L1 weight is divided by 16 (rule P5).
 D4 Adam instead of SGD, L2 as weight decay. D5 rho and S are computed for every record from strictly earlier training
 records; the release has them for training pairs only, which turns its test predictions into mu + b_u + b_i. D6 without
-review text each aspect term is a sentence of one word. D7 |w| starts near 0.5: started near 0, its square would stay there.
+review text each aspect term is a sentence of one word. D7 |w| starts near 0.5: near 0 its square would keep it there.
 """
 
 from __future__ import annotations
