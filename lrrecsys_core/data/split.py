@@ -196,12 +196,14 @@ def make_split(
     item = records["_item"].to_numpy().astype(np.int64)
     user_rows = _table(user[train], int(user.max()) + 1)
     item_rows = _table(item[train], dataset.items.height)
-    earlier_user = earlier_training(user, time, train)
-    past = _last_items(user, time) if time is not None else earlier_user.draw(HISTORY, np.random.default_rng([seed, 3]))
+    if time is not None:
+        past = _last_items(user, time)
+    else:
+        past = earlier_training(user, None, train).draw(HISTORY, np.random.default_rng([seed, 3]))
     history_position = np.where(past >= 0, item[past], -1)
     history = np.where(past >= 0, item_rows[history_position], 0)
     context, sizes = _context_codes(records, dataset.context, train)
-    aspects, names = _aspect_terms(dataset, records, train, earlier_user, earlier_training(item, time, train))
+    aspects, names = _aspect_terms(dataset, records, (user, item), time, train)
     rating = records["rating"].to_numpy()
     ids = pl.DataFrame({"row": user_rows[user], "id": records["user_id"]}).unique("row").filter(pl.col("row") > 0)
     cold_user, cold_item = user_rows[user] == 0, item_rows[item] == 0
@@ -241,7 +243,7 @@ def make_split(
             "test_cold_items": _share(cold_item, test),
             "test_empty_history": _share(past[:, -1] < 0, test),
             "validation_cold_items": _share(cold_item, held),
-            "users_without_test": 1 - len(np.unique(user[test])) / len(np.unique(user)),
+            "users_without_test": 1 - _distinct(user[test]) / _distinct(user),
             "tied_cuts": tied / complete if complete else 0.0,
             "validation_by_random_users": float(fallback),
         },
@@ -290,7 +292,7 @@ def _rows_of(dataset: Dataset, frame: pl.DataFrame) -> Ints:
 
 
 def _aspect_terms(
-    dataset: Dataset, records: pl.DataFrame, train: NDArray[np.bool_], of_user: Earlier, of_item: Earlier
+    dataset: Dataset, records: pl.DataFrame, groups: tuple[Ints, Ints], time: Ints | None, train: NDArray[np.bool_]
 ) -> tuple[Ints, tuple[str, ...]]:
     """Rank the aspects of each record as `make_split` says, a block of aspects at a time to bound memory."""
     best = np.zeros((records.height, ASPECTS), np.int64)
@@ -304,6 +306,7 @@ def _aspect_terms(
     mentions = mentions.join(names.with_row_index("number", offset=1), on="aspect").sort("number")
     record, number = mentions["record"].to_numpy(), mentions["number"].to_numpy().astype(np.int64)
     score = np.zeros((records.height, ASPECTS), np.int32)
+    of_user, of_item = (earlier_training(group, time, train) for group in groups)
     width = max(1, _CELLS // records.height)
     for low in range(1, names.height + 1, width):
         high = min(low + width, names.height + 1)
@@ -320,6 +323,11 @@ def _aspect_terms(
             best[:, rank] = np.take_along_axis(candidates, top, 1)[:, 0]
             np.put_along_axis(scores, top, -1, 1)
     return np.where(score > 0, best, 0), ("", *names["aspect"])
+
+
+def _distinct(group: Ints) -> int:
+    """Number of different groups in sorted groups (N,)."""
+    return int((np.diff(group) != 0).sum()) + (len(group) > 0)
 
 
 def _share(mark: NDArray[np.bool_], among: NDArray[np.bool_]) -> float:
