@@ -7,7 +7,7 @@ import polars as pl
 
 from lrrecsys_core.errors import InputError
 
-_DATE_FORMATS = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "%Y/%m/%d")
+_DATE_FORMATS = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.fZ", "%Y/%m/%d")
 
 
 def read_table(path: str | Path, separator: str | None = None) -> pl.DataFrame:
@@ -95,18 +95,21 @@ def number_column(frame: pl.DataFrame, column: str, where: str, expected: str, l
 def seconds_column(frame: pl.DataFrame, column: str, where: str, label: str | None = None) -> pl.Series:
     """Return the column as whole seconds since 1970 (int64): whole numbers, dates, or ISO dates written as text."""
     series = _stripped(frame, column)
+    cell = pl.col(column)
+    number = cell.cast(pl.Float64, strict=False)
+    # integers first: a float cannot hold every int64
+    whole = [
+        cell.cast(pl.Int64, strict=False),
+        pl.when(number == number.floor()).then(number.cast(pl.Int64, strict=False)),
+    ]
     if series.dtype in (pl.Date, pl.Datetime):
-        seconds = series.cast(pl.Datetime("us")).dt.epoch("s")
+        found = cell.dt.epoch("s")
     elif series.dtype == pl.String:
-        dates = [pl.col(column).str.to_datetime(form, strict=False, exact=True) for form in _DATE_FORMATS]
-        parsed = series.to_frame().select(
-            pl.coalesce(pl.col(column).cast(pl.Int64, strict=False), *(date.dt.epoch("s") for date in dates))
-        )
-        seconds = parsed.to_series()
+        dates = [cell.str.to_datetime(form, strict=False, exact=True).dt.epoch("s") for form in _DATE_FORMATS]
+        found = pl.coalesce(*whole, *dates)
     else:
-        whole = series.cast(pl.Float64, strict=False)
-        keep = whole.is_finite() & (whole == whole.round())
-        seconds = series.to_frame().select(pl.when(keep).then(series.cast(pl.Int64, strict=False))).to_series()
+        found = whole[1] if series.dtype.is_float() else whole[0]
+    seconds = series.to_frame().select(found).to_series()
     expected = "whole seconds since 1970 or a date such as 2008-12-31 or 2008-12-31 23:59:59"
     refuse(frame.with_columns(_seconds=seconds), column, pl.col("_seconds").is_null(), where, expected, label)
     return seconds.cast(pl.Int64)

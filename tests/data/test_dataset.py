@@ -48,16 +48,25 @@ def test_a_good_table_comes_out_typed() -> None:
     [
         ["1970-01-01", "1970-01-02", "1970-01-03", "1970-01-04"],
         ["1970-01-01 00:00:00", "1970-01-02T00:00:00", "1970-01-03T00:00:00Z", "1970/01/04"],
-        ["0", " 86400", "172800 ", "1970-01-04"],
+        ["0", " 86400", "172800.0", "1970-01-04"],
+        ["1970-01-01T00:00:00.25", "1970-01-02 00:00:00.5", "1970-01-03T00:00:00.125Z", "259200"],
         [0.0, 86400.0, 172800.0, 259200.0],
     ],
 )
 def test_times_may_be_seconds_or_dates(written: list[Any]) -> None:
     dataset = build(interactions=RECORDS.with_columns(pl.Series("timestamp", written)))
     assert dataset.interactions["timestamp"].to_list() == [0, 86400, 172800, 259200]
+
+
+def test_times_may_be_typed_dates() -> None:
     dates = pl.Series("timestamp", [0, 1, 2, 3]).cast(pl.Date)
-    dataset = build(interactions=RECORDS.with_columns(dates))
-    assert dataset.interactions["timestamp"].to_list() == [0, 86400, 172800, 259200]
+    moments = dates.cast(pl.Datetime("ms"))
+    for typed in (dates, moments, moments.dt.replace_time_zone("UTC").dt.convert_time_zone("Asia/Tokyo")):
+        dataset = build(interactions=RECORDS.with_columns(typed))
+        assert dataset.interactions["timestamp"].to_list() == [0, 86400, 172800, 259200]
+    exact = 2**60 + 1
+    dataset = build(interactions=RECORDS.with_columns(timestamp=pl.Series([str(exact), "1", "2", "3"])))
+    assert dataset.interactions["timestamp"][0] == exact
 
 
 def test_ratings_are_scaled_onto_the_unit_interval() -> None:
