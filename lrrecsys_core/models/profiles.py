@@ -117,14 +117,18 @@ def aspect_counts(
     return earlier(split, of).sums(own) + (own if oracle else 0.0)
 
 
-def top_aspects(split: Split, said: Mentions, of: Of, width: int, *, oracle: bool = False) -> np.ndarray:
+def top_aspects(
+    split: Split, said: Mentions, of: Of, width: int, *, vocabulary: int | None = None, oracle: bool = False
+) -> np.ndarray:
     """(N, width) codes of the user's (item's) aspects by falling count in earlier training records, then by code.
 
-    Padded on the right with 0. All of ``said.names`` take part, a block at a time to bound memory.
+    Padded on the right with 0. All of ``said.names`` take part, or those below code `vocabulary`, a block at a time
+    to bound memory.
     """
+    names = min(len(said.names), vocabulary or len(said.names))
     best = np.zeros((len(split.user), width), np.int64)
     score = np.zeros((len(split.user), width), np.float32)
-    for codes in _blocks(len(said.names), len(split.user)):
+    for codes in _blocks(names, len(split.user)):
         place = np.full(len(said.names), -1)
         place[codes] = np.arange(len(codes))
         kept = np.flatnonzero(place[said.aspect] >= 0)
