@@ -15,6 +15,7 @@ from lrrecsys_core.errors import InputError
 DAY = 86_400
 OPENING = 1_609_459_200  # 2021-01-01 00:00 UTC, the first day of every market
 DAYS = 1_095
+STAY = 0.4  # share of that time during which a user is active
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class MarketParameters:
         Latent rating of an average item by an average user.
     activity_spread, popularity_spread
         Standard deviations of the logarithms of users' activity and items' popularity.
+    newcomers
+        Share of items that open at a random time, at most a half; the others are there from the start.
     """
 
     users: int = 400
@@ -53,19 +56,20 @@ class MarketParameters:
     attributes: int = 40
     important: int = 12
     spurious: int = 8
-    tastes_per_user: int = 4
-    taste: float = 0.8
-    liking: float = 0.7
-    population: float = 0.2
+    tastes_per_user: int = 2
+    taste: float = 1.3
+    liking: float = 0.85
+    population: float = 0.1
     tilt: float = 2.0
-    appeal: float = 0.35
-    user_effect: float = 0.35
-    noise: float = 0.55
-    spurious_strength: float = 1.0
+    appeal: float = 0.45
+    user_effect: float = 0.3
+    noise: float = 0.5
+    spurious_strength: float = 1.5
     context: float = 1.0
-    level: float = 3.7
+    level: float = 3.0
     activity_spread: float = 0.8
-    popularity_spread: float = 1.0
+    popularity_spread: float = 1.2
+    newcomers: float = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,10 @@ def laws(domain: str, parameters: MarketParameters, words: MarketWords) -> Laws:
         raise InputError(f"a market of {domain} needs at least two users, two items and two records per user.")
     if not 1 <= parameters.tastes_per_user <= parameters.important:
         raise InputError(f"`tastes_per_user` must lie between 1 and the {parameters.important} important attributes.")
+    if not 0 <= parameters.newcomers <= 0.5:
+        raise InputError(
+            f"`newcomers` must lie between 0 and 0.5, not {parameters.newcomers:g}: half of the items stay."
+        )
     important, spurious = words.important[: parameters.important], words.spurious[: parameters.spurious]
     attributes = tuple(sorted(important + spurious + words.other[:other]))
     rng = np.random.default_rng(crc32(domain.encode()))
@@ -129,23 +137,23 @@ def attributes(
 
 def choices(
     parameters: MarketParameters, fit: NDArray[np.float64], quality: NDArray[np.float64], rng: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Users and items of all records; nobody rates an item twice."""
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """User, item and timestamp of all records; nobody rates an item twice, or before it opened."""
     users, items = fit.shape
     normal = NormalDist()
     quantiles = np.array([normal.inv_cdf((rank + 0.5) / users) for rank in range(users)])
     activity = np.exp(parameters.activity_spread * quantiles)
     counts = np.clip(np.rint(activity / activity.mean() * parameters.records_per_user), 2, items // 2).astype(np.int64)
     counts = rng.permutation(counts)
+    joined = rng.uniform(0, 1 - STAY, users)
+    opened = np.where(rng.random(items).argsort() < parameters.newcomers * items, rng.random(items), 0.0)
     popularity = parameters.popularity_spread * rng.standard_normal(items) + 0.3 * quality
     utility = popularity + parameters.tilt * fit + rng.gumbel(size=fit.shape)
+    utility[joined[:, None] + STAY <= opened] = -np.inf
     ranked = np.argsort(-utility, axis=1)[:, : counts.max()]
-    return np.repeat(np.arange(users), counts), ranked[np.arange(ranked.shape[1]) < counts[:, None]]
-
-
-def times(parameters: MarketParameters, user: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    first = rng.uniform(0, 0.6, parameters.users)[user]
-    return OPENING + ((first + rng.uniform(0, 0.4, user.size)) * DAYS * DAY).astype(np.int64)
+    user, item = np.repeat(np.arange(users), counts), ranked[np.arange(ranked.shape[1]) < counts[:, None]]
+    moment = rng.uniform(np.maximum(joined[user], opened[item]), joined[user] + STAY)
+    return user, item, OPENING + (moment * DAYS * DAY).astype(np.int64)
 
 
 def context(

@@ -115,19 +115,19 @@ class MetadataExplainer(_Reasoner):
 
 
 _WORDS = {
-    "shared": "the consumer {grade} chooses {plural} with {phrase} and the {noun} offers {phrase}",
-    "untried": "the consumer has not tried {phrase} before and the {noun} offers {phrase}",
+    "shared": "the consumer {grade} chooses {plural} with {phrase} and the {noun} offers {phrase} and meets {wishes}",
+    "untried": "the consumer has not tried {phrase} before and the {noun} offers {phrase} and meets {wishes}",
     "nothing for": "the consumer chooses many kinds of {plural} and the {noun} is one of them",
-    "missing": "the consumer {grade} chooses {plural} with {phrase} and the {noun} offers no {phrase}",
-    "unwanted": "the consumer never chooses {plural} with {phrase} and the {noun} offers {phrase}",
+    "missing": "the consumer {grade} chooses {plural} with {phrase} and the {noun} has no {phrase} and meets {wishes}",
+    "unwanted": "the consumer never chooses {plural} with {phrase} and the {noun} offers {phrase} and meets {wishes}",
     "nothing against": "the consumer has no clear wishes and the {noun} offers little that stands out",
 }
 _OTHER_WORDS = {
-    "shared": "it comes with {phrase}, which this consumer {grade} goes for",
-    "untried": "it comes with {phrase}, which is new to this consumer",
+    "shared": "it comes with {phrase}, which this consumer {grade} goes for, and fulfils {wishes}",
+    "untried": "it comes with {phrase}, which is new to this consumer, and fulfils {wishes}",
     "nothing for": "it is much like other {plural} this consumer knows",
-    "missing": "it comes without {phrase}, which this consumer {grade} goes for",
-    "unwanted": "it comes with {phrase}, which this consumer never goes for",
+    "missing": "it comes without {phrase}, which this consumer {grade} goes for, and fulfils {wishes}",
+    "unwanted": "it comes with {phrase}, which this consumer never goes for, and fulfils {wishes}",
     "nothing against": "nothing about it speaks to this consumer",
 }
 _ANY_ASPECTS = ("overall quality", "price", "variety")
@@ -161,12 +161,24 @@ class _Case:
 
     def sentence(self, opening: str, reason: tuple[str, str], words: dict[str, str]) -> str:
         kind, phrase = reason
-        clause = words[kind].format(grade=self.grade(phrase), phrase=phrase, noun=self.noun, plural=self.plural)
+        clause = words[kind].format(
+            grade=self.grade(phrase), phrase=phrase, wishes=self.wishes(), noun=self.noun, plural=self.plural
+        )
         return f"{opening} {clause}."
 
     def grade(self, phrase: str) -> str:
         share = self.counts[phrase] / max(self.length, 1)
         return "always" if share == 1 else "often" if share >= 0.6 else "sometimes" if share >= 0.4 else "rarely"
+
+    def wishes(self) -> str:
+        """In words, the part of the history's phrases, repetitions counted, that the candidate has."""
+        if not self.counts:
+            return "wishes yet unknown"
+        share = sum(self.counts[phrase] for phrase in self.present) / self.counts.total()
+        part = (
+            "all" if share == 1 else "most" if share >= 0.6 else "some" if share >= 0.35 else "few" if share else "none"
+        )
+        return f"{part} of the usual wishes"
 
     def match(self) -> float:
         support = sum(self.counts[phrase] for phrase in self.present)
