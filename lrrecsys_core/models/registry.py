@@ -10,6 +10,8 @@ from lrrecsys_core.models.aspect.mmalfm import MMALFM
 from lrrecsys_core.models.aspect.sulm import SULM
 from lrrecsys_core.models.base import Recommender
 from lrrecsys_core.models.biased_mf import BiasedMF, UserItemBiases
+from lrrecsys_core.models.interpretable.amcf import AMCF
+from lrrecsys_core.models.interpretable.peter import PETER
 from lrrecsys_core.models.sequential.bert4rec import BERT4Rec
 from lrrecsys_core.models.sequential.din import DIN
 from lrrecsys_core.models.sequential.parsrec import PARSRec
@@ -24,6 +26,8 @@ MODELS: Final[dict[str, type[Recommender]]] = {
     "DIN": DIN,
     "BERT4Rec": BERT4Rec,
     "UniSRec": UniSRec,
+    "AMCF": AMCF,
+    rows.PETER: PETER,
     "PARSRec": PARSRec,
     rows.BIASED_MF: BiasedMF,
     rows.BIASES: UserItemBiases,

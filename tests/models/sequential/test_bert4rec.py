@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lrrecsys_core.models.base import Sizes
 from lrrecsys_core.models.sequential.bert4rec import LAST_ONLY, BERT4Rec
-from tests.models.sequential.planted import chain, records
+from tests.models.planted import chain, records
 from tests.models.training import assert_trainable_side_by_side, batch_of, count, train
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lrrecsys_core.models.base import Sizes
 from lrrecsys_core.models.sequential.din import DIN, item_categories
-from tests.models.sequential.planted import records, small_split
+from tests.models.planted import records, small_split
 from tests.models.training import area, assert_trainable_side_by_side, batch_of, count, train
 
 

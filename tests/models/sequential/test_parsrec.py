@@ -10,7 +10,7 @@ from torch import Tensor
 from lrrecsys_core.models.base import Sizes
 from lrrecsys_core.models.sequential.parsrec import OLDER, PARSRec
 from lrrecsys_core.models.sequential.softmax import item_cross_entropy, known_items
-from tests.models.sequential.planted import chain, records, small_split
+from tests.models.planted import chain, records, small_split
 from tests.models.training import area, assert_trainable_side_by_side, batch_of, count, train
 
 

@@ -8,7 +8,7 @@ import torch
 
 from lrrecsys_core.models.base import Sizes
 from lrrecsys_core.models.sequential.sasrec import SASRec
-from tests.models.sequential.planted import chain, records
+from tests.models.planted import chain, records
 from tests.models.training import assert_trainable_side_by_side, batch_of, count, train
 
 

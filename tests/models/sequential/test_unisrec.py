@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lrrecsys_core.models.base import Sizes
 from lrrecsys_core.models.sequential.unisrec import TEXT_WIDTH, UniSRec, contrast, text_vectors
-from tests.models.sequential.planted import records, small_split
+from tests.models.planted import records, small_split
 from tests.models.training import assert_trainable_side_by_side, batch_of, count, train
 
 TEXT = torch.cat([torch.zeros(1, TEXT_WIDTH), torch.randn(29, TEXT_WIDTH, generator=torch.Generator().manual_seed(1))])

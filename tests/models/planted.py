@@ -1,4 +1,4 @@
-"""Small record sets for the sequence models."""
+"""Small record sets shared by the tests of several models."""
 
 from __future__ import annotations
 
