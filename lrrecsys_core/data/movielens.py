@@ -89,14 +89,14 @@ def _tag_aspects(folder: str | Path, records: pl.DataFrame, names: dict[str, str
 
 def _profile_texts(folder: str | Path, profiles: str | Path) -> pl.DataFrame:
     """Texts by movieId: the profiles' IMDb numbers, zero-padded or not, looked up in links.csv."""
-    from lrrecsys_core.explain.imported import read_exp3rt_profiles
+    from lrrecsys_core.explain.imported import read_item_profiles
 
     (links_csv,) = find_files(folder, ("links.csv",), _PUBLISHED)
     links = read_table(links_csv)
     require_columns(links.columns, ("movieId", "imdbId"), str(links_csv))
     numbers = number_column(links, "imdbId", str(links_csv), "an IMDb number").cast(pl.Int64)
     linked = links.select(numbers.alias("imdb"), item_id="movieId").unique("item_id", maintain_order=True)
-    found = read_exp3rt_profiles(profiles).with_columns(
+    found = read_item_profiles(profiles).with_columns(
         imdb=pl.col("item_id").str.strip_prefix("tt").cast(pl.Int64, strict=False)
     )
     return (

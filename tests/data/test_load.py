@@ -127,7 +127,6 @@ def test_movielens_has_genres_as_details_and_aspects(movielens: Path) -> None:
 
 
 def test_movielens_joins_profiles_whether_padded_or_not(movielens: Path, tmp_path: Path) -> None:
-    pytest.importorskip("lrrecsys_core.explain.imported")
     synopsis = "[Like]\n- Great humor.\n- Warm story.\n\n[Dislike]\n- Too short."
     profiles = [{"item_id": "114709", "item_synopsis": synopsis}, {"item_id": "0000002", "item_synopsis": synopsis}]
     write(tmp_path / "imdb_exp3rt", item_profile__json=json.dumps(profiles))
