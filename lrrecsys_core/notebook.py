@@ -26,8 +26,8 @@ def setup() -> None:
     pl.Config(
         tbl_rows=60,
         tbl_cols=24,
-        tbl_width_chars=140,
-        fmt_str_lengths=140,
+        tbl_width_chars=160,
+        fmt_str_lengths=500,
         tbl_hide_column_data_types=True,
         tbl_hide_dataframe_shape=True,
         tbl_formatting="ASCII_MARKDOWN",

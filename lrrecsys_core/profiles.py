@@ -42,7 +42,7 @@ class Profile:
 
 
 _SMOKE = Profile(
-    "smoke", users=150, items=100, records_per_user=12, replicates=2, epochs=6, patience=2, autoencoder_epochs=6
+    "smoke", users=150, items=100, records_per_user=12, replicates=2, epochs=6, patience=2, autoencoder_epochs=60
 )
 _DEMO = Profile(
     "demo",
@@ -52,7 +52,7 @@ _DEMO = Profile(
     replicates=10,
     epochs=30,
     patience=4,
-    autoencoder_epochs=20,
+    autoencoder_epochs=60,
     theory="demo",
 )
 _PAPER = Profile(
