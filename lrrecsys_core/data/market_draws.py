@@ -33,7 +33,7 @@ class MarketParameters:
     tastes_per_user, taste, liking
         Number of a user's strong tastes, all in S*, their mean size, and the share of positive ones.
     population
-        Mean effect of an important attribute on everybody.
+        Mean effect of an important attribute on everybody, beside strong tastes.
     tilt
         How much the log odds of choosing an item rise with a point of match.
     appeal, user_effect, noise
@@ -84,6 +84,7 @@ class Laws:
 
 
 def laws(domain: str, parameters: MarketParameters, words: MarketWords) -> Laws:
+    """What the domain fixes, whatever the seed; refuses parameters that cannot be met."""
     other = parameters.attributes - parameters.important - parameters.spurious
     for kind, wanted, offered in (
         ("important", parameters.important, words.important),
@@ -117,6 +118,7 @@ def laws(domain: str, parameters: MarketParameters, words: MarketWords) -> Laws:
 
 
 def tastes(parameters: MarketParameters, laws: Laws, rng: np.random.Generator) -> NDArray[np.float64]:
+    """(users, K) effects of attributes: the population's, and a few strong ones of each user."""
     shape = (parameters.users, int(laws.important.sum()))
     strong = rng.random(shape).argsort(1) < parameters.tastes_per_user
     sign = np.where(rng.random(shape) < parameters.liking, 1.0, -1.0)
@@ -131,6 +133,7 @@ def attributes(
     strength: NDArray[np.float64],
     rng: np.random.Generator,
 ) -> NDArray[np.bool_]:
+    """(items, K) which attributes items have: at random, spurious ones more or less often the more appeal."""
     logit = np.log(prevalence / (1 - prevalence)) + np.outer(quality, strength)
     return rng.random(logit.shape) < 1 / (1 + np.exp(-logit))
 
@@ -139,12 +142,13 @@ def choices(
     parameters: MarketParameters, fit: NDArray[np.float64], quality: NDArray[np.float64], rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """User, item and timestamp of all records; nobody rates an item twice, or before it opened."""
-    users, items = fit.shape
+    users, items = parameters.users, parameters.items
     normal = NormalDist()
     quantiles = np.array([normal.inv_cdf((rank + 0.5) / users) for rank in range(users)])
     activity = np.exp(parameters.activity_spread * quantiles)
-    counts = np.clip(np.rint(activity / activity.mean() * parameters.records_per_user), 2, items // 2).astype(np.int64)
-    counts = rng.permutation(counts)
+    most = min(items // 2, items - math.ceil(parameters.newcomers * items))  # nobody runs out of open items
+    counts = np.clip(np.rint(activity / activity.mean() * parameters.records_per_user), min(2, most), most)
+    counts = rng.permutation(counts.astype(np.int64))
     joined = rng.uniform(0, 1 - STAY, users)
     opened = np.where(rng.random(items).argsort() < parameters.newcomers * items, rng.random(items), 0.0)
     popularity = parameters.popularity_spread * rng.standard_normal(items) + 0.3 * quality
@@ -194,6 +198,7 @@ def mentions(
 
 
 def details(categories: Sequence[str], attributes: Sequence[str], has: NDArray[np.bool_]) -> list[str]:
+    """Details of each item: its category, then its attributes."""
     return [
         "; ".join([category, *(name for name, owned in zip(attributes, row, strict=True) if owned)])
         for category, row in zip(categories, has.tolist(), strict=True)
@@ -201,6 +206,7 @@ def details(categories: Sequence[str], attributes: Sequence[str], has: NDArray[n
 
 
 def item_names(words: MarketWords, count: int, rng: np.random.Generator) -> list[str]:
+    """Distinct invented names."""
     sizes = tuple(len(part) for part in words.name_parts)
     if count > (offered := math.prod(sizes)):
         raise InputError(f"a market of {words.domain}s can have at most {offered} items, not {count}: lower `items`.")

@@ -17,7 +17,7 @@ from lrrecsys_core.explain.llm import Request, Result
 from lrrecsys_core.explain.prompts import NO_HISTORY
 
 _PROFILE = "Suits people who look for "
-_CACHE = 1 << 18
+_CACHE = 1 << 18  # item lines remembered
 
 
 class _Reasoner(ABC):
@@ -27,16 +27,24 @@ class _Reasoner(ABC):
     model: str
 
     def __init__(self) -> None:
-        self._read = lru_cache(_CACHE)(self._phrases)
+        self._seen: dict[str, tuple[str, ...]] = {}
 
     @abstractmethod
     def _phrases(self, line: str) -> tuple[str, ...]:
         """Phrases of an item line this reasoner reasons with, each once, in a fixed order."""
 
+    def _read(self, line: str) -> tuple[str, ...]:
+        found = self._seen.get(line)
+        if found is None:
+            if len(self._seen) >= _CACHE:
+                self._seen.clear()
+            found = self._seen[line] = self._phrases(line)
+        return found
+
     def complete(self, requests: Iterable[Request]) -> Iterator[Result]:
         """Answer each request at once, in the order given."""
         for request in requests:
-            yield Result(text=self.answer(request.messages[-1][1]))
+            yield Result(text=self.answer(next(text for role, text in request.messages if role == "user")))
 
     def answer(self, prompt: str) -> str:
         """Answer a prompt made from the package's templates; equal prompts have equal answers.

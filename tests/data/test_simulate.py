@@ -143,6 +143,11 @@ def test_activity_and_popularity_are_long_tailed_with_cold_items():
     assert 0.005 < make_split(market).shares["test_cold_items"] < 0.15
 
 
+def test_the_smallest_market_is_a_market():
+    tiny = simulate_market("movies", 0, MarketParameters(users=2, items=3, records_per_user=2, newcomers=0.5))
+    assert tiny.interactions.height >= 2 and (tiny.interactions["timestamp"] > 1_600_000_000).all()
+
+
 def test_hotel_context_matters():
     market = simulate_market("hotels", 0)
     assert market.context == ("trip_type", "season")

@@ -1,5 +1,6 @@
 """What the simulated reasoner and the metadata explainer say follows from the prompt alone."""
 
+import pickle
 from functools import cache
 
 import numpy as np
@@ -184,6 +185,11 @@ def test_names_say_what_they_are_and_models_tell_knowledge_apart():
     )
     assert "no LLM" in MetadataExplainer().name
     assert SimulatedReasoner(["a", "b"]).model == SimulatedReasoner(["b", "a"]).model != SimulatedReasoner(["ab"]).model
+
+
+def test_reasoners_travel_between_processes():
+    for llm in (KNOWING, MetadataExplainer()):
+        assert ask(pickle.loads(pickle.dumps(llm)), "spa") == ask(llm, "spa")
 
 
 def test_hostile_items_cannot_forge_a_prompt():
