@@ -63,6 +63,11 @@ LASSO_REASONER: Final = "Lasso reasoner (own training data)"
 
 FRACTIONS: Final = (100, 50, 25, 12)
 NULL_PREFIX: Final = "null-"
+# The markets stand in for the paper's data sets, the public data sets for their domain; neither is the paper's data.
+PAPER_DATASET: Final = {
+    "hotels": "TripAdvisor", "tripadvisor": "TripAdvisor", "restaurants": "Yelp", "yelp": "Yelp",
+    "movies": "Amazon Movie", "movielens": "Amazon Movie", "amazon": "Amazon Movie",
+}  # fmt: skip
 _SHIFTED: Final = " (shifted environment)"
 
 

@@ -86,7 +86,9 @@ def test_bootstrap_draws_agree_with_repeating_the_drawn_users() -> None:
         assert bootstrap.auc(score, liked)[draw] == pytest.approx(float(m.auc(score[index], liked[index])), nan_ok=True)
         assert bootstrap.rmse(score, liked)[draw] == pytest.approx(float(m.rmse(score[index], liked[index])))
         assert bootstrap.mae(score, liked)[draw] == pytest.approx(float(m.mae(score[index], liked[index])))
-        assert bootstrap.slope(score, liked)[draw] == pytest.approx(stats.slope(score[index], liked[index]), nan_ok=True)
+        assert bootstrap.slope(score, liked)[draw] == pytest.approx(
+            stats.slope(score[index], liked[index]), nan_ok=True
+        )
 
 
 def test_clustered_slope_recovers_a_slope_and_widens_with_clusters() -> None:

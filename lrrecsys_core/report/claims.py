@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 
 from lrrecsys_core import stats
-from lrrecsys_core.report.evidence import Evidence, Finding
+from lrrecsys_core.report.evidence import Evidence
+from lrrecsys_core.report.finding import Finding
 from lrrecsys_core.report.rules import JUDGES, STATEMENTS, controls
 from lrrecsys_core.rows import NULL_PREFIX
 

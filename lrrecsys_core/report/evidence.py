@@ -15,8 +15,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lrrecsys_core import metrics as m
+from lrrecsys_core import rows as r
 from lrrecsys_core import stats
-from lrrecsys_core.rows import BASELINES
 from lrrecsys_core.stats import Estimate
 
 Floats = NDArray[np.float64]
@@ -95,7 +95,7 @@ class Evidence:
     @cached_property
     def baselines(self) -> tuple[str, ...]:
         """The paper's baselines that were run."""
-        return tuple(name for name in BASELINES if name in self.rows)
+        return tuple(name for name in r.BASELINES if name in self.rows)
 
     @cached_property
     def _programmed(self) -> frozenset[str]:
@@ -270,45 +270,12 @@ def _panel(frame: pl.DataFrame, wanted: Sequence[str]) -> Panel:
     return Panel(records, predictions)
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One contrast of a claim on one data set.
-
-    Attributes
-    ----------
-    metric, contrast, unit, note : str
-    estimate : Estimate or None
-        None where a row it needs was not run (``note`` says which).
-    p : float
-        One-sided p-value before Holm's correction; NaN where the criterion is an interval.
-    holds : bool or None
-        The criterion's answer where it is an interval; None where the corrected p-value decides.
-    by_construction : bool
-    seed_sd : float or None
-    explainer : str
-    decisive : bool
-        False for a figure that is shown beside the claim without deciding it.
-    """
-
-    metric: str
-    contrast: str
-    unit: str
-    estimate: Estimate | None
-    p: float = float("nan")
-    holds: bool | None = None
-    by_construction: bool = False
-    note: str = ""
-    seed_sd: float | None = None
-    explainer: str = ""
-    decisive: bool = True
+def datasets_in_order(metrics: pl.DataFrame) -> list[str]:
+    """Data sets of a run: the markets as the paper lists their domains, then the others by name; null markets apart."""
+    names = {str(name) for name in metrics["dataset"].unique() if not str(name).startswith(r.NULL_PREFIX)}
+    return [d for d in r.PAPER_DATASET if d in names] + sorted(names - set(r.PAPER_DATASET))
 
 
-def absent(metric: str, contrast: str, note: str) -> Finding:
-    """A contrast that could not be made, and why."""
-    return Finding(metric, contrast, "", None, note=note)
-
-
-def missing(evidence: Evidence, *names: str) -> str:
-    """Which of the rows were not run, in words."""
-    absent = [name for name in names if name not in evidence.rows]
-    return "not run: " + ", ".join(absent) if absent else "no per-record predictions"
+def sources(metrics: pl.DataFrame, predictions: pl.LazyFrame | pl.DataFrame | None = None) -> list[Evidence]:
+    """The data sets of a run in the order of the tables, null markets apart."""
+    return [Evidence(name, metrics, predictions) for name in datasets_in_order(metrics)]

@@ -9,7 +9,8 @@ import numpy as np
 
 from lrrecsys_core import rows as r
 from lrrecsys_core import stats
-from lrrecsys_core.report.evidence import ATTENTION, Evidence, Finding, Panel, absent, missing
+from lrrecsys_core.report.evidence import ATTENTION, Evidence, Panel
+from lrrecsys_core.report.finding import Finding, absent, missing
 
 ATTENTION_RANGE: Final = (0.30, 0.40)
 

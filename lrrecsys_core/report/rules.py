@@ -14,7 +14,8 @@ from lrrecsys_core import metrics as m
 from lrrecsys_core import rows as r
 from lrrecsys_core import stats
 from lrrecsys_core.report import record_rules
-from lrrecsys_core.report.evidence import Evidence, Finding, absent, missing
+from lrrecsys_core.report.evidence import Evidence
+from lrrecsys_core.report.finding import Finding, absent, missing
 from lrrecsys_core.stats import Estimate
 
 IMPROVEMENT_RANGE: Final = {"RMSE": (5.0, 20.0), "MAE": (15.0, 33.0), "AUC": (2.9, 3.7)}

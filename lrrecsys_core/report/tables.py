@@ -12,7 +12,7 @@ import polars as pl
 from lrrecsys_core import metrics as m
 from lrrecsys_core import paths
 from lrrecsys_core import rows as r
-from lrrecsys_core.report.evidence import Evidence
+from lrrecsys_core.report.evidence import Evidence, datasets_in_order
 from lrrecsys_core.report.formats import Grid, number, write_all
 from lrrecsys_core.report.sizes import costs_grid, costs_table, parts_grid, parts_table
 
@@ -24,11 +24,6 @@ TITLES: Final = {
     5: "Which explanations",
     6: "Ablations, robustness and controls",
 }
-# The markets stand in for the paper's data sets, the public data sets for their domain; neither is the paper's data.
-PAPER_DATASET: Final = {
-    "hotels": "TripAdvisor", "tripadvisor": "TripAdvisor", "restaurants": "Yelp", "yelp": "Yelp",
-    "movies": "Amazon Movie", "movielens": "Amazon Movie", "amazon": "Amazon Movie",
-}  # fmt: skip
 SDS_ALLOWED: Final = 2.0
 SCHEMA: Final = {
     "row": pl.String, "dataset": pl.String, "metric": pl.String, "paper_mean": pl.Float64, "paper_sd": pl.Float64,
@@ -42,18 +37,12 @@ def paper_values() -> pl.DataFrame:
     return pl.read_csv(Path(__file__).parent / "paper_values.csv")
 
 
-def datasets_in_order(metrics: pl.DataFrame) -> list[str]:
-    """Data sets of a run: the markets as the paper lists their domains, then the others by name; null markets apart."""
-    names = {str(name) for name in metrics["dataset"].unique() if not str(name).startswith(r.NULL_PREFIX)}
-    return [d for d in PAPER_DATASET if d in names] + sorted(names - set(PAPER_DATASET))
-
-
 def _paper(
     published: pl.DataFrame, table: int, row: str, dataset: str, metric: str
 ) -> tuple[float | None, float | None]:
     rows = published.filter(
         (pl.col("table") == table)
-        & (pl.col("dataset") == PAPER_DATASET.get(dataset, ""))
+        & (pl.col("dataset") == r.PAPER_DATASET.get(dataset, ""))
         & (pl.col("metric") == metric)
     )
     if row == r.IMPROVED:
@@ -192,13 +181,17 @@ def result_table(
     return pl.DataFrame(lines, schema=SCHEMA)
 
 
-def _title(table: int, metrics: pl.DataFrame) -> str:
+def table_title(table: int, metrics: pl.DataFrame) -> str:
+    """Title of a table, which says whether its data are simulated."""
+    if table == 1:
+        return f"Table 1. {TITLES[1]}"
     simulated, real = bool(metrics["simulated"].any()), not bool(metrics["simulated"].all())
     words = [word for word, there in (("SIMULATED markets", simulated), ("real data", real)) if there]
     return f"Table {table}. {TITLES[table]} ({' and '.join(words)})"
 
 
-def _notes(metrics: pl.DataFrame) -> list[str]:
+def table_notes(metrics: pl.DataFrame) -> list[str]:
+    """What a reader has to know before comparing figures."""
     notes = ["RMSE and MAE on ratings rescaled to [0, 1]. Mean (standard deviation) over replicates."]
     if metrics["simulated"].any():
         notes.append(
@@ -228,7 +221,7 @@ def grids(table: pl.DataFrame) -> list[Grid]:
 
 def _wide(table: pl.DataFrame, names: Sequence[str], side: str, caption: str) -> Grid:
     lines = {(x["row"], x["dataset"], x["metric"]): x for x in table.to_dicts()}
-    label = PAPER_DATASET if side == "paper" else {}
+    label = r.PAPER_DATASET if side == "paper" else {}
     header = ["", *(f"{label.get(d, d)} {metric}" for d in names for metric in m.METRICS)]
     order = table.filter(pl.col("dataset").is_in(list(names)))["row"].unique(maintain_order=True).to_list()
     # A row that only some data sets have must not jump behind the rows the others share.
@@ -277,10 +270,17 @@ def write_tables(
     """
     folder = paths.tables(run)
     tables = {1: parts_table(parts)}
-    write_all(folder, "table1", tables[1], f"Table 1. {TITLES[1]}", [], [parts_grid(tables[1])])
+    write_all(folder, "table1", tables[1], table_title(1, metrics), [], [parts_grid(tables[1])])
     for table in range(2, 7):
         tables[table] = result_table(table, metrics, built=built, same_as_paper=same_as_paper)
-        write_all(folder, f"table{table}", tables[table], _title(table, metrics), _notes(metrics), grids(tables[table]))
+        write_all(
+            folder,
+            f"table{table}",
+            tables[table],
+            table_title(table, metrics),
+            table_notes(metrics),
+            grids(tables[table]),
+        )
     # Seconds differ from run to run, so they stay apart from the tables, which must not.
     costs = costs_table(metrics)
     write_all(paths.results(run), "costs", costs, "Size and training time of every row", [], [costs_grid(costs)])

@@ -142,7 +142,11 @@ def test_simulated_and_real_never_share_a_line_and_controls_come_first() -> None
     table = claims_table(evidence_table(metrics, predictions))
     assert table["claim"].to_list() == sorted(table["claim"], key=lambda c: -1 if c == CONTROL else int(c[1:]))
     assert table["claim"][0] == CONTROL
-    kinds = table.filter(pl.col("evidence").is_in(["simulated", "real"])).group_by("dataset").agg(pl.col("evidence").unique())
+    kinds = (
+        table.filter(pl.col("evidence").is_in(["simulated", "real"]))
+        .group_by("dataset")
+        .agg(pl.col("evidence").unique())
+    )
     assert all(len(kind) == 1 for kind in kinds["evidence"])
     assert "null-hotels" in set(table.filter(pl.col("claim") == CONTROL)["dataset"])
     assert "null-hotels" not in set(table.filter(pl.col("claim") != CONTROL)["dataset"])

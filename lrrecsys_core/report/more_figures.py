@@ -1,0 +1,230 @@
+"""Figures the paper does not have: knowledge dial, controls, cold start, learning curves, keywords."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lrrecsys_core import metrics as m
+from lrrecsys_core import rows as r
+from lrrecsys_core import stats
+from lrrecsys_core.report.evidence import Evidence, Panel, sources
+from lrrecsys_core.report.style import NEGATIVE, OTHER, OURS, POSITIVE, empty, panels, plain, titled
+
+
+def _bars(
+    ax: Axes, x: Sequence[float], estimates: Sequence[stats.Estimate | None], colour: str, label: str = ""
+) -> None:
+    """Points with their 95% intervals; points whose interval is unknown stand alone."""
+    known = [(at, e) for at, e in zip(x, estimates, strict=True) if e is not None and np.isfinite(e.effect)]
+    if not known:
+        return
+    at, effect = [k for k, _ in known], np.array([e.effect for _, e in known])
+    reach = np.nan_to_num([[e.effect - e.low for _, e in known], [e.high - e.effect for _, e in known]])
+    ax.errorbar(at, effect, yerr=np.abs(reach), fmt="o-", ms=4, lw=1.2, capsize=2.5, color=colour, label=label or None)
+
+
+def dial(sources: Sequence[Evidence]) -> Figure:
+    """Improvement over Ablation 1 in percent against the share of S* the reasoner knows, with 95% intervals."""
+    markets = [s for s in sources if s.simulated]
+    fig, axes = panels(2, max(len(markets), 1), 3.2, 2.5)
+    if not markets:
+        empty(axes[0][0], "Knowledge of the reasoner", "only simulated markets have a known S*")
+        axes[1][0].set_axis_off()
+    for column, source in enumerate(markets):
+        for ax, metric in ((axes[0][column], "RMSE"), (axes[1][column], "AUC")):
+            found = [source.improvement(metric, name, r.ABLATION1) for name in r.DIAL.values()]
+            if all(e is None for e in found):
+                empty(ax, titled(source))
+                continue
+            _bars(ax, list(r.DIAL), found, OURS, "reasoner")
+            for name, style, label in (
+                (r.TRUE_ATTRIBUTES, "--", "S* as input"),
+                (r.ALL_ATTRIBUTES, ":", "all attributes"),
+            ):
+                reference = source.improvement(metric, name, r.ABLATION1)
+                if reference is not None:
+                    ax.axhline(reference.effect, color=OTHER, ls=style, lw=1.2, label=label)
+            ax.axhline(0, color="black", lw=0.6)
+            ax.set_title(plain(titled(source)))
+            ax.set_ylabel(f"% better than\nAblation 1 ({metric})")
+            ax.set_xticks(list(r.DIAL))
+        axes[1][column].set_xlabel("share of S* known (%)")
+    _first_legend(axes)
+    return fig
+
+
+def _first_legend(axes: Sequence[Sequence[Axes]]) -> None:
+    for line in axes:
+        for ax in line:
+            if ax.get_legend_handles_labels()[0]:
+                ax.legend(fontsize=6.5)
+                return
+
+
+def controls(metrics: pl.DataFrame, predictions: pl.LazyFrame | pl.DataFrame | None = None) -> Figure:
+    """Improvement over Ablation 1 of LR-Recsys, its shuffled controls and the null markets, with 95% intervals."""
+    found = sources(metrics, predictions)
+    null = {
+        str(name).removeprefix(r.NULL_PREFIX): Evidence(str(name), metrics, predictions)
+        for name in metrics["dataset"].unique()
+        if str(name).startswith(r.NULL_PREFIX)
+    }
+    fig, axes = panels(2, max(len(found), 1), 3.3, 2.4)
+    labels = {
+        r.LR: "LR-Recsys", r.SHUFFLE_ITEM: "shuffled in item", r.SHUFFLE_USER: "shuffled in user",
+        r.SHUFFLE_ALL: "shuffled", r.SPURIOUS: "spurious only", r.shifted(r.SPURIOUS): "spurious, shifted",
+    }  # fmt: skip
+    for column, source in enumerate(found):
+        for ax, metric in ((axes[0][column], "RMSE"), (axes[1][column], "AUC")):
+            shown = {word: source.improvement(metric, name, r.ABLATION1) for name, word in labels.items()}
+            if source.dataset in null:
+                shown["null market"] = null[source.dataset].improvement(metric, r.LR, r.ABLATION1)
+            known = {word: e for word, e in shown.items() if e is not None}
+            if not known:
+                empty(ax, titled(source))
+                continue
+            for y, (word, e) in enumerate(known.items()):
+                reach = np.abs(np.nan_to_num([[e.effect - e.low], [e.high - e.effect]]))
+                ax.errorbar(
+                    [e.effect],
+                    [y],
+                    xerr=reach,
+                    fmt="o",
+                    ms=4,
+                    capsize=2.5,
+                    color=OURS if word == "LR-Recsys" else OTHER,
+                )
+            ax.set_yticks(range(len(known)), list(known), fontsize=7)
+            ax.invert_yaxis()
+            ax.axvline(0, color="black", lw=0.6)
+            ax.set_title(plain(titled(source)))
+            ax.set_xlabel(f"% better than Ablation 1 ({metric})")
+    return fig
+
+
+def cold_start(sources: Sequence[Evidence]) -> Figure:
+    """Squared-error gain of LR-Recsys by activity of user and item, over the best baseline and over Ablation 1."""
+    fig, axes = panels(2, max(len(sources), 1), 3.3, 2.5)
+    for column, source in enumerate(sources):
+        best = source.best_baseline("RMSE")
+        references = [name for name in (best, r.ABLATION1) if name]
+        found = source.panels("regression", [r.LR, *references])
+        for ax, side in ((axes[0][column], "user"), (axes[1][column], "item")):
+            count = f"{side}_count"
+            usable = [p for p in found if count in p.records.columns and p.records[count].null_count() == 0]
+            usable = [p for p in usable if r.LR in p.predictions and any(n in p.predictions for n in references)]
+            if not usable:
+                empty(ax, titled(source), "not run: needs LR-Recsys, a reference and the activity of users and items")
+                continue
+            _by_activity(ax, source, usable, count, references)
+            ax.set_title(plain(titled(source)))
+            ax.set_xlabel(f"training records of the {side}")
+            bottom, top = ax.get_ylim()
+            ax.set_ylim(bottom, top + 0.3 * (top - bottom))
+            ax.legend(fontsize=6.5, loc="upper right")
+    return fig
+
+
+def _by_activity(ax: Axes, source: Evidence, found: Sequence[Panel], count: str, references: Sequence[str]) -> None:
+    activity = np.concatenate([panel.column(count) for panel in found])
+    # Quantiles may coincide where many share one count; each group then holds what lies above the last edge.
+    edges = np.unique(np.quantile(activity, [0.2, 0.4, 0.6, 0.8]))
+    labels = _ranges(activity, edges)
+    for shift, (reference, colour) in enumerate(zip(references, (OURS, OTHER), strict=False)):
+        estimates = []
+        for group in range(edges.size + 1):
+            parts = []
+            for panel in found:
+                inside = np.searchsorted(edges, panel.column(count), side="left") == group
+                if reference in panel.predictions and inside.any():
+                    gain = panel.squared_error_gain(r.LR, reference)[inside]
+                    parts.append((Panel(panel.records.filter(pl.Series(inside)), {}), gain))
+            estimates.append(source.mean([p for p, _ in parts], [g for _, g in parts]) if parts else None)
+        _bars(ax, [k + 0.12 * shift for k in range(edges.size + 1)], estimates, colour, plain(f"over {reference}"))
+    ax.set_xticks(range(edges.size + 1), labels)
+    ax.axhline(0, color="black", lw=0.6)
+    ax.set_ylabel("squared-error gain")
+
+
+def _ranges(activity: np.ndarray, edges: np.ndarray) -> list[str]:
+    group = np.searchsorted(edges, activity, side="left")
+    labels = []
+    for k in range(edges.size + 1):
+        inside = activity[group == k]
+        low, high = (int(inside.min()), int(inside.max())) if inside.size else (0, 0)
+        labels.append("" if not inside.size else str(low) if low == high else f"{low}-{high}")
+    return labels
+
+
+def learning(sources: Sequence[Evidence]) -> Figure:
+    """Table 3 as curves: every model's figure against the share of the training data, same test set."""
+    fig, axes = panels(len(m.METRICS), max(len(sources), 1), 3.2, 2.3)
+    percents = sorted(r.FRACTIONS)
+    for column, source in enumerate(sources):
+        for line, metric in zip(axes, m.METRICS, strict=True):
+            ax = line[column]
+            best = source.best_baseline(metric)
+            drawn = False
+            for name in (*source.baselines, r.LR):
+                found = [
+                    stats.paired_t(list((source.values(r.at_fraction(name, p), metric) or full).values()))
+                    for p in percents
+                    for full in ({} if p != 100 else source.values(name, metric),)
+                ]
+                estimates = [e if e.n else None for e in found]
+                if not any(estimates):
+                    continue
+                drawn = True
+                if name == r.LR:
+                    _bars(ax, percents, estimates, OURS, "LR-Recsys")
+                else:
+                    points = [(p, e.effect) for p, e in zip(percents, estimates, strict=True) if e is not None]
+                    x, y = zip(*points, strict=True)
+                    if name == best:
+                        ax.plot(x, y, "o-", lw=1.4, ms=3, color=POSITIVE, label=plain(f"{name} (best)"))
+                    else:
+                        ax.plot(x, y, "o-", lw=0.8, ms=2.5, color=OTHER, alpha=0.6)
+            if not drawn:
+                empty(ax, titled(source))
+                continue
+            ax.set_title(plain(titled(source)))
+            ax.set_xscale("log")
+            ax.set_xticks(percents, [str(p) for p in percents])
+            ax.minorticks_off()
+            ax.set_ylabel(metric)
+            ax.legend(fontsize=6.5)
+    for ax in axes[-1]:
+        ax.set_xlabel("% of the training data")
+    return fig
+
+
+def keywords(
+    positive: Sequence[tuple[str, int]], negative: Sequence[tuple[str, int]], title: str, *, explainer: str = ""
+) -> Figure:
+    """Top words of all positive and all negative explanations of one item (Sec 5.5.3).
+
+    Parameters
+    ----------
+    positive, negative : (word, count), most frequent first.
+    title : the item's name.
+    explainer : who wrote the explanations.
+    """
+    fig, (axes,) = panels(1, 2, 3.6, 3.0)
+    for ax, words, colour, label in zip(
+        axes, (positive, negative), (POSITIVE, NEGATIVE), ("positive", "negative"), strict=True
+    ):
+        if not words:
+            empty(ax, f"{label} explanations", "no explanations")
+            continue
+        ax.barh([plain(word) for word, _ in words], [count for _, count in words], color=colour)
+        ax.invert_yaxis()
+        ax.grid(axis="y", visible=False)
+        ax.set_title(f"{label} explanations")
+        ax.set_xlabel("times used")
+    fig.suptitle(plain(title + (f" ({explainer})" if explainer else ""), 80), fontsize=10)
+    return fig

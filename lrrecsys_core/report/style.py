@@ -1,0 +1,92 @@
+"""One look for every figure, and files that come out byte for byte the same."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import Final
+
+import matplotlib.pyplot as plt
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lrrecsys_core import paths
+from lrrecsys_core.report.evidence import Evidence
+
+POSITIVE: Final = "#0173b2"
+NEGATIVE: Final = "#de8f05"
+OURS: Final = "#029e73"
+OTHER: Final = "#949494"
+TOKENS: Final = {
+    "positive": POSITIVE,
+    "negative": NEGATIVE,
+    "user": "#56b4e9",
+    "item": "#ece133",
+    "sequence": "#cc78bc",
+    "context": OTHER,
+}
+
+
+def use_style() -> None:
+    """Set the seaborn theme shared by all figures and notebooks."""
+    sns.set_theme(
+        context="paper",
+        style="whitegrid",
+        palette="colorblind",
+        rc={
+            "figure.constrained_layout.use": True,
+            "figure.dpi": 110,
+            "savefig.dpi": 150,
+            "pdf.fonttype": 42,
+            "font.family": "DejaVu Sans",
+            "axes.titlesize": "medium",
+            "legend.frameon": False,
+        },
+    )
+
+
+def save(fig: Figure, run: str, name: str) -> list[Path]:
+    """Write ``figures/<run>/<name>.pdf`` and ``.png``, without time stamps or version marks.
+
+    Parameters
+    ----------
+    fig : Figure
+    run : str
+    name : str
+        Without suffix, for example "fig06_movies".
+    """
+    metadata = {"pdf": {"CreationDate": None, "Producer": None, "Creator": None}, "png": {"Software": None}}
+    files = []
+    for suffix, extra in metadata.items():
+        file = paths.figures(run) / f"{name}.{suffix}"
+        with paths.replacing(file) as partial:
+            fig.savefig(partial, metadata=extra)
+        files.append(file)
+    return files
+
+
+def panels(rows: int, columns: int, width: float = 3.2, height: float = 2.6) -> tuple[Figure, list[list[Axes]]]:
+    """A grid of axes as a list of rows; sizes in inches per panel."""
+    use_style()
+    fig, axes = plt.subplots(rows, columns, figsize=(width * columns, height * rows), squeeze=False)
+    return fig, [list(row) for row in axes]
+
+
+def plain(text: str, width: int | None = None) -> str:
+    """Text shown as it is: nothing in it is read as mathematics, and long lines are wrapped at ``width`` characters."""
+    escaped = text.replace("$", r"\$")
+    return "\n".join(textwrap.wrap(escaped, width)) if width else escaped
+
+
+def empty(ax: Axes, title: str, reason: str = "not run") -> None:
+    """A panel that says why it shows nothing."""
+    ax.set_title(plain(title))
+    ax.text(0.5, 0.5, plain(reason, 28), ha="center", va="center", transform=ax.transAxes, color=OTHER)
+    ax.set_xticks([])
+    ax.set_yticks([])
+
+
+def titled(source: Evidence) -> str:
+    """Name of a data set that never hides that it is simulated."""
+    return f"{source.dataset} (simulated)" if source.simulated else source.dataset
