@@ -273,14 +273,8 @@ def write_tables(
     write_all(folder, "table1", tables[1], table_title(1, metrics), [], [parts_grid(tables[1])])
     for table in range(2, 7):
         tables[table] = result_table(table, metrics, built=built, same_as_paper=same_as_paper)
-        write_all(
-            folder,
-            f"table{table}",
-            tables[table],
-            table_title(table, metrics),
-            table_notes(metrics),
-            grids(tables[table]),
-        )
+        title, notes = table_title(table, metrics), table_notes(metrics)
+        write_all(folder, f"table{table}", tables[table], title, notes, grids(tables[table]))
     # Seconds differ from run to run, so they stay apart from the tables, which must not.
     costs = costs_table(metrics)
     write_all(paths.results(run), "costs", costs, "Size and training time of every row", [], [costs_grid(costs)])

@@ -59,8 +59,8 @@ def study(
                     for part in ("test", "validation"):
                         metric_rows.append(
                             {
-                                "dataset": dataset, "row": row, "metric": metric, "replicate": replicate, "value": value,
-                                "part": part, "tier": "faithful" if row in r.BASELINES else "",
+                                "dataset": dataset, "row": row, "metric": metric, "replicate": replicate,
+                                "value": value, "part": part, "tier": "faithful" if row in r.BASELINES else "",
                                 "explainer": "simulated reasoner" if "LR-Recsys" in row else "", "note": "",
                                 "simulated": simulated, "by_construction": row in by_construction, "ordered": True,
                                 "parameters_shared": 3945, "parameters_entity": 8, "seconds": 1.0, "epochs": 7.0,
