@@ -192,8 +192,8 @@ def knowledge(
     seed
         Decides which ones.
     fill
-        Replace what it does not know of S* by attributes that do nothing, so that it names as many at every share: a
-        weak reasoner gives wrong reasons, not none.
+        Add attributes that do nothing until it holds as many for important as S* has: a weak reasoner gives wrong
+        reasons, not none.
 
     Raises
     ------
@@ -205,13 +205,14 @@ def knowledge(
         rng.permutation(sorted(names)).tolist()
         for names in (truth.important, truth.spurious, set(truth.attributes) - truth.important - truth.spurious)
     )
-    unknown = len(important) - round(share * len(important)) if fill else 0
-    if not 0 <= share <= 1 or not 0 <= spurious <= len(misleading) or unknown > len(idle):
+    known = round(share * len(important))
+    wrong = max(0, len(important) - known - spurious) if fill else 0
+    if not 0 <= share <= 1 or not 0 <= spurious <= len(misleading) or wrong > len(idle):
         raise InputError(
-            f"a reasoner cannot know {share:g} of S*, {spurious} spurious and {unknown} idle attributes: give a share"
+            f"a reasoner cannot know {share:g} of S*, {spurious} spurious and {wrong} idle attributes: give a share"
             f" from 0 to 1; the market has {len(misleading)} spurious and {len(idle)} idle attributes."
         )
-    return (*important[: round(share * len(important))], *misleading[:spurious], *idle[:unknown])
+    return (*important[:known], *misleading[:spurious], *idle[:wrong])
 
 
 def record_attributes(split: Split, attributes: Sequence[str], part: Part = "both") -> NDArray[np.float64]:

@@ -168,13 +168,15 @@ def test_record_attributes_by_hand():
     np.testing.assert_allclose(record_attributes(split, names), [[0.5, 0.5, 0], [0, 1, 0], [0.75, 0, 0]])
 
 
-def test_knowledge_is_nested_and_equally_large():
+def test_knowledge_is_nested_and_filled_up():
     truth = market_truth(simulate_market("hotels", 0))
     sets = [set(knowledge(truth, share, spurious=2, seed=4)) for share in (0, 0.25, 0.5, 0.75, 1)]
     assert [len(known & truth.important) for known in sets] == [0, 3, 6, 9, 12]
-    assert all(len(known) == 14 and len(known & truth.spurious) == 2 for known in sets)
+    assert [len(known) for known in sets] == [12, 12, 12, 12, 14]
+    assert all(len(known & truth.spurious) == 2 for known in sets)
     assert all(low & truth.important <= high & truth.important for low, high in zip(sets, sets[1:], strict=False))
     assert set(knowledge(truth, 0.5, seed=4, fill=False)) == sets[2] & truth.important
+    assert set(knowledge(truth, 0, spurious=8, fill=False)) == truth.spurious
     assert knowledge(truth, 0.5, seed=4) != knowledge(truth, 0.5, seed=5)
     for share, spurious in ((1.5, 0), (-0.1, 0), (0.5, 9)):
         with pytest.raises(InputError, match="cannot know"):
