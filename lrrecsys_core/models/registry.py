@@ -12,6 +12,7 @@ from lrrecsys_core.models.base import Recommender
 from lrrecsys_core.models.biased_mf import BiasedMF, UserItemBiases
 from lrrecsys_core.models.interpretable.amcf import AMCF
 from lrrecsys_core.models.interpretable.peter import PETER
+from lrrecsys_core.models.interpretable.ucepic import UCEPic
 from lrrecsys_core.models.sequential.bert4rec import BERT4Rec
 from lrrecsys_core.models.sequential.din import DIN
 from lrrecsys_core.models.sequential.parsrec import PARSRec
@@ -28,6 +29,7 @@ MODELS: Final[dict[str, type[Recommender]]] = {
     "UniSRec": UniSRec,
     "AMCF": AMCF,
     rows.PETER: PETER,
+    "UCEPic": UCEPic,
     "PARSRec": PARSRec,
     rows.BIASED_MF: BiasedMF,
     rows.BIASES: UserItemBiases,
