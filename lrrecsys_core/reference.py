@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lrrecsys_core.models.base import Recommender
-from lrrecsys_core.train import BETA1, BETA2, EPSILON, Fields, Replicate
+from lrrecsys_core.stack import BETA1, BETA2, EPSILON, Fields, Replicate
 
 Model = TypeVar("Model", bound=Recommender)
 
@@ -39,7 +39,9 @@ def fit_plain(
     dense = torch.optim.Adam(
         [p for n, p in named.items() if n not in tables], lr=replicate.lr, betas=betas, eps=EPSILON
     )
-    rows = torch.optim.SparseAdam([p for n, p in named.items() if n in tables], lr=replicate.lr, betas=betas, eps=EPSILON)
+    rows = torch.optim.SparseAdam(
+        [p for n, p in named.items() if n in tables], lr=replicate.lr, betas=betas, eps=EPSILON
+    )
     rng = np.random.default_rng([replicate.seed, 0])
     best, best_epoch, best_state = float("inf"), 0, copy.deepcopy(module.state_dict())
     for epoch in range(1, epochs + 1):

@@ -46,7 +46,9 @@ def replicates(validation: bool = True) -> list[Replicate]:
     """Three runs of both tasks with unequal record counts, so that padding and resting replicates occur."""
     rng = np.random.default_rng(5)
     out = []
-    for seed, (count, task, lr) in enumerate([(150, "regression", 0.01), (97, "classification", 0.003), (32, "regression", 0.03)]):
+    for seed, (count, task, lr) in enumerate(
+        [(150, "regression", 0.01), (97, "classification", 0.003), (32, "regression", 0.03)]
+    ):
         rows = rng.permutation(RECORDS)
         out.append(Replicate(seed, rows[:count], rows[180:] if validation else rows[:0], task, lr))
     return out
@@ -73,7 +75,9 @@ def test_replicates_with_their_own_records_equal_separate_loops() -> None:
         alone, _ = fit_plain(build(run.seed), fields[position], run, epochs=4, batch_size=50)
         rows = np.arange(RECORDS)
         np.testing.assert_allclose(
-            predict(together.modules[position], fields[position], rows), predict(alone, fields[position], rows), atol=1e-9
+            predict(together.modules[position], fields[position], rows),
+            predict(alone, fields[position], rows),
+            atol=1e-9,
         )
 
 
@@ -81,12 +85,13 @@ def test_reserved_row_stays_zero_and_untouched_rows_do_not_move() -> None:
     fields = make_fields()
     fields["user"] = fields["user"].clamp(max=USERS - 3)  # the last two users never occur
     before = build(0)
-    start = before.users.weight.detach().clone()
+    start = before.get_parameter("users.weight").detach().clone()
     run = Replicate(0, np.arange(200), np.arange(200, RECORDS))
     after = fit([before], [fields], [run], epochs=3).modules[0]
-    assert torch.equal(after.users.weight[0], torch.zeros(8, dtype=torch.float64))
-    assert torch.equal(after.users.weight[-2:], start[-2:])
-    assert not torch.equal(after.users.weight[1:-2], start[1:-2])
+    end = after.get_parameter("users.weight")
+    assert torch.equal(end[0], torch.zeros(8, dtype=torch.float64))
+    assert torch.equal(end[-2:], start[-2:])
+    assert not torch.equal(end[1:-2], start[1:-2])
 
 
 def test_history_of_unseen_items_is_inert() -> None:
@@ -120,9 +125,15 @@ def test_sgd_moves_rows_by_their_gradient_alone() -> None:
     run = Replicate(0, np.arange(64), np.arange(0), lr=0.5)
     before = {name: value.detach().clone() for name, value in module.named_parameters()}
     reference = build(0)
-    batch = {name: fields[name][torch.from_numpy(np.random.default_rng([0, 0]).permutation(64))] for name in reference.reads}
+    batch = {
+        name: fields[name][torch.from_numpy(np.random.default_rng([0, 0]).permutation(64))] for name in reference.reads
+    }
     order = torch.from_numpy(np.random.default_rng([0, 0]).permutation(64))
-    batch |= {"target": fields["target"][order], "weight": torch.ones(64).double(), "classification": torch.tensor(0.0).double()}
+    batch |= {
+        "target": fields["target"][order],
+        "weight": torch.ones(64).double(),
+        "classification": torch.tensor(0.0).double(),
+    }
     reference.loss(batch).backward()
     after = fit([module], [fields], [run], epochs=1, batch_size=64, optimizer="sgd").modules[0]
     for name, value in after.named_parameters():
@@ -142,7 +153,9 @@ def test_early_stopping_keeps_the_best_epoch() -> None:
     assert result.epochs[0] == int(np.argmin(curve)) + 1
     assert len(curve) == result.epochs[0] + 3
     predicted = predict(result.modules[0], fields, run.validation)
-    assert float(np.mean((predicted - fields["target"].numpy()[run.validation]) ** 2)) == pytest.approx(min(curve), abs=1e-12)
+    assert float(np.mean((predicted - fields["target"].numpy()[run.validation]) ** 2)) == pytest.approx(
+        min(curve), abs=1e-12
+    )
 
 
 def test_bad_calls_get_one_sentence() -> None:

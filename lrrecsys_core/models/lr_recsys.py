@@ -94,7 +94,12 @@ class LRRecsys(Recommender):
         self.history_state = PaperGRU(width)
         self.context = MLP([sizes.context, 2 * width, width]) if context else None
         self.fusion = SelfAttention(width)
-        self.token_names = (*self.slots, *(("user", "item") if ids else ()), "sequence", *(("context",) if context else ()))
+        self.token_names = (
+            *self.slots,
+            *(("user", "item") if ids else ()),
+            "sequence",
+            *(("context",) if context else ()),
+        )
         self.head = MLP([len(self.token_names) * width, 64, 8, 1])
 
     @property

@@ -1,0 +1,162 @@
+"""How each row of the tables is computed: which model reads which texts, and what is changed on the way."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from lrrecsys_core import rows
+from lrrecsys_core.data.dataset import Dataset
+from lrrecsys_core.models.base import Recommender
+from lrrecsys_core.models.lr_recsys import LRRecsys
+from lrrecsys_core.models.ncf import LRRecsysNCF
+from lrrecsys_core.models.registry import MODELS
+
+Shuffle = Literal["", "all", "user", "item"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the sentences of a row come from.
+
+    Parameters
+    ----------
+    kind : ``simulated`` (a reasoner with stated knowledge), ``metadata``, ``imported``, ``extractive`` or ``store``.
+    share, spurious : of a simulated reasoner: share of S* it knows, and how many spurious attributes.
+    pick : where its knowledge comes from: S* itself, a random draw of as many attributes, or a Lasso on the target
+        market's own training records.
+    model : of a frozen store: the LLM whose answers are read.
+    """
+
+    kind: str = "simulated"
+    share: float = 0.8
+    spurious: int = 3
+    pick: Literal["truth", "random", "lasso"] = "truth"
+    model: str = ""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """The explanation inputs of a row: a source (None: the data set's default), a prompt variant and the slots read.
+
+    ``raw=True`` skips the autoencoder (Ablation 2).
+    """
+
+    source: Source | None = None
+    variant: str = "full"
+    slots: tuple[str, ...] = ("positive", "negative")
+    raw: bool = False
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One row: a model with parameters, its texts, and what is done to data or texts.
+
+    Parameters
+    ----------
+    model : class to train; None for rows that need no training (`floor`).
+    floor : ``mean`` (the training mean), ``direct`` (the LLM's own number) or "".
+    attributes : comparators on markets: give the network ``all`` attributes or the true ``important`` ones as context.
+    shuffle : permute the texts over all records, within user or within item.
+    fraction : share of the training records kept (Table 3).
+    shifted : also evaluate the trained row where the spurious attributes behave differently.
+    permuted : also evaluate it with texts permuted over the test records.
+    by_construction : on markets the simulation programs the answer, so the row is no evidence there.
+    """
+
+    model: type[Recommender] | None = None
+    params: dict[str, Any] = field(default_factory=dict)
+    texts: Texts | None = None
+    floor: str = ""
+    attributes: Literal["", "all", "important"] = ""
+    shuffle: Shuffle = ""
+    fraction: float = 1.0
+    shifted: bool = False
+    permuted: bool = False
+    by_construction: bool = False
+
+
+FULL = Texts()
+_ONE = ("single",)
+# A reasoner that knows nothing of S* still names something; the dial adds no spurious attribute, so that only the
+# share of S* changes along it.
+_DIAL = {share: Source(share=share / 100, spurious=0) for share in rows.DIAL}
+
+
+def _lr(texts: Texts | None = FULL, model: type[Recommender] = LRRecsys, **changes: Any) -> Recipe:
+    keys = {name: changes.pop(name) for name in list(changes) if name in Recipe.__dataclass_fields__}
+    slots = texts.slots if texts else ()
+    params: dict[str, Any] = {"slots": slots, **({"source": "raw"} if texts and texts.raw else {}), **changes}
+    return Recipe(model, params, texts, **keys)
+
+
+def _without_texts(model: type[Recommender] = LRRecsys, **changes: Any) -> Recipe:
+    return _lr(None, model, **changes)
+
+
+RECIPES: dict[str, Recipe] = {
+    rows.LR: _lr(shifted=True, permuted=True),
+    rows.LETTER: _lr(biases=False),
+    **{name: Recipe(model) for name, model in MODELS.items()},
+    rows.GLOBAL_MEAN: Recipe(floor="mean"),
+    **{rows.at_fraction(rows.LR, p): _lr(fraction=p / 100) for p in rows.FRACTIONS[1:]},
+    **{
+        rows.at_fraction(name, p): Recipe(model, fraction=p / 100)
+        for name, model in MODELS.items()
+        for p in rows.FRACTIONS[1:]
+        if name in rows.BASELINES
+    },
+    rows.NO_PROFILE: _lr(Texts(variant="no_profile"), by_construction=True),
+    rows.SUMMARY: _lr(Texts(variant="summary", slots=_ONE), by_construction=True),
+    rows.DIRECT: Recipe(floor="direct", texts=Texts(variant="direct", slots=_ONE), by_construction=True),
+    rows.METADATA: _lr(Texts(Source("metadata"))),
+    rows.EXTRACTIVE: _lr(Texts(Source("extractive"))),
+    rows.IMPORTED: _lr(Texts(Source("imported"))),
+    **{rows.DIAL[share]: _lr(Texts(source)) for share, source in _DIAL.items()},
+    rows.SPURIOUS: _lr(Texts(Source(share=0.0, spurious=-1)), shifted=True),
+    rows.ASPECTS_ONLY: _lr(Texts(variant="aspects", slots=_ONE)),
+    rows.POSITIVE_ONLY: _lr(Texts(slots=("positive",))),
+    rows.GENERAL_ONLY: _lr(Texts(variant="general", slots=_ONE), by_construction=True),
+    rows.ABLATION1: _without_texts(slots=("positive", "negative"), source="free"),
+    rows.ABLATION2: _lr(Texts(raw=True)),
+    rows.ABLATION3: _lr(Texts(variant="alternative"), by_construction=True),
+    rows.NCF: _lr(model=LRRecsysNCF),
+    rows.NCF_WITHOUT: _without_texts(LRRecsysNCF),
+    rows.NO_IDS: _lr(ids=False),
+    rows.SHUFFLE_ALL: _lr(shuffle="all"),
+    rows.SHUFFLE_USER: _lr(shuffle="user"),
+    rows.SHUFFLE_ITEM: _lr(shuffle="item"),
+    rows.ALL_ATTRIBUTES: _without_texts(attributes="all", context=True),
+    rows.TRUE_ATTRIBUTES: _without_texts(attributes="important", context=True),
+    rows.RANDOM_REASONER: _lr(Texts(Source(pick="random", share=1.0, spurious=0))),
+    rows.LASSO_REASONER: _lr(Texts(Source(pick="lasso", spurious=0))),
+}
+NULL_ROWS = (rows.LR, rows.ABLATION1)
+
+
+def default_source(dataset: Dataset) -> Source:
+    """Markets: a reasoner that knows 80% of S* and three spurious attributes; real data: imported texts if any."""
+    if dataset.simulated:
+        return Source()
+    return Source("imported") if dataset.texts is not None else Source("metadata")
+
+
+def runnable(name: str, dataset: Dataset) -> bool:
+    """Whether a row can be computed on a data set with what is at hand."""
+    row = rows.BY_NAME[name]
+    recipe = RECIPES.get(name)
+    if recipe is None or row.needs_llm or (row.markets_only and not dataset.simulated):
+        return False
+    if dataset.name.startswith(rows.NULL_PREFIX):
+        return name in NULL_ROWS
+    if recipe.texts is None:
+        return True
+    source = recipe.texts.source or default_source(dataset)
+    if source.kind == "imported":
+        return dataset.texts is not None and recipe.texts.variant == "full"
+    if source.kind == "extractive":
+        return bool(os.environ.get("LRRECSYS_ENCODER")) and (dataset.texts is not None or dataset.reviews is not None)
+    if source.kind == "metadata":
+        return not dataset.simulated
+    return source.kind != "store"
