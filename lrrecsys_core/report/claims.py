@@ -190,8 +190,11 @@ def claims_table(evidence: pl.DataFrame) -> pl.DataFrame:
     Controls keep a line each.
     """
     out: list[dict[str, object]] = []
-    rest = evidence.filter(pl.col("claim") != CONTROL)
-    for _, group in rest.group_by("claim", "evidence", "dataset", "metric", maintain_order=True):
+    # The settings of a simulation of theory are evidence each of its own, not parts of one contrast.
+    setting = pl.when(pl.col("evidence") == "theory").then("contrast").otherwise(pl.lit("")).alias("setting")
+    rest = evidence.filter(pl.col("claim") != CONTROL).with_columns(setting)
+    for _, group in rest.group_by("claim", "evidence", "dataset", "metric", "setting", maintain_order=True):
+        group = group.drop("setting")
         verdict = combine(group["verdict"].to_list())
         weakest = max(
             group.filter(pl.col("verdict") == verdict).to_dicts(),
@@ -219,7 +222,10 @@ def verdicts(claims: pl.DataFrame) -> pl.DataFrame:
         found = group["verdict"].unique(maintain_order=True).to_list()
         where = ""
         if len(found) > 1:
-            metrics = {v: group.filter(pl.col("verdict") == v)["metric"].to_list() for v in found}
+            named = group.with_columns(
+                pl.when(pl.col("metric") == "").then("contrast").otherwise("metric").alias("name")
+            )
+            metrics = {v: named.filter(pl.col("verdict") == v)["name"].to_list() for v in found}
             where = "; ".join(f"{v}: {', '.join(m)}" for v, m in metrics.items())
         verdict = found[0] if len(found) == 1 else "mixed"
         out.append((claim, STATEMENTS[str(claim)], kind, dataset, verdict, where))

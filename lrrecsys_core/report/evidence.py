@@ -36,10 +36,20 @@ class Panel:
         One line per record: record, user, item, rating, target, liked, user_count, item_count where known.
     predictions : dict of row name to array, shape (N,)
         In [0, 1]; only rows that predict every record.
+    partial : the same for rows that leave records out, which are NaN.
     """
 
     records: pl.DataFrame
     predictions: dict[str, Floats]
+    partial: dict[str, Floats] = field(default_factory=dict)
+
+    def has(self, row: str) -> bool:
+        """Whether the row predicts any of the records."""
+        return row in self.predictions or row in self.partial
+
+    def answers(self, row: str) -> Floats:
+        """Predictions of a row, NaN where it gives none, shape (N,)."""
+        return self.predictions[row] if row in self.predictions else self.partial[row]
 
     def column(self, name: str) -> Floats:
         """One column of the records as float64, shape (N,)."""
@@ -77,7 +87,7 @@ class Evidence:
     dataset: str
     metrics: pl.DataFrame
     predictions: pl.LazyFrame | pl.DataFrame | None = None
-    _cache: dict[tuple[str, ...], Floats] = field(default_factory=dict)
+    _cache: dict[tuple[object, ...], Floats] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.metrics = self.metrics.filter(pl.col("dataset") == self.dataset)
@@ -166,36 +176,42 @@ class Evidence:
             if panels
         }
 
-    def _draws(self, metric: str, row: str) -> tuple[float, Floats] | None:
-        task = self._real.get(m.TASK[metric])
-        if task is None or row not in task[0].predictions:
-            return None
-        panel, bootstrap = task
-        prediction = panel.predictions[row]
-        truth = panel.column("liked" if metric == "AUC" else "target")
-        if (metric, row) not in self._cache:
+    def _draws(self, metric: str, row: str, answered: NDArray[np.bool_]) -> tuple[float, Floats]:
+        """A row's metric on the answered records, and in every draw of their users."""
+        panel, bootstrap = self._real[m.TASK[metric]]
+        prediction = panel.answers(row)[answered]
+        truth = panel.column("liked" if metric == "AUC" else "target")[answered]
+        key = (metric, row) if answered.all() else (metric, row, hash(answered.tobytes()))
+        if key not in self._cache:
+            if not answered.all():
+                bootstrap = stats.UserBootstrap(panel.records["user"].to_numpy()[answered])
             resample = {"RMSE": bootstrap.rmse, "MAE": bootstrap.mae, "AUC": bootstrap.auc}[metric]
-            self._cache[metric, row] = resample(prediction, truth)
-        return float(m.score(metric, prediction, truth, truth)), self._cache[metric, row]
+            self._cache[key] = resample(prediction, truth)
+        return float(m.score(metric, prediction, truth, truth)), self._cache[key]
 
     def contrast(self, metric: str, rows: Sequence[str], function: Callable[..., Floats | float]) -> Estimate | None:
         """Estimate ``function(value of rows[0], value of rows[1], ...)``; None when a row was not run.
 
         Markets: the function is applied market by market, then the mean is tested. Real data: to the metric of the
-        averaged predictions and to that of every bootstrap draw.
+        averaged predictions and to that of every bootstrap draw, on the records that all these rows answer.
         """
         if self.simulated:
             values = self.paired(metric, *rows)
             with np.errstate(divide="ignore", invalid="ignore"):
                 return stats.paired_t(function(*values)) if values and values[0].size else None
-        drawn = [self._draws(metric, row) for row in rows]
-        complete = [d for d in drawn if d is not None]
-        if len(complete) < len(rows):
+        task = self._real.get(m.TASK[metric])
+        if task is None or not all(task[0].has(row) for row in rows):
             return None
-        _, bootstrap = self._real[m.TASK[metric]]
+        panel = task[0]
+        answered = np.all([np.isfinite(panel.answers(row)) for row in rows], axis=0)
+        if not answered.any():
+            return None
+        drawn = [self._draws(metric, row, answered) for row in rows]
+        # Users who answer nothing take no part, so the number of clusters is that of the records compared.
+        bootstrap = stats.UserBootstrap(panel.records["user"].to_numpy()[answered])
         with np.errstate(divide="ignore", invalid="ignore"):
-            effect = float(function(*(np.float64(d[0]) for d in complete)))
-            return bootstrap.estimate(effect, function(*(d[1] for d in complete)))
+            effect = float(function(*(np.float64(value) for value, _ in drawn)))
+            return bootstrap.estimate(effect, function(*(draws for _, draws in drawn)))
 
     def gain(self, metric: str, ours: str, reference: str) -> Estimate | None:
         """How much better ``ours`` is than ``reference``, in the metric's unit."""
@@ -261,13 +277,14 @@ def _panel(frame: pl.DataFrame, wanted: Sequence[str]) -> Panel:
     if attention:
         shares = frame.filter(pl.col(attention[0]).is_not_null()).group_by("record").agg(pl.col(attention).mean())
         records = records.join(shares, on="record", how="left", maintain_order="left")
-    mean = frame.group_by("row", "record").agg(pl.col("prediction").mean()).sort("row", "record")
-    predictions = {
-        str(name): part["prediction"].cast(pl.Float64).to_numpy()
-        for (name,), part in mean.group_by("row", maintain_order=True)
-        if part.height == records.height
-    }
-    return Panel(records, predictions)
+    mean = frame.group_by("row", "record").agg(pl.col("prediction").cast(pl.Float64).mean())
+    complete: dict[str, Floats] = {}
+    partial: dict[str, Floats] = {}
+    for (name,), part in sorted(mean.group_by("row"), key=lambda group: str(group[0][0])):
+        aligned = records.select("record").join(part, on="record", how="left", maintain_order="left")
+        answers = aligned["prediction"].fill_null(float("nan")).to_numpy()
+        (complete if np.isfinite(answers).all() else partial)[str(name)] = answers
+    return Panel(records, complete, partial)
 
 
 def datasets_in_order(metrics: pl.DataFrame) -> list[str]:
