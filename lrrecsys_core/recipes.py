@@ -23,7 +23,8 @@ class Source:
     Parameters
     ----------
     kind : ``simulated`` (a reasoner with stated knowledge), ``metadata``, ``imported``, ``extractive`` or ``store``.
-    share, spurious : of a simulated reasoner: share of S* it knows, and how many spurious attributes.
+    share, spurious : of a simulated reasoner: share of S* it knows, and how many spurious attributes (-1: all of
+        them and nothing else).
     pick : where its knowledge comes from: S* itself, a random draw of as many attributes, or a Lasso on the target
         market's own training records.
     model : of a frozen store: the LLM whose answers are read.

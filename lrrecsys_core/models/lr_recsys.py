@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +70,10 @@ class LRRecsys(Recommender):
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}
     table_fields: ClassVar[dict[str, tuple[str, ...]]] = {"explanations.vectors.weight": ("item",)}
     tier: ClassVar[str] = "faithful"
+
+    grid: ClassVar[list[dict[str, Any]]] = [
+        {"lr": lr, "weight_decay": decay} for lr in (1e-3, 1e-2) for decay in (0.0, 1e-5, 1e-4, 1e-3)
+    ]
 
     def __init__(
         self,
