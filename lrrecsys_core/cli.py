@@ -90,9 +90,9 @@ def recommend(user: str, k: int, run: str, dataset: str | None) -> None:
 def report(profile: str, datasets: tuple[str, ...]) -> None:
     """Rebuild tables, figures, claims and the page from the cells of a run, without training."""
     from lrrecsys_core.experiments import Study
-    from lrrecsys_core.report.page import write_report
+    from lrrecsys_core.publish import publish
 
-    click.echo(f"done: {write_report(Study(profile, list(datasets)))}")
+    click.echo(f"done: {publish(Study(profile, datasets))}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

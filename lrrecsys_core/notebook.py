@@ -7,6 +7,12 @@ import os
 import warnings
 
 import polars as pl
+from IPython.display import Markdown
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from lrrecsys_core import paths
+from lrrecsys_core.report.style import save, use_style
 
 
 def setup() -> None:
@@ -16,6 +22,7 @@ def setup() -> None:
     would compare; frames printed in full, without types and shapes.
     """
     os.environ["TQDM_DISABLE"] = "1"
+    os.environ["PYTHONWARNINGS"] = "ignore"  # for the worker processes
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     os.environ["TRANSFORMERS_VERBOSITY"] = "error"
     warnings.filterwarnings("ignore")
@@ -23,6 +30,7 @@ def setup() -> None:
     import torch
 
     torch.set_num_threads(1)
+    use_style()
     pl.Config(
         tbl_rows=60,
         tbl_cols=24,
@@ -33,3 +41,14 @@ def setup() -> None:
         tbl_formatting="ASCII_MARKDOWN",
         float_precision=4,
     )
+
+
+def show(figure: Figure, run: str, name: str) -> None:
+    """Save a figure as ``figures/<run>/<name>.pdf`` and ``.png``, and show it."""
+    save(figure, run, name)
+    plt.show()
+
+
+def show_table(run: str, name: str) -> Markdown:
+    """Return ``paper_tables/<run>/<name>.md`` for a notebook to render."""
+    return Markdown((paths.tables(run) / f"{name}.md").read_text(encoding="utf-8"))

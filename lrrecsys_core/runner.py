@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from lrrecsys_core.errors import InputError
 from lrrecsys_core.profiles import get_profile
 
 Value = None | bool | int | float | str | list["Value"] | dict[str, "Value"]
+Bar = tqdm
 PARAMETERS_TAG = "parameters"
 
 
@@ -172,7 +173,7 @@ def run_notebooks(
     for path in bar:
         bar.set_postfix_str(path.stem)
         own = {name: value for name, value in values.items() if name in declared[path]}
-        record["notebooks"][path.stem] = {"source": paths.digest(path), **_execute(path, folder / path.name, own)}
+        record["notebooks"][path.stem] = {"source": paths.digest(path), **_execute(path, folder / path.name, own, bar)}
         paths.write_json(manifest, record)
     record["status"] = "complete"
     record["outputs"] = provenance.outputs(run)
@@ -180,12 +181,18 @@ def run_notebooks(
     return manifest
 
 
-def _execute(source: Path, target: Path, parameters: dict[str, Any]) -> dict[str, float]:
+def _execute(source: Path, target: Path, parameters: dict[str, Any], bar: Bar) -> dict[str, float]:
     """Run one notebook; return its wall time (s) and the peak memory (MiB) of its kernel and that kernel's children."""
     logging.getLogger("papermill").setLevel(logging.CRITICAL)
     # papermill saves after every cell; only a finished copy may stand under the notebook's name.
     partial = target.with_name(f".{target.stem}.partial.ipynb")
-    memory = _PeakMemory()
+    cells = target.parent.parent / "cells"
+
+    def report(memory: int) -> None:
+        kept = sum(1 for _ in cells.glob("*.metrics.parquet"))
+        bar.set_postfix_str(f"{source.stem}, {kept} cells kept, {memory / 2**20:,.0f} MiB")
+
+    memory = _PeakMemory(report)
     start = time.perf_counter()
     failure = ""
     with memory:
@@ -219,10 +226,11 @@ def _execute(source: Path, target: Path, parameters: dict[str, Any]) -> dict[str
 
 
 class _PeakMemory:
-    """Samples the resident memory of this process's children while the block runs."""
+    """Samples the resident memory (bytes) of this process's children while the block runs, and reports it."""
 
-    def __init__(self, every: float = 0.2) -> None:
+    def __init__(self, report: Callable[[int], None], every: float = 0.5) -> None:
         self.peak = 0
+        self._report = report
         self._every = every
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -245,6 +253,7 @@ class _PeakMemory:
                 except psutil.Error:
                     continue
             self.peak = max(self.peak, total)
+            self._report(total)
 
 
 def _first_line(source: str) -> str:

@@ -1,0 +1,75 @@
+"""Single records laid open: what the model read, what it attended to, what it predicted (Sec 5.3)."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from lrrecsys_core import rows
+from lrrecsys_core.errors import InputError
+from lrrecsys_core.experiments import Study
+from lrrecsys_core.report.evidence import ATTENTION, Evidence
+
+
+def telling_records(study: Study, name: str, replicate: int = 0) -> pl.DataFrame:
+    """The two test records on which LR-Recsys gains and loses most against the best baseline.
+
+    They are picked by their outcome, so they illustrate and prove nothing; that is why both are shown.
+
+    Returns
+    -------
+    frame : case ("largest gain", "largest loss"), record (row of the data set's interactions), rating, ours, baseline
+        (predictions on the rating scale), best (the baseline's name) and the attention columns of our row.
+
+    Raises
+    ------
+    InputError
+        When LR-Recsys or every baseline has not been run on this data set.
+    """
+    best = Evidence(name, study.metrics()).best_baseline("RMSE")
+    if best is None:
+        raise InputError(f"no baseline has been run on {name}: run the rows of Table 2 first.")
+    chosen = (pl.col("task") == "regression") & (pl.col("replicate") == replicate)
+    found = study.predictions(rows=[rows.LR, best], datasets=[name]).filter(chosen)
+    theirs = found.filter(pl.col("row") == best).select("record", baseline="prediction")
+    ours = found.filter(pl.col("row") == rows.LR).rename({"prediction": "ours"}).join(theirs, on="record")
+    if ours.is_empty():
+        raise InputError(f"{rows.LR} has not been run on {name}: run the rows of Table 2 first.")
+    gain = (pl.col("baseline") - pl.col("target")) ** 2 - (pl.col("ours") - pl.col("target")) ** 2
+    ordered = ours.with_columns(gain=gain, best=pl.lit(best)).sort("gain", "record", descending=[True, False])
+    data = study.data(name)[replicate]
+    scale = data.rating_min + pl.col("ours", "baseline") * (data.rating_max - data.rating_min)
+    attention = [column for column in ATTENTION if column in ordered.columns and not ordered[column].null_count()]
+    return pl.concat([ordered.head(1), ordered.tail(1)]).select(
+        pl.Series("case", ["largest gain", "largest loss"]), "record", "rating", scale, "best", *attention
+    )
+
+
+def lay_open(study: Study, name: str, case: dict[str, object], replicate: int = 0) -> pl.DataFrame:
+    """One record in words, as two columns: what, value.
+
+    Parameters
+    ----------
+    case : a row of `telling_records`.
+    """
+    split = study.split(name, replicate)
+    at = int(np.flatnonzero(split.record == case["record"])[0])
+    items, told = split.dataset.items, study.explanations(name, rows.LR, replicate)
+    past = items["name"][[int(place) for place in split.history_position[at] if place >= 0]]
+    candidate = items.row(int(split.item_position[at]), named=True)
+    lines = [
+        ("history, oldest first", "; ".join(past) or "none"),
+        ("candidate", candidate["name"]),
+        ("its details", candidate["details"]),
+        *((f"{slot} explanation", told.texts(slot)[at]) for slot in told.codes),
+        *(
+            (f"attention on {column.removeprefix('attention_')}", f"{case[column]:.2f}")
+            for column in case
+            if column in ATTENTION
+        ),
+        ("rating", f"{case['rating']:g}"),
+        ("predicted by LR-Recsys", f"{case['ours']:.2f}"),
+        (f"predicted by {case['best']}", f"{case['baseline']:.2f}"),
+        ("explanations by", told.explainer),
+    ]
+    return pl.DataFrame(lines, schema=["what", "value"], orient="row")
