@@ -58,7 +58,9 @@ def moments(X: Sequence[Array], y: Sequence[Array]) -> Moments:
         No environment, or environments that disagree in their number of records or variables.
     """
     if not X or len(X) != len(y):
-        raise InputError(f"EILLS got {len(X)} regressor arrays and {len(y)} responses: give one of each per environment")
+        raise InputError(
+            f"EILLS got {len(X)} regressor arrays and {len(y)} responses: give one of each per environment"
+        )
     if any(x.ndim != 2 or x.shape != (len(t), X[0].shape[1]) for x, t in zip(X, y, strict=True)):
         raise InputError("EILLS environments must share their variables and have as many responses as rows")
     return Moments(
@@ -85,8 +87,8 @@ def objective(data: Moments, beta: Array, gamma: float, penalty: float = 0.0) ->
 def solve_supports(data: Moments, supports: Index, gamma: float) -> tuple[Array, Array]:
     """Minimise ``R + gamma J`` with each row of `supports` as the set of non-zero coefficients.
 
-    Given the support the objective is quadratic: with ``G_e``, ``g_e`` the moments restricted to it, the minimiser solves
-    ``mean_e(G_e + gamma G_e G_e) b = mean_e(g_e + gamma G_e g_e)``.
+    Given the support the objective is quadratic: with ``G_e``, ``g_e`` the moments restricted to it, its minimiser
+    solves ``mean_e(G_e + gamma G_e G_e) b = mean_e(g_e + gamma G_e g_e)``.
 
     Parameters
     ----------
@@ -201,8 +203,8 @@ def _neighbours(support: Index, outside: Index) -> list[Index]:
 def default_penalty(data: Moments, gamma: float) -> float:
     """L0 penalty ``(1 + gamma) log(p) sigma^2 / (2 n)``, sigma from pooled least squares and n all records.
 
-    A variable that matters to nobody still fits noise, in R and, through one more free coefficient, in gamma J; both gains
-    are of order ``sigma^2 / n`` and the best of p of them is ``log p`` times that.
+    A variable that matters to nobody still fits noise, in R and, through one more free coefficient, in gamma J; both
+    gains are of order ``sigma^2 / n`` and the best of p of them is ``log p`` times that.
     """
     beta = np.linalg.lstsq(data.gram.mean(0), data.cross.mean(0), rcond=None)[0]
     residual = objective(data, beta, 0.0)[0]

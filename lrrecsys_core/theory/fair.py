@@ -1,7 +1,7 @@
 """FAIR selection (Gu et al. 2024) for nonlinear models, with both players in a spline space.
 
-The published estimator trains two networks against each other. When predictor and critic range over the same linear space
-of functions of the chosen variables, the critic's best reply is a projection and the whole game has a closed form.
+The published estimator trains two networks against each other. When predictor and critic range over the same linear
+space of functions of the chosen variables, the critic's best reply is a projection and the game has a closed form.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ Array = NDArray[np.float64]
 
 
 def additive_splines(X: Sequence[Array], knots: int = 5) -> list[Array]:
-    """Cubic spline features, knots at pooled quantiles, those of a variable side by side: per environment (n_e, p m)."""
-    transformer = SplineTransformer(n_knots=knots, degree=3, knots="quantile", include_bias=False, extrapolation="linear")
+    """Cubic spline features, knots at pooled quantiles, a variable's side by side: per environment (n_e, p m)."""
+    transformer = SplineTransformer(
+        n_knots=knots, degree=3, knots="quantile", include_bias=False, extrapolation="linear"
+    )
     transformer.fit(np.concatenate(X))
     return [transformer.transform(x) for x in X]
 
 
 def feature_moments(features: Sequence[Array], y: Sequence[Array]) -> Moments:
-    """Moments of a constant followed by `features` (n_e, p m), with a sliver of ridge: a variable's splines are collinear."""
+    """Moments of a constant and `features` (n_e, p m), with a sliver of ridge: a variable's splines are collinear."""
     data = moments([np.column_stack([np.ones(len(block)), block]) for block in features], y)
     ridge = 1e-8 * np.trace(data.gram, axis1=1, axis2=2) / data.variables
     return replace(data, gram=data.gram + ridge[:, None, None] * np.eye(data.variables))
@@ -49,9 +51,9 @@ def fair_value(data: Moments, columns: Index, gamma: float) -> float:
 
 
 def fair_support(features: Sequence[Array], y: Sequence[Array], variables: int, gamma: float = 20.0) -> Index:
-    """Support with the smallest value of the game plus ``(1 + gamma) m log(p) sigma^2 / (2 n)`` a variable of m features.
+    """Support with the smallest value of the game plus ``(1 + gamma) m log(p) sigma^2 / (2 n)`` a variable.
 
-    Exhaustive, so meant for a few variables.
+    Each variable has m features. Exhaustive, so meant for a few variables.
     """
     data = feature_moments(features, y)
     m = features[0].shape[1] // variables

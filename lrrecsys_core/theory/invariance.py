@@ -22,8 +22,8 @@ def least_squares_on(data: Moments, support: Index) -> Fit:
 def icp(data: Moments, level: float = 0.05) -> Index:
     """Invariant causal prediction (Peters, Buehlmann and Meinshausen 2016): variables in every accepted set.
 
-    A set is accepted when the residuals of its pooled regression have the same mean and variance in each environment as in
-    the others (t and F tests, Bonferroni over tests and environments); residuals are taken as normal.
+    A set is accepted when the residuals of its pooled regression have the same mean and variance in each environment as
+    in the others (t and F tests, Bonferroni over tests and environments); residuals are taken as normal.
 
     Returns
     -------

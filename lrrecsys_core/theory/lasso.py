@@ -156,7 +156,7 @@ def least_squares(design: Design, cross: Array, columns: NDArray[np.int64]) -> S
     """Least squares on `columns` alone (Eq 22 when they are the important ones)."""
     if not len(columns):
         return NOTHING
-    return Sparse(columns, np.linalg.solve(design.gram(columns, columns), cross[columns]))
+    return Sparse(columns, np.asarray(np.linalg.solve(design.gram(columns, columns), cross[columns]), float))
 
 
 def lasso_support(X: Array, y: Array) -> NDArray[np.int64]:

@@ -143,8 +143,8 @@ class Nets(nn.Module):
 def fit_nets(samples: list[Sample], seed: int, width: int = 48, epochs: int = 120, patience: int = 12) -> list[Array]:
     """Train one net a sample, all at once, and predict their test parts.
 
-    Adam with 40 steps an epoch whatever n; each net keeps the weights of its best validation epoch, and training ends when
-    no net has improved for `patience` epochs.
+    Adam, at most 40 steps an epoch whatever n; each net keeps the weights of its best validation epoch, and training
+    ends when no net has improved for `patience` epochs.
     """
 
     def stack(name: str) -> Tensor:
@@ -155,7 +155,7 @@ def fit_nets(samples: list[Sample], seed: int, width: int = 48, epochs: int = 12
     nets = Nets(len(samples), x.shape[-1], width, seed)
     optimiser = torch.optim.Adam(nets.parameters(), lr=3e-3)
     shuffle = torch.Generator().manual_seed(seed)
-    batch = max(16, x.shape[1] // 40)
+    batch = max(32, x.shape[1] // 40)
     best = torch.full((len(samples),), torch.inf)
     kept = [parameter.detach().clone() for parameter in nets.parameters()]
     waited = 0
@@ -193,7 +193,7 @@ class NonlinearSetting:
 
 
 def nonlinear_cell(setting: NonlinearSetting, seed: int) -> list[Row]:
-    """Squared test errors of every method on S* alone (``inputs`` "S*", p = s) and on all p inputs ("all"), paired draws."""
+    """Squared test errors of every method on S* alone (``inputs`` "S*", p = s) and on all p inputs ("all"), paired."""
     widest = setting.widest
     samples = [draw(seed, setting.n, widest, setting.s, r, widest) for r in range(setting.repetitions)]
     methods = {"nearest neighbours": nearest_neighbours} | ({"kernel ridge": kernel_ridge} if setting.kernel else {})

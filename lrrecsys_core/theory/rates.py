@@ -37,7 +37,7 @@ def lasso_oracle_law(p: ArrayLike) -> Array:
     """Ratio of Lasso to oracle error, ``sqrt(1 + 2 log p)``.
 
     With independent columns and strong signals each important coefficient is off by its own noise, variance
-    ``sigma^2 / n``, and by the shrinkage ``theory_lambda``, square ``2 sigma^2 log p / n``; the oracle has the noise only.
+    ``sigma^2 / n``, and by the shrinkage ``theory_lambda``, square ``2 sigma^2 log p / n``; the oracle by noise only.
     """
     return np.sqrt(1 + 2 * np.log(np.asarray(p, float)))
 

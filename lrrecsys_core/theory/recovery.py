@@ -1,4 +1,4 @@
-"""Monte Carlo of EILLS: recovery of S* (Lemma 1), one environment (Lemma 2), gamma, baselines, and a shift (App 9.2)."""
+"""Monte Carlo of EILLS: recovery of S* (Lemma 1), one environment (Lemma 2), gamma, baselines, a shift (App 9.2)."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def recovery_repetition(
 ) -> list[Row]:
     """EILLS for every number of records per environment and of environments, on nested draws.
 
-    Rows with ``design`` "per environment" have n records in each environment, rows with "same total" share `total` records
-    among the environments.
+    Rows with ``design`` "per environment" have n records in each environment, rows with "same total" share `total`
+    records among the environments.
     """
     rng = generator(seed, "recovery", repetition)
     count = max(environments)
@@ -99,7 +99,7 @@ def published_repetition(sizes: tuple[int, ...], seed: int, repetition: int) -> 
 
 
 def gamma_repetition(n: int, gammas: tuple[float, ...], seed: int, repetition: int) -> list[Row]:
-    """Coefficients of EILLS on the published example along `gammas`, without and with L0 penalty; one row a variable."""
+    """Coefficients of EILLS on the published example along `gammas`, with and without L0; one row a variable."""
     rng = generator(seed, "gamma", repetition)
     draws = [published_environment(rng, n, second) for second in (False, True)]
     data = moments([X for X, _ in draws], [y for _, y in draws])

@@ -13,6 +13,8 @@ import joblib
 import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lrrecsys_core import paths
 
@@ -22,7 +24,7 @@ Row = dict[str, object]
 VERSION = 1
 
 
-def generator(seed: int, *names: str | int) -> np.random.Generator:
+def generator(seed: int, *names: str | float) -> np.random.Generator:
     """Random numbers of one named stage, the same whatever else is drawn before or beside it."""
     words = [zlib.crc32(str(name).encode()) for name in names]
     return np.random.default_rng(np.random.SeedSequence([seed, *words]))
@@ -30,10 +32,13 @@ def generator(seed: int, *names: str | int) -> np.random.Generator:
 
 def repeat(repetition: Callable[[int], list[Row]], repetitions: int, jobs: int = 1) -> pl.DataFrame:
     """Rows of ``repetition(0), repetition(1), ...`` in one frame, in order whatever the number of `jobs`."""
+    # One thread each: these matrices are small, and threads that wait for each other cost up to twenty times the time.
     if jobs == 1:
-        parts = [repetition(index) for index in range(repetitions)]
+        with threadpool_limits(1):
+            parts = [repetition(index) for index in range(repetitions)]
     else:
-        parts = joblib.Parallel(n_jobs=jobs)(joblib.delayed(repetition)(index) for index in range(repetitions))
+        with joblib.parallel_config("loky", inner_max_num_threads=1):
+            parts = joblib.Parallel(n_jobs=jobs)(joblib.delayed(repetition)(index) for index in range(repetitions))
     return pl.DataFrame([row for part in parts for row in part], infer_schema_length=None)
 
 
@@ -57,8 +62,9 @@ class Estimate:
     high: float
     p: float
 
-    def __str__(self) -> str:
-        return f"{self.effect:.2f} (95% interval {self.low:.2f} to {self.high:.2f})"
+    def __format__(self, digits: str) -> str:
+        digits = digits or ".2f"
+        return f"{self.effect:{digits}} (95% interval {self.low:{digits}} to {self.high:{digits}})"
 
 
 def matrix(frame: pl.DataFrame, x: str, value: str) -> tuple[Array, Array]:
@@ -111,3 +117,31 @@ def bands(frame: pl.DataFrame, by: Sequence[str], value: str, seed: int = 0, dra
             | {"mean": estimate.effect, "low": estimate.low, "high": estimate.high, "repetitions": len(group)}
         )
     return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def largest(frame: pl.DataFrame, column: str) -> int:
+    """Largest value of an integer column."""
+    return int(frame[column].to_numpy().max())
+
+
+def rates(frame: pl.DataFrame, by: Sequence[str], value: str) -> pl.DataFrame:
+    """Share of repetitions with `value` 1 in each group, with its 95% Wilson interval.
+
+    A bootstrap would give a rate of 0 or 1 an interval of no width.
+
+    Returns
+    -------
+    Columns `by`, mean, low, high, repetitions; sorted by `by`.
+    """
+    counts = frame.group_by(by).agg(hits=pl.col(value).sum(), repetitions=pl.len()).sort(by)
+    intervals = [
+        stats.binomtest(int(hits), int(tries)).proportion_ci(method="wilson")
+        for hits, tries in counts.select("hits", "repetitions").iter_rows()
+    ]
+    return counts.select(
+        *by,
+        (pl.col("hits") / pl.col("repetitions")).alias("mean"),
+        pl.Series("low", [float(interval.low) for interval in intervals]),
+        pl.Series("high", [float(interval.high) for interval in intervals]),
+        "repetitions",
+    )

@@ -81,7 +81,7 @@ class Family:
         return X, y
 
     def risk(self, beta: Array, strengths: Array) -> float:
-        """Expected squared error of the predictor `beta` (p,) in an environment of given `strengths`, in closed form."""
+        """Expected squared error of the predictor `beta` (p,) in an environment of given `strengths`, exact."""
         passed = 1 - beta[self.effects] @ strengths
         signal = passed * np.array(self.beta) - beta[self.important]
         rest = beta[len(self.beta) :]

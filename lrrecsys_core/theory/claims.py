@@ -1,0 +1,99 @@
+"""Claims C17 to C20: an effect, its interval and a test each, for the table of claims."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy import stats
+
+from lrrecsys_core import paths
+from lrrecsys_core.theory.repetitions import Estimate, bootstrap, largest, matrix, slope_on
+from lrrecsys_core.theory.study import STRONG, Study
+
+Array = NDArray[np.float64]
+RULES = ("theory", "estimated", "hindsight")
+BOOTSTRAP = "bootstrap over repetitions, one-sided"
+
+
+def excess_slope(rows: pl.DataFrame, rule: str, rho: float, signal: float) -> Estimate:
+    """Slope on log p of ``n (err_Lasso^2 - err_oracle^2) / s`` for sigma = 1; the law of `lasso_oracle_law` says 2."""
+    part = rows.filter((pl.col("rho") == rho) & (pl.col("signal") == signal))
+    keys = ["repetition", "p", "n", "s"]
+    pair = part.filter(rule=rule).join(part.filter(rule="oracle"), on=keys, suffix="_oracle")
+    pair = pair.with_columns(excess=(pl.col("error") ** 2 - pl.col("error_oracle") ** 2) * pl.col("n") / pl.col("s"))
+    p, values = matrix(pair, "p", "excess")
+    return bootstrap(values, slope_on(np.log(p)))
+
+
+def trend(rows: pl.DataFrame, x: str, value: str = "exact") -> Estimate:
+    """Change of a recovery rate per doubling of `x`, other columns averaged over within each repetition."""
+    averaged = rows.group_by("repetition", x).agg(pl.col(value).mean())
+    levels, values = matrix(averaged, x, value)
+    return bootstrap(values, slope_on(np.log2(levels)))
+
+
+def log_ratio(rows: pl.DataFrame, method: str, s: int) -> tuple[Array, Array]:
+    """p (K,) and log of the error on all inputs over the error on S* (R, K), paired by repetition."""
+    part = rows.filter((pl.col("method") == method) & (pl.col("s") == s))
+    reference = part.filter(inputs="S*").select("repetition", "n", reference="error")
+    pair = part.filter(inputs="all").join(reference, on=["repetition", "n"])
+    return matrix(pair.with_columns(ratio=(pl.col("error") / pl.col("reference")).log()), "p", "ratio")
+
+
+def one_environment_rate(rows: pl.DataFrame) -> tuple[int, int, int, Estimate]:
+    """Recovery from one environment at the largest n: n, recoveries, repetitions, and the exact binomial interval.
+
+    The p-value is that of a recovery rate of at least 95%.
+    """
+    part = rows.filter((pl.col("environments") == 1) & (pl.col("n") == largest(rows, "n")))
+    hits, tries = int(part["exact"].sum()), len(part)
+    interval = stats.binomtest(hits, tries).proportion_ci(method="exact")
+    p = float(stats.binomtest(hits, tries, 0.95, alternative="less").pvalue)
+    return int(part["n"][0]), hits, tries, Estimate(hits / tries, float(interval.low), float(interval.high), p)
+
+
+def evidence(study: Study) -> pl.DataFrame:
+    """One row a contrast: claim, contrast, effect, low, high, test, p, sample, verdict_input."""
+    lines: list[dict[str, object]] = []
+
+    def add(claim: str, contrast: str, estimate: Estimate, sample: str, test: str = BOOTSTRAP) -> None:
+        holds = estimate.high < 1 if claim == "C19" else estimate.low > 0
+        lines.append(
+            {"claim": claim, "contrast": contrast, "effect": estimate.effect, "low": estimate.low}
+            | {"high": estimate.high, "test": test, "p": estimate.p, "sample": sample, "verdict_input": holds}
+        )
+
+    linear = study.linear()
+    repetitions = f"{linear['repetition'].n_unique()} repetitions"
+    for (rho, signal), part in sorted(linear.group_by("rho", "signal")):
+        design = ("AR(0.5)" if rho else "independent") + (" design, strong" if signal == STRONG else " design, weak")
+        for rule in RULES:
+            estimate = excess_slope(linear, rule, float(rho), float(signal))
+            grid = f"{repetitions}, p {int(part['p'].to_numpy().min())} to {largest(part, 'p')}"
+            add("C17", f"slope of excess squared error on log p, penalty {rule}, {design} signals", estimate, grid)
+    recovery = study.recovery()
+    repetitions = f"{recovery['repetition'].n_unique()} repetitions"
+    grown = recovery.filter((pl.col("design") == "per environment") & (pl.col("environments") > 1))
+    add("C18", "recovery per doubling of n, 2 to 16 environments", trend(grown, "n"), repetitions)
+    grown = recovery.filter(design="per environment")
+    add("C18", "recovery per doubling of environments, n each", trend(grown, "environments"), repetitions)
+    shared = recovery.filter(design="same total")
+    add("C18", "recovery per doubling of environments, same total", trend(shared, "environments"), repetitions)
+    n, hits, tries, estimate = one_environment_rate(study.one_environment())
+    add("C19", f"recovery at n = {n}", estimate, f"{hits} of {tries}", "exact binomial against a rate of 95%")
+    nonlinear = study.nonlinear_inputs()
+    for (method, s), part in sorted(nonlinear.group_by("method", "s")):
+        p, values = log_ratio(nonlinear, str(method), int(str(s)))
+        estimate = bootstrap(values, slope_on(p))
+        sample = f"{part['repetition'].n_unique()} repetitions, n = {part['n'][0]}, p {p.min():.0f} to {p.max():.0f}"
+        add("C20", f"slope of log error ratio on p, {method}, s = {s}", estimate, sample)
+    return pl.DataFrame(lines)
+
+
+def write_claims(study: Study) -> pl.DataFrame:
+    """Write ``results/<run>/theory/claims.parquet`` and return it."""
+    frame = evidence(study)
+    with paths.replacing(study.folder / "claims.parquet") as partial:
+        frame.write_parquet(partial)
+    return frame
