@@ -10,10 +10,9 @@ import numpy as np
 import polars as pl
 
 from lrrecsys_core import stats
-from lrrecsys_core.report.evidence import Evidence
+from lrrecsys_core.report.evidence import Evidence, null_markets, sources
 from lrrecsys_core.report.finding import Finding
 from lrrecsys_core.report.rules import JUDGES, STATEMENTS, controls
-from lrrecsys_core.rows import NULL_PREFIX
 
 ALPHA: Final = 0.05
 MARKETS_NEEDED: Final = 10
@@ -58,14 +57,14 @@ def evidence_table(
     frame with the columns of :data:`SCHEMA`; the verdict is that of the single contrast.
     """
     lines: list[dict[str, object]] = []
-    sources = [Evidence(str(name), metrics, predictions) for name in sorted(metrics["dataset"].unique().to_list())]
-    for source in sources:
+    ordinary = sources(metrics, predictions)
+    for source in ordinary + null_markets(metrics, predictions):
         lines += [_line(CONTROL, source, finding, profile) for finding in controls(source)]
     for claim, judge in JUDGES.items():
         for simulated in (True, False):
             family: list[dict[str, object]] = []
-            for source in sources:
-                if source.simulated == simulated and not source.dataset.startswith(NULL_PREFIX):
+            for source in ordinary:
+                if source.simulated == simulated:
                     family += [_line(claim, source, finding, profile) for finding in judge(source)]
             _decide(family)
             lines += family

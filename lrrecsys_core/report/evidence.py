@@ -296,3 +296,9 @@ def datasets_in_order(metrics: pl.DataFrame) -> list[str]:
 def sources(metrics: pl.DataFrame, predictions: pl.LazyFrame | pl.DataFrame | None = None) -> list[Evidence]:
     """The data sets of a run in the order of the tables, null markets apart."""
     return [Evidence(name, metrics, predictions) for name in datasets_in_order(metrics)]
+
+
+def null_markets(metrics: pl.DataFrame, predictions: pl.LazyFrame | pl.DataFrame | None = None) -> list[Evidence]:
+    """The null markets of a run: ratings there depend on user and item effects only."""
+    names = sorted(str(name) for name in metrics["dataset"].unique() if str(name).startswith(r.NULL_PREFIX))
+    return [Evidence(name, metrics, predictions) for name in names]

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from lrrecsys_core import metrics as m
 from lrrecsys_core import rows as r
 from lrrecsys_core import stats
-from lrrecsys_core.report.evidence import Evidence, Panel, sources
+from lrrecsys_core.report.evidence import Evidence, Panel, null_markets, sources
 from lrrecsys_core.report.style import NEGATIVE, OTHER, OURS, POSITIVE, empty, panels, plain, titled
 
 
@@ -69,11 +69,7 @@ def _first_legend(axes: Sequence[Sequence[Axes]]) -> None:
 def controls(metrics: pl.DataFrame, predictions: pl.LazyFrame | pl.DataFrame | None = None) -> Figure:
     """Improvement over Ablation 1 of LR-Recsys, its shuffled controls and the null markets, with 95% intervals."""
     found = sources(metrics, predictions)
-    null = {
-        str(name).removeprefix(r.NULL_PREFIX): Evidence(str(name), metrics, predictions)
-        for name in metrics["dataset"].unique()
-        if str(name).startswith(r.NULL_PREFIX)
-    }
+    null = {e.dataset.removeprefix(r.NULL_PREFIX): e for e in null_markets(metrics, predictions)}
     fig, axes = panels(2, max(len(found), 1), 3.3, 2.4)
     labels = {
         r.LR: "LR-Recsys", r.SHUFFLE_ITEM: "shuffled in item", r.SHUFFLE_USER: "shuffled in user",

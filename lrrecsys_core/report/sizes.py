@@ -87,7 +87,7 @@ def parts_grid(parts: pl.DataFrame) -> Grid:
 
 def costs_grid(costs: pl.DataFrame) -> Grid:
     """The costs for people."""
-    header = ["", "Data", "Shared parameters", "Per user or item", "Seconds, all replicates", "Epochs"]
+    header = ["", "Data", "Shared parameters", "In id tables", "Seconds, all replicates", "Epochs"]
     body = [
         [name, dataset, f"{shared or 0:,}", f"{entity or 0:,}", number(seconds, 1), number(epochs, 1)]
         for name, dataset, shared, entity, seconds, epochs in costs.iter_rows()

@@ -56,12 +56,14 @@ def save(fig: Figure, run: str, name: str) -> list[Path]:
     name : str
         Without suffix, for example "fig06_movies".
     """
-    metadata = {"pdf": {"CreationDate": None, "Producer": None, "Creator": None}, "png": {"Software": None}}
+    metadata = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Producer": None, "Creator": None}}
     files = []
     for suffix, extra in metadata.items():
         file = paths.figures(run) / f"{name}.{suffix}"
         with paths.replacing(file) as partial:
             fig.savefig(partial, metadata=extra)
+        # The layout found for the first file holds for the second; finding it is half of the work.
+        fig.set_layout_engine("none")
         files.append(file)
     return files
 

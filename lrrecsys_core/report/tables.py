@@ -12,7 +12,7 @@ import polars as pl
 from lrrecsys_core import metrics as m
 from lrrecsys_core import paths
 from lrrecsys_core import rows as r
-from lrrecsys_core.report.evidence import Evidence, datasets_in_order
+from lrrecsys_core.report.evidence import Evidence, datasets_in_order, null_markets
 from lrrecsys_core.report.formats import Grid, number, write_all
 from lrrecsys_core.report.sizes import costs_grid, costs_table, parts_grid, parts_table
 
@@ -166,7 +166,7 @@ def result_table(
     lines: list[dict[str, object]] = []
     names = datasets_in_order(metrics)
     if table == 6:
-        names += sorted(str(d) for d in metrics["dataset"].unique() if str(d).startswith(r.NULL_PREFIX))
+        names += [market.dataset for market in null_markets(metrics)]
     for name in names:
         evidence = Evidence(name, metrics)
         make = _Lines(table, evidence, built, same_as_paper)
