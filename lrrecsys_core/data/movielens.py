@@ -7,6 +7,7 @@ import polars as pl
 
 from lrrecsys_core.data.columns import find_files, number_column, read_table, require_columns
 from lrrecsys_core.data.dataset import Dataset, make_dataset
+from lrrecsys_core.data.item_profiles import read_item_profiles
 from lrrecsys_core.errors import InputError
 
 _PUBLISHED = "a MovieLens folder"
@@ -89,8 +90,6 @@ def _tag_aspects(folder: str | Path, records: pl.DataFrame, names: dict[str, str
 
 def _profile_texts(folder: str | Path, profiles: str | Path) -> pl.DataFrame:
     """Texts by movieId: the profiles' IMDb numbers, zero-padded or not, looked up in links.csv."""
-    from lrrecsys_core.explain.imported import read_item_profiles
-
     (links_csv,) = find_files(folder, ("links.csv",), _PUBLISHED)
     links = read_table(links_csv)
     require_columns(links.columns, ("movieId", "imdbId"), str(links_csv))

@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from lrrecsys_core.data.item_profiles import read_item_profiles
 from lrrecsys_core.data.load import load_dataset
 from lrrecsys_core.data.movielens import load_movielens
 from lrrecsys_core.data.tripadvisor import load_tripadvisor
@@ -134,11 +135,36 @@ def test_movielens_joins_profiles_whether_padded_or_not(movielens: Path, tmp_pat
     assert dataset.name == "movielens-imported"
     assert dataset.interactions.height == 2
     assert dataset.texts is not None
-    assert dataset.texts["item_id"].to_list() == ["1"]
-    assert "Great humor" in dataset.texts["positive"][0]
-    assert "Too short" in dataset.texts["negative"][0]
+    assert dataset.texts.rows() == [("1", "Great humor.\nWarm story.", "Too short.")]
     elsewhere = load_dataset(f"movielens-imported:{movielens},{tmp_path}/imdb_exp3rt/item_profile.json")
     assert elsewhere.fingerprint == dataset.fingerprint
+
+
+def test_profiles_are_read_side_by_side(tmp_path: Path) -> None:
+    written = [
+        "[Like] - One - Two\n[Dislike]\n- Three",
+        "**[Like]**\n- A well-made film - mostly\n- Fun\n\n[Dislike]\n",
+        "nothing",
+    ]
+    entries = [{"item_id": number, "item_synopsis": text} for number, text in enumerate(written)]
+    write(tmp_path, p__json=json.dumps(entries))
+    assert read_item_profiles(tmp_path / "p.json").rows() == [
+        ("0", "One\nTwo", "Three"),
+        ("1", "A well-made film - mostly\nFun", ""),
+        ("2", "", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [("{", "not JSON"), ("{}", "a JSON list"), ("[]", "a JSON list"), ('[{"item_id": "1"}]', "entry 1 lacks")],
+)
+def test_bad_profiles_are_explained(tmp_path: Path, text: str, sentence: str) -> None:
+    write(tmp_path, p__json=text)
+    with pytest.raises(InputError, match=sentence):
+        read_item_profiles(tmp_path / "p.json")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_item_profiles(tmp_path / "missing.json")
 
 
 def test_movielens_faults_name_the_file(movielens: Path) -> None:
