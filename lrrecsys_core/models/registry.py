@@ -6,7 +6,10 @@ from typing import Final
 
 from lrrecsys_core import rows
 from lrrecsys_core.models.aspect.a3ncf import A3NCF
+from lrrecsys_core.models.aspect.aarm import AARM
+from lrrecsys_core.models.aspect.anr import ANR
 from lrrecsys_core.models.aspect.mmalfm import MMALFM
+from lrrecsys_core.models.aspect.mter import MTER, ComparER
 from lrrecsys_core.models.aspect.sulm import SULM
 from lrrecsys_core.models.base import Recommender
 from lrrecsys_core.models.biased_mf import BiasedMF, UserItemBiases
@@ -22,7 +25,10 @@ from lrrecsys_core.models.sequential.unisrec import UniSRec
 MODELS: Final[dict[str, type[Recommender]]] = {
     "A3NCF": A3NCF,
     "SULM": SULM,
+    "AARM": AARM,
     "MMALFM": MMALFM,
+    "ANR": ANR,
+    "MTER": MTER,
     "SASRec": SASRec,
     "DIN": DIN,
     "BERT4Rec": BERT4Rec,
@@ -31,6 +37,7 @@ MODELS: Final[dict[str, type[Recommender]]] = {
     rows.PETER: PETER,
     "UCEPic": UCEPic,
     "PARSRec": PARSRec,
+    rows.COMPARER: ComparER,
     rows.BIASED_MF: BiasedMF,
     rows.BIASES: UserItemBiases,
 }
