@@ -10,6 +10,7 @@ from lrrecsys_core.errors import InputError
 
 _SIDES = {"positive": "like", "negative": "dislike"}
 _HEADING = re.compile(r"\**\[(like|dislike)\]\**", re.IGNORECASE)
+_NOTHING = ("", "none", "n/a")
 _BULLET = re.compile(r"^[\s\-*•]+")
 
 
@@ -51,4 +52,5 @@ def read_item_profiles(path: str | Path) -> pl.DataFrame:
 def _statements(text: str) -> str:
     # where statements have lines of their own, a dash between blanks is punctuation
     pieces = text.splitlines() if "\n" in text.strip() else re.split(r"(?:^|\s)-\s", text)
-    return "\n".join(filter(None, (_BULLET.sub("", piece).strip() for piece in pieces)))
+    said = (_BULLET.sub("", piece).strip() for piece in pieces)
+    return "\n".join(piece for piece in said if piece.lower().rstrip(".") not in _NOTHING)

@@ -143,7 +143,7 @@ def test_movielens_joins_profiles_whether_padded_or_not(movielens: Path, tmp_pat
 def test_profiles_are_read_side_by_side(tmp_path: Path) -> None:
     written = [
         "[Like] - One - Two\n[Dislike]\n- Three",
-        "**[Like]**\n- A well-made film - mostly\n- Fun\n\n[Dislike]\n",
+        "**[Like]**\n- A well-made film - mostly\n- Fun\n\n[Dislike]\n- None.",
         "nothing",
     ]
     entries = [{"item_id": number, "item_synopsis": text} for number, text in enumerate(written)]
