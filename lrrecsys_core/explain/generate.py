@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import blake2b
 from itertools import islice
 from typing import Protocol
@@ -172,6 +172,36 @@ def cache_friendly(split: Split, records: NDArray[np.integer]) -> NDArray[np.int
     return np.asarray(records)[np.lexsort((split.item_position[records], *history.T[::-1]))]
 
 
+def fill_records(
+    split: Split,
+    llm: LLM,
+    store: Store,
+    variant: str = "full",
+    *,
+    records: NDArray[np.integer] | None = None,
+    paper_order: bool = False,
+    second_try: bool = False,
+) -> None:
+    """Ask and store what :func:`explain_records` will want, with bars and without keeping texts in memory.
+
+    Parameters
+    ----------
+    split, llm, store, variant, records, paper_order, second_try
+        As in :func:`explain_records`.
+    """
+    profiles = None if variant == "no_profile" else item_profiles(split, llm, store=store, progress=True)
+    chosen = np.arange(len(split.user)) if records is None else np.asarray(records)
+    chosen = chosen if paper_order else cache_friendly(split, chosen)
+    for slot in VARIANTS[variant]:
+        openings = expected_openings(split.dataset.domain, variant, slot)
+        requests = partial(record_requests, split, profiles, variant, slot, chosen, paper_order=paper_order)
+        fill(requests(), llm, store, progress=f"{variant} {slot}")
+        if second_try:
+            answers = stored_answers(requests(), llm.model, store)
+            faulty = (correction(one, said, openings) for one, said in zip(requests(), answers, strict=True) if said)
+            fill((one for one in faulty if one), llm, store, progress=f"{variant} {slot} corrected")
+
+
 def explain_records(
     split: Split,
     llm: LLM,
@@ -182,7 +212,7 @@ def explain_records(
     profiles: Sequence[str] | None = None,
     progress: bool = False,
     paper_order: bool = False,
-    second_tries: int = 0,
+    second_try: bool = False,
 ) -> Explanations:
     """Texts of every record for one variant (Tables 4 and 5, Ablation 3), each distinct prompt asked once.
 
@@ -206,9 +236,9 @@ def explain_records(
     paper_order
         Keep the paper's order of a prompt's parts and ask in the order of the records, rather than what suits
         servers' prefix caches.
-    second_tries
-        How often an answer that fails its checks is sent back with a correction
-        (:func:`lrrecsys_core.explain.checks.correction`); the corrections are stored like any other request.
+    second_try
+        Send an answer with a serious fault back once with a correction
+        (:func:`lrrecsys_core.explain.checks.correction`), which is stored like any other request.
 
     Raises
     ------
@@ -232,7 +262,7 @@ def explain_records(
         openings = expected_openings(split.dataset.domain, variant, slot)
         label = f"{variant} {slot}" if progress else ""
         answers: Iterable[str | None] = _answers(make, llm, store, label)
-        for _ in range(second_tries):
+        if second_try:
             answers = _second_answers(make, list(answers), openings, llm, store, label)
         texts: dict[str | None, int] = {None: 0}
         codes[slot] = np.zeros(len(split.user), dtype=np.int32)

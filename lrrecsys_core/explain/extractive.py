@@ -1,0 +1,197 @@
+"""Reasons found rather than written: the pair of statements, past and candidate, that fits best or clashes most.
+
+No generation is involved: a sentence encoder (extra ``encoder``) compares statements that exist already, so that real
+data get readable, user-specific reasons offline, and what generation adds can be measured. Reimers and Gurevych (2019)
+describe such encoders; the use is ours, not the paper's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from lrrecsys_core.data.split import Split
+from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.embeddings import Embedder, Vectors, embed_texts
+from lrrecsys_core.explain.generate import Explanations
+from lrrecsys_core.explain.imported import statements
+
+Ints = NDArray[np.int64]
+PER_ITEM = 6  # statements of one item, or of one user about one item
+LONGEST = 20  # words of a statement that is quoted in an answer
+BATCH = 512
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Statements and who may use them.
+
+    Parameters
+    ----------
+    statements
+        Distinct statements; the first is "".
+    past
+        (N, H) statements about the history that a record may use, 0 for none.
+    praise, blame
+        (N, K) statements for and against the candidate that a record may use, 0 for none.
+    told
+        Whether blame tells what speaks against the candidate; else it repeats what the candidate is.
+    """
+
+    statements: tuple[str, ...]
+    past: Ints
+    praise: Ints
+    blame: Ints
+    told: bool
+
+
+def extractive_explanations(
+    split: Split,
+    encoder: Embedder,
+    *,
+    source: str = "auto",
+    cache: str | None = None,
+    records: NDArray[np.integer] | None = None,
+) -> Explanations:
+    """Fill the answer sentence of App 10.2 with statements that exist.
+
+    *Positive*: the past and candidate statements with the largest cosine. *Negative*: where there are statements
+    against the candidate, the one closest to what was liked in the past (same matter, other verdict); otherwise the
+    candidate statement whose best match in the past is worst.
+
+    Parameters
+    ----------
+    split
+        Records to explain. Review statements come from strictly earlier training records, never the record itself.
+    encoder
+        Such as :class:`~lrrecsys_core.explain.embeddings.SentenceEncoder`.
+    source
+        "texts" (item texts for and against), "reviews", "details", or "auto": the first of these the data set has.
+    cache
+        SQLite file of vectors.
+    records
+        Record indices; None means all. The others get "".
+
+    Raises
+    ------
+    InputError
+        When the source is unknown or the data set lacks it.
+    """
+    chosen = np.arange(len(split.user)) if records is None else np.asarray(records)
+    found = gather_statements(split, source)
+    vectors = embed_texts(found.statements, encoder, cache=cache)
+    vectors[0] = 0
+    domain = split.dataset.domain
+    sentences: dict[str, int] = {"": 0}
+    codes = {slot: np.zeros(len(split.user), dtype=np.int32) for slot in ("positive", "negative")}
+    for slot, candidates in (("positive", found.praise), ("negative", found.blame)):
+        clash = slot == "negative" and not found.told
+        for start in range(0, len(chosen), BATCH):
+            part = chosen[start : start + BATCH]
+            past, own = best_pairs(vectors, found.past[part], candidates[part], clash=clash)
+            for record, liked, said in zip(part.tolist(), past.tolist(), own.tolist(), strict=True):
+                if said:
+                    pair = found.statements[liked], found.statements[said]
+                    sentence = fill_sentence(*pair, domain.noun, domain.verb_past, domain.verb_base, slot)
+                    codes[slot][record] = sentences.setdefault(sentence, len(sentences))
+    return Explanations(f"extractive ({encoder.name})", "full", tuple(sentences), codes)
+
+
+def best_pairs(vectors: Vectors, past: Ints, candidates: Ints, *, clash: bool) -> tuple[Ints, Ints]:
+    """The chosen past and candidate statement of each record.
+
+    Parameters
+    ----------
+    vectors
+        (statements, width), length 1, the first all zero.
+    past, candidates
+        (B, H) and (B, K) statements, 0 for none.
+    clash
+        Choose the candidate statement whose best match is worst, instead of the best pair.
+
+    Returns
+    -------
+    two (B,) arrays
+        Statements; the candidate's is 0 where there is none, the past's 0 where the history is empty.
+    """
+    cosine = np.einsum("bhd,bkd->bkh", vectors[past], vectors[candidates])  # (B, K, H)
+    cosine = np.where((past != 0)[:, None, :], cosine, -np.inf)
+    best = np.where((past != 0).any(1)[:, None], cosine.max(2), 0.0)  # (B, K)
+    score = np.where(candidates != 0, -best if clash else best, -np.inf)
+    rows = np.arange(len(past))
+    which = score.argmax(1)
+    return past[rows, cosine[rows, which].argmax(1)], candidates[rows, which]
+
+
+def fill_sentence(liked: str, said: str, noun: str, past: str, base: str, slot: str) -> str:
+    """The answer sentence around two statements."""
+    verb = past if slot == "positive" else f"did not {base}"
+    taste = f'the consumer cares about "{liked}"' if liked else "the consumer is new here"
+    return f'The consumer {verb} this {noun} because {taste} and the {noun} is described by "{said}".'
+
+
+def gather_statements(split: Split, source: str = "auto") -> Sources:
+    """Statements of the data set by source; see :func:`extractive_explanations`.
+
+    Raises
+    ------
+    InputError
+        When the source is unknown or the data set lacks it.
+    """
+    dataset = split.dataset
+    has = {"texts": dataset.texts is not None, "reviews": dataset.reviews is not None, "details": True}
+    if source == "auto":
+        source = next(name for name, present in has.items() if present)
+    if not has.get(source):
+        raise InputError(f"the data set {dataset.name!r} has no {source!r}: choose one of texts, reviews, details")
+    if source == "reviews":
+        return _from_reviews(split)
+    if source == "details" or dataset.texts is None:
+        both = [[text.split("; ") if text else [] for text in dataset.items["details"]]] * 2
+    else:
+        texts = dataset.items.select("item_id").join(dataset.texts, on="item_id", how="left", maintain_order="left")
+        both = [[statements(text or "") for text in texts[side]] for side in ("positive", "negative")]
+    known: dict[str, int] = {"": 0}
+    praise, blame = (_table([[_code(one, known) for one in item] for item in side], PER_ITEM) for side in both)
+    past = np.where(split.history_position[:, :, None] >= 0, praise[split.history_position], 0)
+    own = praise[split.item_position], blame[split.item_position]
+    return Sources(tuple(known), past.reshape(len(past), -1), *own, told=source == "texts")
+
+
+def _from_reviews(split: Split) -> Sources:
+    """Past: what the user wrote about earlier items. Candidate: what others wrote, by whether they liked it."""
+    reviews = split.dataset.reviews
+    assert isinstance(reviews, pl.DataFrame)
+    known: dict[str, int] = {"": 0}
+    said: list[list[int]] = [[] for _ in split.user]
+    for record, text in zip(split.records_of(reviews).tolist(), reviews["text"], strict=True):
+        if record >= 0:
+            said[record] += [_code(one, known) for one in statements(text or "")]
+    by_record = _table(said, PER_ITEM)
+    liked = split.liked > 0
+
+    def use(newest: Ints, keep: NDArray[np.bool_] | None) -> Ints:
+        usable = newest >= 0 if keep is None else (newest >= 0) & keep[newest]
+        return np.where(usable[:, :, None], by_record[newest], 0).reshape(len(newest), -1)
+
+    past = use(split.earlier_of_user.last(5), None)
+    others = split.earlier_of_item.last(8)
+    return Sources(tuple(known), past, use(others, liked), use(others, ~liked), True)
+
+
+def _code(statement: str, known: dict[str, int]) -> int:
+    words = statement.split()
+    short = " ".join(words[:LONGEST]) + (" …" if len(words) > LONGEST else "")
+    return known.setdefault(short.replace('"', "'"), len(known))
+
+
+def _table(rows: Sequence[list[int]], width: int) -> Ints:
+    table = np.zeros((len(rows), width), dtype=np.int64)
+    for place, row in enumerate(rows):
+        cut = list(dict.fromkeys(row))[:width]
+        table[place, : len(cut)] = cut
+    return table

@@ -1,0 +1,52 @@
+"""An LLM by a short text such as "endpoint:llama-3.1", the form the command line takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.endpoint import Endpoint
+from lrrecsys_core.explain.formats import known_llm
+from lrrecsys_core.explain.llm import LLM
+from lrrecsys_core.explain.reasoners import MetadataExplainer
+from lrrecsys_core.explain.transformers_llm import TransformersLLM
+
+
+def open_llm(spec: str, *, revision: str = "", chat_format: str = "", **options: Any) -> LLM:
+    """The LLM named by kind and model; nothing is loaded or called yet.
+
+    - ``endpoint:MODEL``: OpenAI-compatible servers at ``LRRECSYS_BASE_URL``.
+    - ``transformers:MODEL``: in this process, by hub name or folder.
+    - ``metadata``: the metadata explainer, which is no LLM and needs nothing.
+
+    MODEL is one of the paper's (llama-3.1, llama-3, mixtral, vicuna, qwen2, gpt-2) or any other, perhaps with "@"
+    and a revision.
+
+    Parameters
+    ----------
+    spec
+        Kind and model.
+    revision
+        Commit to pin.
+    chat_format
+        Overrides the model's: "template", "plain" or "vicuna".
+    options
+        Further fields of the client; those that are None are left at their defaults.
+
+    Raises
+    ------
+    InputError
+        When the text cannot be understood.
+    """
+    kind, _, place = spec.partition(":")
+    given = {name: value for name, value in options.items() if value is not None}
+    if kind == "metadata" and not place:
+        return MetadataExplainer()
+    if kind not in ("endpoint", "transformers") or not place:
+        raise InputError(f"{spec!r} names no LLM: write endpoint:MODEL, transformers:MODEL or metadata")
+    known = known_llm(place, revision)
+    if kind == "endpoint":
+        return Endpoint(known.pinned, known.row, chat_format=chat_format or known.chat_format, **given)
+    # A model of one's own may come without a chat template, which only its tokenizer can tell.
+    fallback = "auto" if known.row == known.model else known.chat_format
+    return TransformersLLM(known.pinned, known.row, chat_format=chat_format or fallback, **given)
