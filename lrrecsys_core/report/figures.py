@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from lrrecsys_core import rows as r
 from lrrecsys_core.report.evidence import ATTENTION, Evidence, Panel
 from lrrecsys_core.report.formats import p_value
-from lrrecsys_core.report.style import NEGATIVE, OTHER, OURS, POSITIVE, TOKENS, empty, panels, plain, titled
+from lrrecsys_core.report.style import NEGATIVE, OTHER, OURS, POSITIVE, TOKENS, empty, panels, plain, titled, whiskers
 
 BINS: Final = 15
 NO_ATTENTION: Final = "not run: no attention recorded"
@@ -47,8 +47,9 @@ def _uncertainty(above: Axes, below: Axes, source: Evidence) -> None:
             continue
         centre = float(np.mean(np.concatenate(x))), float(np.mean(np.concatenate(y)))
         grid = np.linspace(0, 1, 50)
-        low, high = np.nan_to_num([estimate.low, estimate.high], nan=estimate.effect)
-        ends = [centre[1] + k * (grid - centre[0]) for k in (estimate.effect, low, high)]
+        down, up = whiskers(estimate).ravel()
+        slopes = (estimate.effect, estimate.effect - down, estimate.effect + up)
+        ends = [centre[1] + k * (grid - centre[0]) for k in slopes]
         p = p_value(estimate.p_greater())
         relation = f"p {p}" if p.startswith("<") else f"p = {p}" if p else "p unknown"
         above.plot(

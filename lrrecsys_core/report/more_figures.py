@@ -13,19 +13,19 @@ from lrrecsys_core import metrics as m
 from lrrecsys_core import rows as r
 from lrrecsys_core import stats
 from lrrecsys_core.report.evidence import Evidence, Panel, null_markets, sources
-from lrrecsys_core.report.style import NEGATIVE, OTHER, OURS, POSITIVE, empty, panels, plain, titled
+from lrrecsys_core.report.style import NEGATIVE, OTHER, OURS, POSITIVE, empty, panels, plain, titled, whiskers
 
 
 def _bars(
     ax: Axes, x: Sequence[float], estimates: Sequence[stats.Estimate | None], colour: str, label: str = ""
 ) -> None:
-    """Points with their 95% intervals; points whose interval is unknown stand alone."""
+    """Points with their 95% intervals, joined by a line."""
     known = [(at, e) for at, e in zip(x, estimates, strict=True) if e is not None and np.isfinite(e.effect)]
     if not known:
         return
-    at, effect = [k for k, _ in known], np.array([e.effect for _, e in known])
-    reach = np.nan_to_num([[e.effect - e.low for _, e in known], [e.high - e.effect for _, e in known]])
-    ax.errorbar(at, effect, yerr=np.abs(reach), fmt="o-", ms=4, lw=1.2, capsize=2.5, color=colour, label=label or None)
+    at, effect = [k for k, _ in known], [e.effect for _, e in known]
+    reach = np.hstack([whiskers(e) for _, e in known])
+    ax.errorbar(at, effect, yerr=reach, fmt="o-", ms=4, lw=1.2, capsize=2.5, color=colour, label=label or None)
 
 
 def dial(sources: Sequence[Evidence]) -> Figure:
@@ -85,11 +85,10 @@ def controls(metrics: pl.DataFrame, predictions: pl.LazyFrame | pl.DataFrame | N
                 empty(ax, titled(source))
                 continue
             for y, (word, e) in enumerate(known.items()):
-                reach = np.abs(np.nan_to_num([[e.effect - e.low], [e.high - e.effect]]))
                 ax.errorbar(
                     [e.effect],
                     [y],
-                    xerr=reach,
+                    xerr=whiskers(e),
                     fmt="o",
                     ms=4,
                     capsize=2.5,
@@ -130,6 +129,7 @@ def _by_activity(ax: Axes, source: Evidence, found: Sequence[Panel], count: str,
     activity = np.concatenate([panel.column(count) for panel in found])
     # Quantiles may coincide where many share one count; each group then holds what lies above the last edge.
     edges = np.unique(np.quantile(activity, [0.2, 0.4, 0.6, 0.8]))
+    edges = edges[edges < activity.max()]
     labels = _ranges(activity, edges)
     for shift, (reference, colour) in enumerate(zip(references, (OURS, OTHER), strict=False)):
         estimates = []
@@ -149,12 +149,8 @@ def _by_activity(ax: Axes, source: Evidence, found: Sequence[Panel], count: str,
 
 def _ranges(activity: np.ndarray, edges: np.ndarray) -> list[str]:
     group = np.searchsorted(edges, activity, side="left")
-    labels = []
-    for k in range(edges.size + 1):
-        inside = activity[group == k]
-        low, high = (int(inside.min()), int(inside.max())) if inside.size else (0, 0)
-        labels.append("" if not inside.size else str(low) if low == high else f"{low}-{high}")
-    return labels
+    ends = [(int(activity[group == k].min()), int(activity[group == k].max())) for k in range(edges.size + 1)]
+    return [str(low) if low == high else f"{low}-{high}" for low, high in ends]
 
 
 def learning(sources: Sequence[Evidence]) -> Figure:

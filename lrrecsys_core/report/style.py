@@ -7,17 +7,21 @@ from pathlib import Path
 from typing import Final
 
 import matplotlib.pyplot as plt
+import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from lrrecsys_core import paths
 from lrrecsys_core.report.evidence import Evidence
+from lrrecsys_core.stats import Estimate
 
 POSITIVE: Final = "#0173b2"
 NEGATIVE: Final = "#de8f05"
 OURS: Final = "#029e73"
 OTHER: Final = "#949494"
+SMALLEST_SAMPLE: Final = 3
 TOKENS: Final = {
     "positive": POSITIVE,
     "negative": NEGATIVE,
@@ -87,6 +91,17 @@ def empty(ax: Axes, title: str, reason: str = "not run") -> None:
     ax.text(0.5, 0.5, plain(reason, 28), ha="center", va="center", transform=ax.transAxes, color=OTHER)
     ax.set_xticks([])
     ax.set_yticks([])
+
+
+def whiskers(estimate: Estimate) -> NDArray[np.float64]:
+    """Length of an interval below and above its point, shape (2, 1).
+
+    With two markets the t interval is some twelve standard errors wide: drawn, it would hide everything else, so it is
+    left to the tables.
+    """
+    if estimate.n < SMALLEST_SAMPLE or not np.isfinite([estimate.low, estimate.high]).all():
+        return np.zeros((2, 1))
+    return np.maximum([[estimate.effect - estimate.low], [estimate.high - estimate.effect]], 0.0)
 
 
 def titled(source: Evidence) -> str:

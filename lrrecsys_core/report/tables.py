@@ -190,8 +190,8 @@ def table_title(table: int, metrics: pl.DataFrame) -> str:
     return f"Table {table}. {TITLES[table]} ({' and '.join(words)})"
 
 
-def table_notes(metrics: pl.DataFrame) -> list[str]:
-    """What a reader has to know before comparing figures."""
+def table_notes(table: int, metrics: pl.DataFrame) -> list[str]:
+    """What a reader has to know before comparing figures, and who wrote the explanations behind each row."""
     notes = ["RMSE and MAE on ratings rescaled to [0, 1]. Mean (standard deviation) over replicates."]
     if metrics["simulated"].any():
         notes.append(
@@ -203,7 +203,13 @@ def table_notes(metrics: pl.DataFrame) -> list[str]:
     if not metrics["ordered"].all():
         notes.append("Unordered data: no timestamps, so histories and the split are drawn at random.")
     notes.append("Published numbers stand apart: other data and another LLM, not comparable unless the status says so.")
-    return notes
+    authors = metrics.filter(pl.col("explainer") != "").group_by("row").agg(pl.col("explainer").unique().sort())
+    written = {row: ", ".join(names) for row, names in authors.iter_rows()}
+    by_author: dict[str, list[str]] = {}
+    for spec in r.rows_of(table):
+        if author := written.get(spec.name) or written.get(spec.same_as):
+            by_author.setdefault(author, []).append(spec.name)
+    return notes + [f"Explanations by {author}: {', '.join(names)}." for author, names in by_author.items()]
 
 
 def grids(table: pl.DataFrame) -> list[Grid]:
@@ -273,7 +279,7 @@ def write_tables(
     write_all(folder, "table1", tables[1], table_title(1, metrics), [], [parts_grid(tables[1])])
     for table in range(2, 7):
         tables[table] = result_table(table, metrics, built=built, same_as_paper=same_as_paper)
-        title, notes = table_title(table, metrics), table_notes(metrics)
+        title, notes = table_title(table, metrics), table_notes(table, metrics)
         write_all(folder, f"table{table}", tables[table], title, notes, grids(tables[table]))
     # Seconds differ from run to run, so they stay apart from the tables, which must not.
     costs = costs_table(metrics)

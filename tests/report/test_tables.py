@@ -104,6 +104,7 @@ def test_files_are_complete_labelled_and_identical_on_rerun(root: Path) -> None:
     for i in range(2, 7):
         assert list(pl.read_csv(folder / f"table{i}.csv").columns) == list(SCHEMA)
         assert "SIMULATED" in before[f"table{i}.md"].decode().splitlines()[0]
+        assert "Explanations by simulated reasoner: LR-Recsys" in before[f"table{i}.md"].decode()
     assert "52,224" in before["table1.md"].decode()
     assert set(tables[6].filter(pl.col("dataset") == "null-hotels")["row"]) == {r.LR, r.ABLATION1}
     assert "null-hotels" not in set(tables[2]["dataset"])
