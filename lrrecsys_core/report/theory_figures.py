@@ -98,9 +98,8 @@ def fig05(linear: pl.DataFrame) -> Reading:
         f"With the theoretical penalty n (err_Lasso^2 - err_oracle^2) / s grows by {slope} per unit of log p, where "
         f"sqrt(1 + 2 log p) predicts 2; the ratio of errors stays within {gap:.0%} of that law. At p = "
         f"{largest(band, 'p'):,} the ratio is {last['theory'] / oracle:.1f} with known noise, "
-        f"{last['estimated'] / oracle:.1f} with estimated noise, {last['hindsight'] / oracle:.1f} with the penalty best "
-        f"in hindsight, and {last['refit'] / oracle:.1f} after refitting on what the Lasso kept, "
-        f"which closes {closed:.0%} of the gap."
+        f"{last['estimated'] / oracle:.1f} with estimated noise, {last['hindsight'] / oracle:.1f} with the penalty "
+        f"best in hindsight, and {last['refit'] / oracle:.1f} after refitting, which closes {closed:.0%} of the gap."
     )
 
 

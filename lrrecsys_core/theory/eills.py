@@ -108,6 +108,8 @@ def solve_supports(data: Moments, supports: Index, gamma: float) -> tuple[Array,
         both = np.concatenate([gram, cross[..., None]], axis=-1)
         system = (both + gamma * (gram @ both)).mean(0)
         left, right = system[..., :-1], system[..., -1]
+        # Collinear variables are legal; their coefficients are then shared, not refused.
+        left = left + 1e-10 * np.trace(left, axis1=1, axis2=2)[:, None, None] * np.eye(left.shape[-1])
         beta = np.linalg.solve(left, right[..., None])[..., 0]
         constant = (data.power[:, None] + gamma * (cross**2).sum(-1)).mean(0)
         values[start : start + step] = constant - (beta * right).sum(-1)
@@ -119,6 +121,43 @@ def solve_supports(data: Moments, supports: Index, gamma: float) -> tuple[Array,
 def all_supports(p: int, size: int) -> Index:
     """All sets of `size` among `p` columns, one a row."""
     return np.array(list(combinations(range(p), size)), dtype=np.int64)
+
+
+@lru_cache(maxsize=32)
+def _plan(p: int, size: int) -> tuple[Array, Index]:
+    """For all supports of one size: membership (p, m), and where their systems lie in a (pairs, m) table, flattened."""
+    supports = all_supports(p, size)
+    count = len(supports)
+    member = np.zeros((p, count))
+    member[supports.T, np.arange(count)] = 1
+    # The response is the last variable of every system; a pair of variables has one place in the upper triangle.
+    rows = np.vstack([supports.T, np.full((1, count), p)])
+    low, high = np.minimum(rows[:, None], rows), np.maximum(rows[:, None], rows)
+    return member, (low * (p + 1) - low * (low - 1) // 2 + high - low) * count + np.arange(count)
+
+
+def support_values(data: Moments, size: int, gamma: float) -> Array:
+    """Smallest ``R + gamma J`` for each of `all_supports` of one size, without the coefficients.
+
+    With the response as one more variable, the matrix of the quadratic objective on a support S is
+    ``mean_e(A_e) + gamma sum_{l in S} mean_e(a_el a_el')``, where a_el is column l of the moments A_e: linear in the
+    membership of S, so one product gives the matrices of all supports. Eliminating S leaves the minimum in the corner.
+    """
+    p = data.variables
+    member, places = _plan(p, size)
+    whole = np.concatenate([data.gram, data.cross[:, None, :]], axis=1)
+    response = np.concatenate([data.cross, data.power[:, None]], axis=1)
+    whole = np.concatenate([whole, response[:, :, None]], axis=2)
+    upper = np.triu_indices(p + 1)
+    focus = np.einsum("eli,elj->ijl", whole[:, :p], whole[:, :p])[upper] / len(whole)
+    table = gamma * focus @ member + whole.mean(0)[upper][:, None]
+    system = table.ravel().take(places)
+    smallest = 1e-12 * np.abs(whole.mean(0)).max()
+    for j in range(size):
+        # A variable that the ones before it span has nothing left to eliminate.
+        pivot = np.where(system[j, j] > smallest, system[j, j], np.inf)
+        system[j + 1 :, j + 1 :] -= system[j + 1 :, j, None] * (system[j, j + 1 :] / pivot)
+    return np.asarray(system[-1, -1])
 
 
 def _fit(data: Moments, support: Index, gamma: float, penalty: float) -> Fit:
@@ -142,11 +181,11 @@ def eills_exact(data: Moments, gamma: float, penalty: float = 0.0) -> Fit:
         raise InputError(f"the exact search takes 16 variables at most, not {data.variables}: use eills_search")
     best, best_value = np.zeros(0, np.int64), float(data.power.mean())
     for size in range(1, data.variables + 1):
-        supports = all_supports(data.variables, size)
-        values, _ = solve_supports(data, supports, gamma)
+        values = support_values(data, size, gamma)
         winner = int(values.argmin())
         if values[winner] + penalty * size < best_value:
-            best, best_value = supports[winner], float(values[winner]) + penalty * size
+            best = all_supports(data.variables, size)[winner]
+            best_value = float(values[winner]) + penalty * size
     return _fit(data, best, gamma, penalty)
 
 

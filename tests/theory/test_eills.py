@@ -8,6 +8,7 @@ import pytest
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.theory.eills import (
     Moments,
+    all_supports,
     default_penalty,
     eills_exact,
     eills_search,
@@ -16,6 +17,7 @@ from lrrecsys_core.theory.eills import (
     objective,
     pooled_support,
     solve_supports,
+    support_values,
 )
 from lrrecsys_core.theory.invariance import icp, least_squares_on
 from lrrecsys_core.theory.structural import (
@@ -197,3 +199,18 @@ def test_bad_shapes_are_refused() -> None:
     wide = np.zeros((1, 17))
     with pytest.raises(InputError, match="16"):
         eills_exact(Moments(np.zeros((1, 17, 17)), wide, np.zeros(1), np.zeros((1, 18)), np.ones(1, np.int64)), 1.0)
+
+
+def test_values_of_all_supports_match_the_systems_solved_one_by_one() -> None:
+    data = moments(*environments(3, 50, 7, 5))
+    for size in range(1, 8):
+        expected, _ = solve_supports(data, all_supports(7, size), 11.0)
+        np.testing.assert_allclose(support_values(data, size, 11.0), expected, rtol=1e-6)
+
+
+def test_collinear_variables_are_not_refused() -> None:
+    X, y = environments(2, 60, 3, 0)
+    X = [np.column_stack([x, x[:, 0]]) for x in X]
+    for fit in (eills_exact(moments(X, y), 5.0, 0.05), eills_search(moments(X, y), 5.0, 0.05)):
+        assert not {0, 3} <= set(fit.support.tolist())
+        assert fit.value == pytest.approx(eills_exact(moments([x[:, :3] for x in X], y), 5.0, 0.05).value, rel=1e-6)

@@ -1,0 +1,1 @@
+"""Measurements against the straightforward way of doing the same; ``python -m benchmarks`` runs them all."""
