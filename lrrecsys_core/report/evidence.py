@@ -17,57 +17,10 @@ from numpy.typing import NDArray
 from lrrecsys_core import metrics as m
 from lrrecsys_core import rows as r
 from lrrecsys_core import stats
+from lrrecsys_core.report.panel import ATTENTION, Panel, make_panel
 from lrrecsys_core.stats import Estimate
 
 Floats = NDArray[np.float64]
-ATTENTION = (
-    "attention_positive", "attention_negative", "attention_user",
-    "attention_item", "attention_sequence", "attention_context",
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Panel:
-    """Test records of one market, or of a real data set with predictions averaged over replicates.
-
-    Attributes
-    ----------
-    records : frame
-        One line per record: record, user, item, rating, target, liked, user_count, item_count where known.
-    predictions : dict of row name to array, shape (N,)
-        In [0, 1]; only rows that predict every record.
-    partial : the same for rows that leave records out, which are NaN.
-    """
-
-    records: pl.DataFrame
-    predictions: dict[str, Floats]
-    partial: dict[str, Floats] = field(default_factory=dict)
-
-    def has(self, row: str) -> bool:
-        """Whether the row predicts any of the records."""
-        return row in self.predictions or row in self.partial
-
-    def answers(self, row: str) -> Floats:
-        """Predictions of a row, NaN where it gives none, shape (N,)."""
-        return self.predictions[row] if row in self.predictions else self.partial[row]
-
-    def column(self, name: str) -> Floats:
-        """One column of the records as float64, shape (N,)."""
-        return self.records[name].cast(pl.Float64).to_numpy()
-
-    def squared_error(self, row: str) -> Floats:
-        """Squared error of each record on [0, 1], shape (N,)."""
-        return np.asarray((self.predictions[row] - self.column("target")) ** 2)
-
-    def squared_error_gain(self, ours: str, reference: str) -> Floats:
-        """How much larger the reference's squared error is, record by record, shape (N,)."""
-        return self.squared_error(reference) - self.squared_error(ours)
-
-    def disagreement(self, rows: Sequence[str]) -> Floats:
-        """Variance of the rows' predictions for each record, min-max normalised to [0, 1] (Fig 6), shape (N,)."""
-        variance = np.var([self.predictions[row] for row in rows], axis=0)
-        spread = np.ptp(variance)
-        return np.asarray((variance - variance.min()) / spread if spread > 0 else np.zeros_like(variance))
 
 
 @dataclass
@@ -98,6 +51,11 @@ class Evidence:
         return bool(self.metrics["simulated"].any())
 
     @cached_property
+    def ordered(self) -> bool:
+        """Whether the records have timestamps."""
+        return bool(self.metrics["ordered"].all())
+
+    @cached_property
     def rows(self) -> frozenset[str]:
         """Rows with test results."""
         return frozenset(self.metrics.filter(pl.col("part") == "test")["row"].to_list())
@@ -115,20 +73,34 @@ class Evidence:
         """Whether the simulation programmed any of these rows' answers."""
         return not self._programmed.isdisjoint(rows)
 
+    @cached_property
+    def _words(self) -> dict[str, dict[str, list[str]]]:
+        columns = [name for name in ("explainer", "tier", "note") if name in self.metrics.columns]
+        found = self.metrics.group_by("row").agg(pl.col(name).drop_nulls().unique().sort() for name in columns)
+        return {str(line.pop("row")): line for line in found.to_dicts()}
+
+    def words(self, row: str, column: str) -> str:
+        """What the metrics frame says of a row in ``explainer``, ``tier`` or ``note``, or ""."""
+        return ", ".join(filter(None, self._words.get(row, {}).get(column, [])))
+
     def explainer(self, row: str) -> str:
         """Who wrote the explanations of a row, or ""."""
-        names = self.metrics.filter(pl.col("row") == row)["explainer"].drop_nulls().unique().sort().to_list()
-        return ", ".join(name for name in names if name)
+        return self.words(row, "explainer")
+
+    @cached_property
+    def _values(self) -> dict[tuple[str, str, str], dict[int, float]]:
+        # Asked for thousands of times; one pass over the frame instead of a filter each time.
+        out: dict[tuple[str, str, str], dict[int, float]] = {}
+        finite = self.metrics.filter(pl.col("value").is_finite()).sort("replicate")
+        for row, metric, part, replicate, value in finite.select(
+            "row", "metric", "part", "replicate", "value"
+        ).iter_rows():
+            out.setdefault((row, metric, part), {})[replicate] = value
+        return out
 
     def values(self, row: str, metric: str, part: str = "test") -> dict[int, float]:
         """Value of each replicate."""
-        chosen = self.metrics.filter(
-            (pl.col("row") == row)
-            & (pl.col("metric") == metric)
-            & (pl.col("part") == part)
-            & pl.col("value").is_finite()
-        )
-        return dict(zip(chosen["replicate"].to_list(), chosen["value"].to_list(), strict=True))
+        return self._values.get((row, metric, part), {})
 
     def paired(self, metric: str, *rows: str) -> list[Floats]:
         """Values of several rows over the replicates that all of them have."""
@@ -165,7 +137,7 @@ class Evidence:
         groups = (
             [part for _, part in sorted(frame.group_by("replicate"), key=lambda g: g[0])] if self.simulated else [frame]
         )
-        return [_panel(group, ATTENTION if rows is not None and len(rows) == 1 else ()) for group in groups]
+        return [make_panel(group, ATTENTION if rows is not None and len(rows) == 1 else ()) for group in groups]
 
     @cached_property
     def _real(self) -> dict[str, tuple[Panel, stats.UserBootstrap]]:
@@ -268,23 +240,6 @@ class Evidence:
             return "no predictions kept"
         records = next(iter(self._real.values()))[0].records
         return f"{records.height:,} records of {records['user'].n_unique():,} users"
-
-
-def _panel(frame: pl.DataFrame, wanted: Sequence[str]) -> Panel:
-    known = [c for c in ("user", "item", "rating", "target", "liked", "user_count", "item_count") if c in frame.columns]
-    attention = [c for c in wanted if c in frame.columns]
-    records = frame.group_by("record").agg(pl.col(known).first()).sort("record")
-    if attention:
-        shares = frame.filter(pl.col(attention[0]).is_not_null()).group_by("record").agg(pl.col(attention).mean())
-        records = records.join(shares, on="record", how="left", maintain_order="left")
-    mean = frame.group_by("row", "record").agg(pl.col("prediction").cast(pl.Float64).mean())
-    complete: dict[str, Floats] = {}
-    partial: dict[str, Floats] = {}
-    for (name,), part in sorted(mean.group_by("row"), key=lambda group: str(group[0][0])):
-        aligned = records.select("record").join(part, on="record", how="left", maintain_order="left")
-        answers = aligned["prediction"].fill_null(float("nan")).to_numpy()
-        (complete if np.isfinite(answers).all() else partial)[str(name)] = answers
-    return Panel(records, complete, partial)
 
 
 def datasets_in_order(metrics: pl.DataFrame) -> list[str]:

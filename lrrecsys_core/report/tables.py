@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -37,23 +38,17 @@ def paper_values() -> pl.DataFrame:
     return pl.read_csv(Path(__file__).parent / "paper_values.csv")
 
 
-def _paper(
-    published: pl.DataFrame, table: int, row: str, dataset: str, metric: str
-) -> tuple[float | None, float | None]:
-    rows = published.filter(
-        (pl.col("table") == table)
-        & (pl.col("dataset") == r.PAPER_DATASET.get(dataset, ""))
-        & (pl.col("metric") == metric)
-    )
-    if row == r.IMPROVED:
-        ours = rows.filter(pl.col("row") == r.LR)["mean"].to_list()
-        theirs = rows.filter(pl.col("row").is_in(r.BASELINES))["mean"].to_list()
-        if not ours or not theirs:
-            return None, None
+@cache
+def _published() -> dict[tuple[int, str, str, str], tuple[float, float | None]]:
+    found: dict[tuple[int, str, str, str], tuple[float, float | None]] = {}
+    for table, row, dataset, metric, mean, sd in paper_values().iter_rows():
+        found[table, row, dataset, metric] = mean, sd
+    for dataset, metric in {(key[2], key[3]) for key in found}:
+        theirs = [found[2, name, dataset, metric][0] for name in r.BASELINES]
         best = min(theirs) if m.LOWER_IS_BETTER[metric] else max(theirs)
-        return float(m.improvement(metric, ours[0], best)), None
-    found = rows.filter(pl.col("row") == row)
-    return (found["mean"][0], found["sd"][0]) if found.height else (None, None)
+        improved = float(m.improvement(metric, found[2, r.LR, dataset, metric][0], best))
+        found[2, r.IMPROVED, dataset, metric] = improved, None
+    return found
 
 
 def _same_llm(llm: str, explainer: str) -> bool:
@@ -71,7 +66,6 @@ class _Lines:
     ) -> None:
         self.table, self.evidence, self.built = table, evidence, built
         self.same_data = evidence.dataset in same_as_paper
-        self.published = paper_values()
 
     def line(self, spec: r.Row, metric: str) -> dict[str, object]:
         source, extra = spec.name, ""
@@ -97,15 +91,15 @@ class _Lines:
 
     def _finish(self, spec: r.Row, source: str, metric: str, values: np.ndarray, extra: str) -> dict[str, object]:
         e = self.evidence
-        paper_mean, paper_sd = _paper(self.published, self.table, spec.name, e.dataset, metric)
+        key = (self.table, spec.name, r.PAPER_DATASET.get(e.dataset, ""), metric)
+        paper_mean, paper_sd = _published().get(key, (None, None))
         mean = float(values.mean()) if values.size else None
-        about = e.metrics.filter(pl.col("row") == source)
         explainer = e.explainer(source)
         notes = [extra]
         if values.size:
             notes += ["simulated" if e.simulated else "", "by construction" if e.by_construction(source) else ""]
-            notes += ["" if about["ordered"].all() else "unordered data"]
-            notes += [f"explanations: {explainer}" if explainer else "", *about["note"].drop_nulls().unique().sort()]
+            notes += ["" if e.ordered else "unordered data"]
+            notes += [f"explanations: {explainer}" if explainer else "", e.words(source, "note")]
             rmse = np.array(list(e.values(source, "RMSE").values()))
             if metric == "MAE" and mean is not None and rmse.size:
                 notes.append(f"MAE/RMSE {mean / rmse.mean():.3f}")
@@ -119,7 +113,7 @@ class _Lines:
             "ours_sd": float(values.std(ddof=1)) if values.size > 1 else None,
             "replicates": int(values.size),
             "status": self._status(spec, mean, paper_mean, paper_sd, explainer),
-            "tier": next((t for t in about["tier"].drop_nulls().to_list() if t), ""),
+            "tier": e.words(source, "tier"),
             "note": "; ".join(filter(None, notes)),
         }
 
