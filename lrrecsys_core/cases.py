@@ -38,7 +38,7 @@ def telling_records(study: Study, name: str, replicate: int = 0) -> pl.DataFrame
     gain = (pl.col("baseline") - pl.col("target")) ** 2 - (pl.col("ours") - pl.col("target")) ** 2
     ordered = ours.with_columns(gain=gain, best=pl.lit(best)).sort("gain", "record", descending=[True, False])
     data = study.data(name)[replicate]
-    scale = data.rating_min + pl.col("ours", "baseline") * (data.rating_max - data.rating_min)
+    scale = pl.col("ours", "baseline") * (data.rating_max - data.rating_min) + data.rating_min
     attention = [column for column in ATTENTION if column in ordered.columns and not ordered[column].null_count()]
     return pl.concat([ordered.head(1), ordered.tail(1)]).select(
         pl.Series("case", ["largest gain", "largest loss"]), "record", "rating", scale, "best", *attention

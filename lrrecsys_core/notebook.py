@@ -12,6 +12,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from lrrecsys_core import paths
+from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.report.style import save, use_style
 
 
@@ -41,6 +42,11 @@ def setup() -> None:
         tbl_formatting="ASCII_MARKDOWN",
         float_precision=4,
     )
+
+
+def label(dataset: Dataset) -> str:
+    """Title of a data set in a figure, which says when it is simulated."""
+    return f"{dataset.name} (simulated)" if dataset.simulated else dataset.name
 
 
 def show(figure: Figure, run: str, name: str) -> None:
