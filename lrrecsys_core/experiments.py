@@ -136,6 +136,8 @@ class Study:
         """Rows of these tables that can be computed on a data set, each once."""
         data = self.data(name)[0]
         wanted = dict.fromkeys(row.name for table in tables for row in rows.rows_of(table))
+        if not self.profile.baseline_fractions:
+            wanted = {row: None for row in wanted if RECIPES.get(row, Recipe()).fraction == 1 or row.startswith("LR-")}
         return [row for row in wanted if runnable(row, data)]
 
     def cells(self, tables: Iterable[int] = TABLES) -> list[Cell]:

@@ -21,6 +21,7 @@ class Profile:
     compile : compile the training step (pays only for long runs).
     autoencoder_epochs : most epochs of the autoencoder of explanations.
     theory : size of the simulations of theory (smoke, demo or full).
+    baseline_fractions : also train every baseline on 50, 25 and 12% of the data (Table 3).
     """
 
     name: str
@@ -34,6 +35,7 @@ class Profile:
     first_seed: int = 100
     compile: bool = False
     theory: str = "smoke"
+    baseline_fractions: bool = True
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -42,17 +44,26 @@ class Profile:
 
 
 _SMOKE = Profile(
-    "smoke", users=150, items=100, records_per_user=12, replicates=2, epochs=6, patience=2, autoencoder_epochs=60
+    "smoke",
+    users=100,
+    items=80,
+    records_per_user=12,
+    replicates=2,
+    epochs=4,
+    patience=2,
+    autoencoder_epochs=60,
+    baseline_fractions=False,
 )
 _DEMO = Profile(
     "demo",
     users=400,
     items=250,
-    records_per_user=18,
+    records_per_user=16,
     replicates=10,
     epochs=30,
     patience=4,
     autoencoder_epochs=60,
+    compile=True,
     theory="demo",
 )
 _PAPER = Profile(

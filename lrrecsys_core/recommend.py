@@ -1,0 +1,272 @@
+"""What the system is for: rank items for a user, with both reasons and the attention paid to them (Sec 6).
+
+A fitted model is a folder: weights and text coder as safetensors, and a JSON of everything needed to build them again.
+Reasons that are stored are read; items without any are explained on the spot, after a first pass without reasons has
+cut the list.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+
+from lrrecsys_core import paths
+from lrrecsys_core.data.split import HISTORY, Split
+from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.generate import explain_records, item_profiles
+from lrrecsys_core.explain.llm import LLM
+from lrrecsys_core.models.autoencoder import AutoEncoder, TextCodes, Vocabulary
+from lrrecsys_core.models.base import Sizes
+from lrrecsys_core.models.lr_recsys import SLOTS, LRRecsys
+
+FIRST_PASS = 50
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One ranked item: score in [0, 1], both reasons, and the mean attention each receives (Eq 24)."""
+
+    item_id: str
+    name: str
+    score: float
+    positive: str
+    negative: str
+    attention_positive: float
+    attention_negative: float
+
+
+@dataclass
+class StoredReasons:
+    """Reasons written beforehand, with their embeddings: one row per (user, item) pair.
+
+    Attributes
+    ----------
+    pair : (P,) sorted ``user * items + item`` of the pairs that have reasons.
+    sentences, embeddings : (E,) texts and (E, 8) their codes; the first stands for "none".
+    codes : slot -> (P,) sentence of each pair.
+    """
+
+    pair: Ints
+    sentences: tuple[str, ...]
+    embeddings: NDArray[np.float32]
+    codes: Mapping[str, NDArray[np.int32]]
+
+    def find(self, pairs: Ints) -> dict[str, NDArray[np.int32]]:
+        """Slot -> sentence number of each of `pairs`; 0 where none is stored."""
+        if not len(self.pair):
+            return {slot: np.zeros(len(pairs), dtype=np.int32) for slot in SLOTS}
+        place = np.minimum(np.searchsorted(self.pair, pairs), len(self.pair) - 1)
+        there = self.pair[place] == pairs
+        return {slot: np.where(there, values[place], 0) for slot, values in self.codes.items()}
+
+
+@dataclass
+class FittedModel:
+    """A trained LR-Recsys with what it needs to serve.
+
+    Parameters
+    ----------
+    module : the recommender, with positive and negative tokens.
+    coder : the autoencoder of its explanations.
+    split : whose users, items and histories are served.
+    stored : reasons written beforehand.
+    llm : asked where reasons are missing; None leaves such items without.
+    """
+
+    module: LRRecsys
+    coder: TextCodes
+    split: Split
+    stored: StoredReasons
+    llm: LLM | None = None
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def _latest(self) -> dict[str, int]:
+        """User id -> number of their last record."""
+        ids = self.split.dataset.interactions["user_id"].to_numpy()[self.split.record]
+        return {user: place for place, user in enumerate(ids)}  # records are sorted by user and time
+
+    @cached_property
+    def _profiles(self) -> list[str]:
+        assert self.llm is not None
+        return item_profiles(self.split, self.llm)
+
+    def recommend(self, user: str, k: int = 10, *, exclude_seen: bool = True) -> list[Recommendation]:
+        """The k best items for a user, given everything they chose so far.
+
+        Raises
+        ------
+        InputError
+            If the user has no record in the data, or k is not positive.
+        """
+        if k < 1:
+            raise InputError(f"k must be at least 1, not {k}: give the number of items you want.")
+        if user not in self._latest:
+            raise InputError(
+                f"user {user!r} has no record in {self.split.dataset.name!r}: give one of its user ids, "
+                f"for instance {next(iter(self._latest))!r}."
+            )
+        last = self._latest[user]
+        own = self.split.item_position[self.split.user_position == self.split.user_position[last]]
+        everything = np.arange(self.split.dataset.items.height)
+        candidates = np.setdiff1d(everything, own) if exclude_seen else everything
+        codes, texts, embeddings = self._reasons(last, candidates)
+        if self.llm is not None and (missing := codes["positive"] == 0).any():
+            blank = {slot: np.zeros((len(candidates), embeddings.shape[1]), dtype=np.float32) for slot in SLOTS}
+            first = self.score(last, candidates, blank)[0]
+            kept = np.sort(np.argsort(-first, kind="stable")[: max(FIRST_PASS, k)])
+            candidates = candidates[kept]
+            codes = {slot: values[kept] for slot, values in codes.items()}
+            texts, embeddings = self._explained(last, candidates, missing[kept], codes, texts, embeddings)
+        scores, attention = self.score(last, candidates, {slot: embeddings[codes[slot]] for slot in SLOTS})
+        items = self.split.dataset.items
+        return [
+            Recommendation(
+                items["item_id"][int(candidates[j])],
+                items["name"][int(candidates[j])],
+                float(scores[j]),
+                texts[codes["positive"][j]],
+                texts[codes["negative"][j]],
+                float(attention[j, 0]),
+                float(attention[j, 1]),
+            )
+            for j in np.argsort(-scores, kind="stable")[:k]
+        ]
+
+    def score(
+        self, last: int, candidates: Ints, reasons: Mapping[str, NDArray[np.float32]]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Scores (n,) and token attention (n, tokens) of `candidates` after record `last`; `reasons` slot -> (n, 8)."""
+        count = len(candidates)
+        history = self._history(last)
+        rows = np.where(history >= 0, self.split.item_rows[history], 0)
+        batch = {
+            "user": np.full(count, self.split.user[last]),
+            "item": self.split.item_rows[candidates],
+            "history": np.broadcast_to(rows, (count, HISTORY)),
+            "history_mask": np.broadcast_to(rows > 0, (count, HISTORY)),
+            **reasons,
+        }
+        if self.module.context is not None:  # an unknown context: the code 0 of every column
+            unknown = np.concatenate([np.eye(size, dtype=np.float32)[0] for size in self.split.context_sizes])
+            batch["context"] = np.broadcast_to(unknown, (count, len(unknown)))
+        tensors = {name: torch.from_numpy(np.array(value)) for name, value in batch.items()}
+        with torch.inference_mode():
+            logits, attention = self.module(tensors), self.module.attention(tensors)
+        return torch.sigmoid(logits).numpy(), attention.numpy()
+
+    def _history(self, last: int) -> Ints:
+        """Positions of the last five items, the record `last` among them, padded on the left with -1."""
+        chosen = [*self.split.history_position[last], self.split.item_position[last]]
+        return np.array(chosen[-HISTORY:])
+
+    def _reasons(
+        self, last: int, candidates: Ints
+    ) -> tuple[dict[str, NDArray[np.int32]], tuple[str, ...], NDArray[np.float32]]:
+        pairs = int(self.split.user_position[last]) * self.split.dataset.items.height + candidates
+        return self.stored.find(pairs), self.stored.sentences, self.stored.embeddings
+
+    def _explained(
+        self,
+        last: int,
+        candidates: Ints,
+        missing: NDArray[np.bool_],
+        codes: dict[str, NDArray[np.int32]],
+        texts: tuple[str, ...],
+        embeddings: NDArray[np.float32],
+    ) -> tuple[tuple[str, ...], NDArray[np.float32]]:
+        """Write reasons for the `missing` candidates; `codes` then point into the returned texts and embeddings."""
+        assert self.llm is not None
+        asked = candidates[missing]
+        history = np.broadcast_to(self._history(last), (len(asked), HISTORY))
+        pairs = replace(self.split, user=np.zeros(len(asked), int), item_position=asked, history_position=history)
+        told = explain_records(pairs, self.llm, profiles=self._profiles)
+        for slot in SLOTS:
+            codes[slot] = codes[slot].copy()
+            codes[slot][missing] = np.where(told.codes[slot] > 0, told.codes[slot] + len(texts), 0)
+        return (*texts, *told.sentences), np.concatenate([embeddings, self.coder.embed(told.sentences)])
+
+
+def save_model(folder: Path, model: FittedModel, spec: str, params: Mapping[str, Any], sizes: Sizes) -> Path:
+    """Write a fitted model as safetensors and JSON; `spec` says how to load its data again.
+
+    Returns the folder.
+    """
+    with paths.replacing(folder / "model.safetensors") as partial:
+        save_file({name: value.contiguous() for name, value in model.module.state_dict().items()}, partial)
+    with paths.replacing(folder / "coder.safetensors") as partial:
+        weights = {name: value.contiguous() for name, value in model.coder.model.state_dict().items()}
+        save_file(weights | {"centre": model.coder.centre, "spread": model.coder.spread.reshape(1)}, partial)
+    with paths.replacing(folder / "reasons.parquet") as partial:
+        stored = model.stored
+        columns = {slot: [stored.sentences[code] for code in stored.codes[slot]] for slot in SLOTS}
+        pl.DataFrame({"pair": stored.pair, **columns}).write_parquet(partial)
+    paths.write_json(
+        folder / "model.json",
+        {
+            "data": spec,
+            "model": type(model.module).__name__,
+            "params": dict(params),
+            "sizes": asdict(sizes),
+            "coder": model.coder.facts(),
+            "words": list(model.coder.vocabulary.words),
+            "about": model.about,
+        },
+    )
+    return folder
+
+
+def load_model(folder: Path, split: Split, llm: LLM | None = None) -> FittedModel:
+    """Read a fitted model back.
+
+    Parameters
+    ----------
+    split : of the same data it was trained on.
+
+    Raises
+    ------
+    InputError
+        If there is no model in the folder, or it does not fit the data.
+    """
+    about = folder / "model.json"
+    if not about.is_file():
+        raise InputError(f"there is no fitted model in {folder}: run notebook 04_train (or `make reproduce`) first.")
+    facts = json.loads(about.read_text(encoding="utf-8"))
+    module = LRRecsys(Sizes(**facts["sizes"]), **facts["params"])
+    try:
+        module.load_state_dict(load_file(folder / "model.safetensors"))
+    except RuntimeError as error:
+        raise InputError(f"the weights in {folder} do not fit model.json: train the model again.") from error
+    if split.n_users > facts["sizes"]["users"] or split.n_items > facts["sizes"]["items"]:
+        raise InputError(
+            f"the model in {folder} was trained on other data than {split.dataset.name!r}: train it again."
+        )
+    tensors = load_file(folder / "coder.safetensors")
+    centre, spread = tensors.pop("centre"), tensors.pop("spread")[0]
+    autoencoder = AutoEncoder(len(facts["words"]))
+    autoencoder.load_state_dict(tensors)
+    coder = TextCodes(autoencoder, Vocabulary(tuple(facts["words"])), **facts["coder"], centre=centre, spread=spread)
+    stored = pl.read_parquet(folder / "reasons.parquet")
+    return FittedModel(module.eval(), coder, split, stored_reasons(stored, coder), llm, facts["about"])
+
+
+def stored_reasons(frame: pl.DataFrame, coder: TextCodes) -> StoredReasons:
+    """Index a frame (pair, positive, negative) for serving; of a pair's repeated rows the last one stays."""
+    frame = frame.unique("pair", keep="last").sort("pair")
+    sentences: dict[str, int] = {"": 0}
+    codes = {
+        slot: np.array([sentences.setdefault(text, len(sentences)) for text in frame[slot]], dtype=np.int32)
+        for slot in SLOTS
+    }
+    return StoredReasons(frame["pair"].to_numpy(), tuple(sentences), coder.embed(list(sentences)), codes)
