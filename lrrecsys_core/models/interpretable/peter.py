@@ -66,7 +66,7 @@ class PETER(Recommender):
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item",)}
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}
     tier: ClassVar[str] = "faithful"
-    deviations: ClassVar[str] = "D1 scale, D2 head as logit, D3 Adam, D4 aspect terms as words, D5 no feature token"
+    deviations: ClassVar[str] = "D1 scale, D2 head as logit, D3 Adam, D4 aspect terms as words, D5 no feature token, D6 starts at base rate"
     matched: ClassVar[dict[str, Any]] = {"width": 8, "inner": 32}
     as_published: ClassVar[dict[str, Any]] = {"width": 512, "inner": 2048, "dropout": 0.2, "vocabulary": 20004}
     grid: ClassVar[list[dict[str, Any]]] = [
@@ -107,6 +107,8 @@ class PETER(Recommender):
         for layer in (hidden, last, self.output):
             nn.init.uniform_(layer.weight, -0.1, 0.1)
             nn.init.zeros_(layer.bias)
+        # The head starts at the base rate, as every other row does by its offset; from 0 a short run never gets there.
+        nn.init.constant_(last.bias, float(self.offset) if classifies else rate)
         self.rating_head = nn.Sequential(hidden, nn.Sigmoid(), last)
 
     @classmethod
