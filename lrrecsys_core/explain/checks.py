@@ -6,17 +6,14 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from lrrecsys_core.data.dataset import Domain
+from lrrecsys_core.explain.explanations import Explanations
 from lrrecsys_core.explain.llm import Request
-
-if TYPE_CHECKING:
-    from lrrecsys_core.explain.generate import Explanations
 
 MOST_WORDS = 50
 FAULTS = (

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.embeddings import Embedder, Vectors, embed_texts
-from lrrecsys_core.explain.generate import Explanations
+from lrrecsys_core.explain.explanations import Explanations
 from lrrecsys_core.explain.imported import statements
 
 Ints = NDArray[np.int64]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
-from hashlib import blake2b
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +14,7 @@ from tqdm import tqdm
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.checks import SERIOUS, correction, expected_openings, faults, tidy
+from lrrecsys_core.explain.explanations import Explanations
 from lrrecsys_core.explain.llm import LLM, Request, Result
 from lrrecsys_core.explain.prompts import VARIANTS, profile_request, record_requests
 
@@ -33,47 +32,6 @@ class Store(Protocol):
 
     def add(self, request: Request, result: Result, llm: LLM) -> None:
         """Record one result durably."""
-
-
-@dataclass(frozen=True)
-class Explanations:
-    """The texts of every record of a split, each distinct sentence kept once.
-
-    Parameters
-    ----------
-    explainer
-        Name of the LLM, as shown in tables.
-    variant
-        One of :data:`lrrecsys_core.explain.prompts.VARIANTS`.
-    sentences
-        Distinct sentences; the first is "" (no text).
-    codes
-        For each slot ("positive", "negative" or "single") the sentence of each record: (N,) int32.
-    """
-
-    explainer: str
-    variant: str
-    sentences: tuple[str, ...]
-    codes: dict[str, NDArray[np.int32]]
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Hash of the texts and their places: what results computed from them are filed under."""
-        digest = blake2b(digest_size=16)
-        for sentence in self.sentences:
-            digest.update(sentence.encode("utf-8", "surrogatepass") + b"\0")
-        for slot in sorted(self.codes):
-            digest.update(slot.encode() + np.ascontiguousarray(self.codes[slot], dtype=np.int32).tobytes())
-        return digest.hexdigest()
-
-    def texts(self, slot: str) -> list[str]:
-        """The sentence of each record in a slot, "" where there is none."""
-        return [self.sentences[code] for code in self.codes[slot]]
-
-    @property
-    def coverage(self) -> dict[str, float]:
-        """Share of records with a text, by slot."""
-        return {slot: float(np.mean(codes > 0)) if len(codes) else 0.0 for slot, codes in self.codes.items()}
 
 
 def answer_in_memory(requests: Iterable[Request], llm: LLM, *, progress: str = "") -> Iterator[str | None]:
@@ -153,9 +111,13 @@ def _answers(
 
 def item_profiles(split: Split, llm: LLM, *, store: Store | None = None, progress: bool = False) -> list[str]:
     """Step 0 (Sec 3.6): one profile for each row of ``split.dataset.items``; the item's name where a call failed."""
-    items = split.dataset.items
-    names = items["name"].to_list()
-    answers = _answers(lambda _: profile_requests(split), llm, store, "profiles" if progress else "")
+    return _profile_texts(
+        split, _answers(lambda _: profile_requests(split), llm, store, "profiles" if progress else "")
+    )
+
+
+def _profile_texts(split: Split, answers: Iterable[str | None]) -> list[str]:
+    names = split.dataset.items["name"].to_list()
     return [tidy(answer) or name if answer else name for answer, name in zip(answers, names, strict=True)]
 
 
@@ -170,6 +132,25 @@ def cache_friendly(split: Split, records: NDArray[np.integer]) -> NDArray[np.int
     """The records with equal histories back to back, so that a server's prefix cache serves all but the candidate."""
     history = split.history_position[records]
     return np.asarray(records)[np.lexsort((split.item_position[records], *history.T[::-1]))]
+
+
+def all_requests(
+    split: Split, model: str, store: Store, variants: Sequence[str], *, paper_order: bool = False
+) -> tuple[str, Iterator[Request]]:
+    """What to ask next, with its name: profiles while some lack an answer and are needed, then all about records."""
+    profiles: list[str] | None = None
+    if set(variants) - {"no_profile"}:
+        answers = list(stored_answers(profile_requests(split), model, store))
+        if None in answers:
+            return "profiles", profile_requests(split)
+        profiles = _profile_texts(split, answers)
+    records = np.arange(len(split.user)) if paper_order else cache_friendly(split, np.arange(len(split.user)))
+    each = (
+        record_requests(split, profiles, variant, slot, records, paper_order=paper_order)
+        for variant in variants
+        for slot in VARIANTS[variant]
+    )
+    return "records", chain.from_iterable(each)
 
 
 def fill_records(

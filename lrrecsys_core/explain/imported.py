@@ -11,7 +11,7 @@ import polars as pl
 
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.generate import Explanations
+from lrrecsys_core.explain.explanations import Explanations
 
 _SECTION = re.compile(r"\[\s*(like|dislike)s?\s*\]", re.IGNORECASE)
 _BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s*")

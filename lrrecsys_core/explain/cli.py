@@ -1,0 +1,238 @@
+"""``lrrecsys explain``: plan, run, follow, export, import, freeze and merge explanations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lrrecsys_core.data.split import Split, make_split
+from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.prompts import VARIANTS
+
+Command = Callable[..., Any]
+
+
+@click.group()
+def explain() -> None:
+    """Explanations from any LLM: stopped, resumed, moved and frozen without losing one."""
+
+
+def _data(command: Command) -> Command:
+    command = click.option(
+        "--variant", "variants", multiple=True, default=("full",), show_default=True,
+        help=f"Repeatable: {', '.join(VARIANTS)}.",
+    )(command)  # fmt: skip
+    return click.option(
+        "--data", required=True, metavar="KIND:PATH",
+        help="movielens:FOLDER, tripadvisor:FOLDER, yelp:FOLDER, table:FILE?user=..&item=.., or market:movies.",
+    )(command)  # fmt: skip
+
+
+def _llm(command: Command) -> Command:
+    for option in (
+        click.option("--chat-format", default="", help="template, plain or vicuna; by default the model's own."),
+        click.option("--revision", default="", help="Commit of the model to pin; enters every key."),
+        click.option(
+            "--llm",
+            "llm_spec",
+            required=True,
+            metavar="KIND:MODEL",
+            help="endpoint:MODEL, transformers:MODEL, metadata.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+_store = click.option("--store", "path", required=True, type=click.Path(path_type=Path), help="The SQLite file.")
+_paper_order = click.option("--paper-order", is_flag=True, help="Keep the paper's order, not the one caches like.")
+
+
+def _split(data: str, variants: tuple[str, ...]) -> Split:
+    from lrrecsys_core.data.load import load_dataset
+    from lrrecsys_core.data.simulate import simulate_market
+
+    for variant in variants:
+        if variant not in VARIANTS:
+            raise InputError(f"variant {variant!r} is unknown: choose one of {', '.join(VARIANTS)}")
+    kind, _, market = data.partition(":")
+    if kind != "market":
+        return make_split(load_dataset(data))
+    if market not in ("hotels", "restaurants", "movies"):
+        raise InputError(f"there is no market {market!r}: write market:hotels, market:restaurants or market:movies")
+    return make_split(simulate_market(market, 0))
+
+
+@explain.command()
+@_data
+@click.option(
+    "--tokenizer", default="", metavar="MODEL", help="Count with its tokens rather than a quarter of letters."
+)
+@click.option("--price-in", default=0.0, help="Price of a million tokens read.")
+@click.option("--price-out", default=0.0, help="Price of a million tokens written.")
+@click.option("--rate", default=20.0, show_default=True, help="Answers a second.")
+def plan(data: str, variants: tuple[str, ...], tokenizer: str, price_in: float, price_out: float, rate: float) -> None:
+    """Count prompts, tokens, cost and hours before any call."""
+    from lrrecsys_core.explain.plan import plan_dataset
+
+    count: Callable[[str], int] | None = None
+    if tokenizer:
+        from transformers import AutoTokenizer
+
+        try:
+            counting = AutoTokenizer.from_pretrained(tokenizer)
+        except (OSError, ValueError) as error:
+            raise InputError(f"the tokenizer {tokenizer!r} cannot be loaded: give a folder with its files") from error
+        count = lambda text: len(counting(text)["input_ids"])  # noqa: E731
+    steps = plan_dataset(data, variants, count_tokens=count)
+    click.echo(
+        f"{'step':<22}{'prompts':>14}{'distinct':>14}{'tokens in':>18}{'tokens out':>16}{'cost':>14}{'hours':>10}"
+    )
+    total = [0.0] * 5
+    for step in steps:
+        cost = (step.tokens_in * price_in + step.tokens_out * price_out) / 1e6
+        row = [step.distinct, step.tokens_in, step.tokens_out, cost, step.distinct / rate / 3600]
+        total = [before + now for before, now in zip(total, row, strict=True)]
+        click.echo(f"{step.name:<22}{step.prompts:>14,}" + _figures(row))
+    click.echo(f"{'all':<22}{sum(step.prompts for step in steps):>14,}" + _figures(total))
+    click.echo(f"Tokens are estimates from a sample; hours at {rate:g} answers a second.")
+
+
+def _figures(row: list[float]) -> str:
+    return f"{row[0]:>14,.0f}{row[1]:>18,.0f}{row[2]:>16,.0f}{row[3]:>14,.2f}{row[4]:>10,.1f}"
+
+
+@explain.command()
+@_data
+@_llm
+@_store
+@_paper_order
+@click.option("--second-try", is_flag=True, help="Send answers with serious faults back once.")
+@click.option("--limit", type=click.IntRange(min=1), default=None, help="Only the first so many records, for a trial.")
+@click.option("--concurrency", type=int, default=None, help="Endpoint: calls in flight.")
+@click.option("--timeout", type=float, default=None, help="Endpoint: seconds for one call.")
+@click.option("--batch-size", type=int, default=None, help="transformers: prompts generated together.")
+@click.option("--device", default=None, help="transformers: such as cuda.")
+@click.option("--dtype", default=None, help="transformers: such as bfloat16.")
+@click.option("--ray", "workers", type=int, default=0, help="Spread over a Ray cluster with so many workers.")
+@click.option("--gpus", type=float, default=0, help="Ray: GPUs of each worker.")
+@click.option("--without-prompts", is_flag=True, help="Keep answers only: a smaller store.")
+def run(
+    data: str, variants: tuple[str, ...], llm_spec: str, revision: str, chat_format: str, path: Path,
+    paper_order: bool, second_try: bool, limit: int | None, workers: int, gpus: float, without_prompts: bool,
+    **options: Any,
+) -> None:  # fmt: skip
+    """Ask for every text that is not stored yet; stop and start it as you like."""
+    import numpy as np
+
+    from lrrecsys_core.explain.generate import fill_records
+    from lrrecsys_core.explain.llm import LLM
+    from lrrecsys_core.explain.on_ray import RayLLM
+    from lrrecsys_core.explain.sources import open_llm
+    from lrrecsys_core.explain.store import ExplanationStore
+
+    options |= {"revision": revision, "chat_format": chat_format}
+    given = {name: value for name, value in options.items() if value is not None}
+    llm: LLM = RayLLM(llm_spec, given, workers, gpus) if workers else open_llm(llm_spec, **given)
+    split = _split(data, variants)
+    records = None if limit is None else np.arange(min(limit, len(split.user)))
+    with ExplanationStore(path, keep_requests=not without_prompts) as store:
+        for variant in variants:
+            fill_records(split, llm, store, variant, records=records, paper_order=paper_order, second_try=second_try)
+        _report(store.counts(), store.failures())
+
+
+@explain.command()
+@_store
+def status(path: Path) -> None:
+    """Answers, failures and tokens by model and template, and the reasons of failures."""
+    from lrrecsys_core.explain.store import ExplanationStore
+
+    with ExplanationStore(path, write=False) as store:
+        _report(store.counts(), store.failures())
+
+
+def _report(counts: list[dict[str, Any]], failures: list[tuple[str, int]]) -> None:
+    for row in counts:
+        click.echo(
+            f"{row['model']} ({row['client']}), {row['template']}: {row['answered']:,} answered, "
+            f"{row['failed']:,} failed, {row['truncated']:,} cut at the token limit; tokens {row['prompt_tokens']:,} in, "
+            f"{row['completion_tokens']:,} out"
+        )
+    for reason, count in failures[:10]:
+        click.echo(f"  failed {count:,} times: {' '.join(reason.split())[:150]}")
+    if not counts:
+        click.echo("the store is empty")
+
+
+@explain.command()
+@_data
+@_llm
+@_store
+@_paper_order
+@click.option("--folder", required=True, type=click.Path(path_type=Path), help="Where the shards go.")
+@click.option("--lines", default=50_000, show_default=True, type=click.IntRange(min=1), help="Most lines in a shard.")
+def export(
+    data: str, variants: tuple[str, ...], llm_spec: str, revision: str, chat_format: str, path: Path,
+    paper_order: bool, folder: Path, lines: int,
+) -> None:  # fmt: skip
+    """Write what is not answered yet as OpenAI Batch files, which ``vllm run-batch`` reads too.
+
+    Profiles come first: prompts about records are made from them, so import their answers and export again.
+    """
+    from lrrecsys_core.explain.batch_files import export_batch
+    from lrrecsys_core.explain.endpoint import Endpoint
+    from lrrecsys_core.explain.generate import all_requests
+    from lrrecsys_core.explain.sources import open_llm
+    from lrrecsys_core.explain.store import ExplanationStore
+
+    llm = open_llm(llm_spec, revision=revision, chat_format=chat_format)
+    if not isinstance(llm, Endpoint):
+        raise InputError(f"batch files are for endpoints: write --llm endpoint:MODEL, not {llm_spec!r}")
+    split = _split(data, variants)
+    with ExplanationStore(path) as store:
+        step, requests = all_requests(split, llm.model, store, variants, paper_order=paper_order)
+        shards = export_batch(requests, llm, store, folder, lines=lines)
+    for shard in shards:
+        click.echo(str(shard))
+    click.echo(f"{step}: {len(shards)} file(s)" + ("; nothing is missing" if not shards else ""))
+
+
+@explain.command("import")
+@_store
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+def import_(path: Path, files: tuple[Path, ...]) -> None:
+    """Read result and error files of a batch run, in any order, into the store they were exported from."""
+    from lrrecsys_core.explain.batch_files import import_batch
+    from lrrecsys_core.explain.store import ExplanationStore
+
+    with ExplanationStore(path) as store:
+        report = import_batch(files, store)
+    click.echo(", ".join(f"{count:,} {name}" for name, count in vars(report).items()))
+
+
+@explain.command()
+@_store
+@click.option("--folder", required=True, type=click.Path(path_type=Path), help="An empty folder.")
+def freeze(path: Path, folder: Path) -> None:
+    """Write the store as Parquet with a manifest: what travels, and rebuilds tables without an LLM."""
+    from lrrecsys_core.explain.frozen import freeze as write
+    from lrrecsys_core.explain.store import ExplanationStore
+
+    with ExplanationStore(path, write=False) as store:
+        manifest = write(store, folder)
+    click.echo(f"{manifest['answered']:,} answered, {manifest['failed']:,} failed: {folder}")
+
+
+@explain.command()
+@_store
+@click.argument("others", nargs=-1, required=True, type=click.Path(path_type=Path))
+def merge(path: Path, others: tuple[Path, ...]) -> None:
+    """Take the rows of OTHERS into the store; an answer already there stays."""
+    from lrrecsys_core.explain.store import ExplanationStore
+
+    with ExplanationStore(path) as store:
+        click.echo(f"{store.merge(others):,} new rows, {len(store):,} in all")

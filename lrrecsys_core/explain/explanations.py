@@ -1,0 +1,51 @@
+"""The texts of a split's records, whoever wrote them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Explanations:
+    """The texts of every record of a split, each distinct sentence kept once.
+
+    Parameters
+    ----------
+    explainer
+        Name of the LLM, as shown in tables.
+    variant
+        One of :data:`lrrecsys_core.explain.prompts.VARIANTS`.
+    sentences
+        Distinct sentences; the first is "" (no text).
+    codes
+        For each slot ("positive", "negative" or "single") the sentence of each record: (N,) int32.
+    """
+
+    explainer: str
+    variant: str
+    sentences: tuple[str, ...]
+    codes: dict[str, NDArray[np.int32]]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the texts and their places: what results computed from them are filed under."""
+        digest = blake2b(digest_size=16)
+        for sentence in self.sentences:
+            digest.update(sentence.encode("utf-8", "surrogatepass") + b"\0")
+        for slot in sorted(self.codes):
+            digest.update(slot.encode() + np.ascontiguousarray(self.codes[slot], dtype=np.int32).tobytes())
+        return digest.hexdigest()
+
+    def texts(self, slot: str) -> list[str]:
+        """The sentence of each record in a slot, "" where there is none."""
+        return [self.sentences[code] for code in self.codes[slot]]
+
+    @property
+    def coverage(self) -> dict[str, float]:
+        """Share of records with a text, by slot."""
+        return {slot: float(np.mean(codes > 0)) if len(codes) else 0.0 for slot, codes in self.codes.items()}
