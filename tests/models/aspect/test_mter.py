@@ -30,6 +30,7 @@ def test_cells_of_records() -> None:
         ("i1", "pool", 3, 1),
         ("i3", "bar", 4, 1),
         ("i3", "pool", 4, 1),
+        ("i2", "pool", 9, 1),  # of the test record
     ]
     aspects = [("ann", item, aspect, sentiment, time) for item, aspect, time, sentiment in said]
     dataset = make_dataset(
