@@ -11,8 +11,6 @@ import math
 import torch
 from torch import Tensor, nn
 
-from lrrecsys_core.models.layers import masked_softmax
-
 
 class Attention(nn.Module):
     """Multi-head scaled dot-product attention of queries (..., n, width) on a memory (..., m, memory width).
@@ -42,10 +40,12 @@ class Attention(nn.Module):
         return x.unflatten(-1, (self.heads, -1)).transpose(-2, -3)
 
     def weights(self, queries: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
-        """Weights (..., heads, n, m), zero where `mask` (..., n, m) is False."""
-        query, key = self._split(self.query(queries)), self._split(self.key(memory))
-        logits = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
-        return masked_softmax(logits, mask.unsqueeze(-3))
+        """Weights (..., heads, n, m), zero where `mask` (..., n, m) is False; a row that sees nothing means nothing."""
+        query = self._split(self.query(queries))
+        key = self._split(self.key(memory) / math.sqrt(query.shape[-1]))
+        # Added rather than filled in per head: with short sequences filling costs as much as the rest.
+        shut = (~mask).to(query.dtype).unsqueeze(-3) * torch.finfo(query.dtype).min
+        return torch.softmax(query @ key.transpose(-1, -2) + shut, -1)
 
     def forward(self, queries: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
         """Attended values, (..., n, width)."""
@@ -59,7 +59,7 @@ class Block(nn.Module):
 
     ``order="post"`` (BERT, the library's default): ``y = LN(x + MHA(x, x)); x' = LN(y + FFN(y))``.
     ``order="sasrec"``: ``q = LN(x); y = q + MHA(q, x); z = LN(y); x' = z + FFN(z)``: the residual starts from the
-    *normalised* input while keys and values come from the raw one.
+    *normalised* input while keys and values come from the raw one. `drop_weights` applies dropout to attention too.
     """
 
     def __init__(
@@ -71,10 +71,11 @@ class Block(nn.Module):
         activation: type[nn.Module] = nn.ReLU,
         order: str = "post",
         project: bool = True,
+        drop_weights: bool = True,
     ) -> None:
         super().__init__()
         self.order = order
-        self.attention = Attention(width, heads, project=project, dropout=dropout)
+        self.attention = Attention(width, heads, project=project, dropout=dropout if drop_weights else 0.0)
         self.norm1 = nn.LayerNorm(width)
         self.norm2 = nn.LayerNorm(width)
         self.feed = nn.Sequential(
@@ -82,13 +83,17 @@ class Block(nn.Module):
         )
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """States (..., n, width) under `mask` (..., n, n): True where a row may look at a column."""
+    def forward(self, x: Tensor, mask: Tensor, rows: slice = slice(None)) -> Tensor:
+        """States (..., n, width) under `mask` (..., n, n): True where a row may look at a column.
+
+        `rows` limits which states are computed: a last block need not compute what nothing reads.
+        """
+        kept, mask = x[..., rows, :], mask[..., rows, :]
         if self.order == "sasrec":
-            query = self.norm1(x)
+            query = self.norm1(kept)
             middle = self.norm2(query + self.attention(query, x, mask))
             return middle + self.dropout(self.feed(middle))
-        middle = self.norm1(x + self.dropout(self.attention(x, x, mask)))
+        middle = self.norm1(kept + self.dropout(self.attention(kept, x, mask)))
         return self.norm2(middle + self.dropout(self.feed(middle)))
 
 

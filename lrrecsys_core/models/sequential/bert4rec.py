@@ -98,18 +98,19 @@ class BERT4Rec(Recommender):
         """The softmax reads all items, so only the user bias is row-wise."""
         return {name: entity for name, entity in super().row_tables().items() if entity != "item"}
 
-    def encode(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Head states (B, 6, d) of a sequence of vectors (B, 6, d) of which `mask` (B, 6) are real."""
-        x = self.dropout(self.norm(x + self.positions))
-        for block in self.blocks:
-            x = block(x, bidirectional(mask))
-        return self.head(x)
+    def encode(self, x: Tensor, mask: Tensor, rows: slice = slice(None)) -> Tensor:
+        """Head states (B, 6, d) of a sequence of vectors (B, 6, d) of which `mask` (B, 6) are real; only of `rows`."""
+        x, sees = self.dropout(self.norm(x + self.positions)), bidirectional(mask)
+        for block in self.blocks[:-1]:
+            x = block(x, sees)
+        return self.head(self.blocks[-1](x, sees, rows))
 
     def asked(self, batch: Batch) -> Tensor:
         """State (B, d) of the [MASK] that follows the history: it knows nothing of the candidate."""
         past, mask = self.items(batch["history"]), batch["history_mask"]
         x = torch.cat([past, self.token.expand_as(past[..., :1, :])], -2)
-        return self.encode(x, torch.cat([mask, torch.ones_like(mask[..., :1])], -1))[..., -1, :]
+        real = torch.cat([mask, torch.ones_like(mask[..., :1])], -1)
+        return self.encode(x, real, slice(HISTORY, None)).squeeze(-2)
 
     def score(self, batch: Batch) -> Tensor:
         return (self.asked(batch) * self.items(batch["item"])).sum(-1)

@@ -38,7 +38,7 @@ def batch_for(model: UCEPic, seed: int = 0) -> dict[str, Tensor]:
 
 
 def test_parameter_counts() -> None:
-    shared, entity = count(UCEPic(Sizes(users=6, items=11)))
+    shared, entity = count(UCEPic(Sizes(users=6, items=11), reference=16))
     assert shared == 19_706 - 8 * (64 - 51)  # positions for the 51 places there are, not for 64
     assert entity == 17
     assert len(UCEPic.grid) == 8
@@ -79,7 +79,7 @@ def test_the_rating_ignores_the_record_s_own_text() -> None:
     assert torch.equal(model({**batch, **own}), before)
     told = model.corrupted(batch["text"], batch["kept"])
     full = model.encode(batch, (batch["planned"], told[2]), (batch["planned"], told[1]))
-    torch.testing.assert_close(model({**batch, "prefix": full[0]}), before)
+    torch.testing.assert_close(full[0][:, :1], model.encode(batch)[0])
     for name in ("user_refs", "item_refs", "profile"):
         assert (model({**batch, name: batch[name].flip(0)}) - before).abs().max() > 1e-5
 
@@ -115,7 +115,7 @@ def test_fields_and_build() -> None:
     split = small_split()
     sizes = Sizes.of(split)
     found = UCEPic.record_fields(split, sizes)
-    assert found["text"].shape == (len(split.user), TERMS[1]) and found["user_refs"].shape == (len(split.user), 16)
+    assert found["text"].shape == (len(split.user), TERMS[1]) and found["user_refs"].shape == (len(split.user), 8)
     assert max(v.max() for k, v in found.items() if k in ("text", "user_refs", "item_refs")) < TERMS[0] - 3
     first = split.earlier_of_user.count == 0
     assert not found["profile"][first].any() and found["profile"][split.test].any()
@@ -125,7 +125,7 @@ def test_fields_and_build() -> None:
 
 def corpus(sentences: int = 20) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(4)
-    n = sentences * 2
+    n = sentences * 4
     which = np.arange(n) % sentences
     text = rng.integers(1, V - 3, (sentences, T))
     base = {"user": np.ones(n, np.int64), "item": np.ones(n, np.int64), "target": rng.random(n)}
@@ -135,9 +135,9 @@ def corpus(sentences: int = 20) -> dict[str, np.ndarray]:
 
 def test_masked_words_of_a_small_corpus_are_learnt_and_given_words_survive() -> None:
     torch.manual_seed(0)
-    model = UCEPic(Sizes(2, 2), vocabulary=V, length=T, reference=R, width=32, dropout=0.0, native=1.0)
+    model = UCEPic(Sizes(2, 2), vocabulary=V, length=T, reference=R, width=32, dropout=0.0)
     given = corpus()
-    train(model, given, steps=300, lr=0.01)
+    train(model, given, steps=300, lr=0.01, loss="native_loss")
     batch = batch_of(given)
     kept = torch.rand(batch["text"].shape, generator=torch.Generator().manual_seed(0)) < 0.5
     frame, masked, *_ = model.corrupted(batch["text"], kept)
