@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,7 @@ class CellResult:
     metrics: pl.DataFrame
     predictions: pl.DataFrame
     fitted: Fit[Any] | None
+    params: dict[str, Any] = field(default_factory=dict)
 
 
 def context_features(split: Split) -> NDArray[np.float32]:
@@ -156,7 +157,7 @@ def run_cell(
                         predicted.append(_predictions(name, dataset, k, task, split, records, outcome, module, given))
     seconds = time.perf_counter() - started
     frame = _described(pl.DataFrame(metric_rows), recipe, splits, texts, fitted, seconds)
-    return CellResult(frame, pl.concat(predicted, how="diagonal"), fitted)
+    return CellResult(frame, pl.concat(predicted, how="diagonal"), fitted, params)
 
 
 def _evaluations(

@@ -79,9 +79,9 @@ def reproduce(
 @click.option("--dataset", default=None, help="Name of the data set within the run (default: its first).")
 def recommend(user: str, k: int, run: str, dataset: str | None) -> None:
     """Rank items for USER and show score, both reasons and the attention on each."""
-    from lrrecsys_core import recommend as recommender
+    from lrrecsys_core import serving
 
-    click.echo(recommender.show(run, user, k, dataset=dataset))
+    click.echo(serving.show(run, user, k, dataset=dataset))
 
 
 @lrrecsys.command()

@@ -31,9 +31,19 @@ from lrrecsys_core.data.simulate import DEFAULT_PARAMETERS, simulate_market
 from lrrecsys_core.data.split import Split, make_split
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.generate import Explanations
+from lrrecsys_core.models.base import Sizes
 from lrrecsys_core.profiles import Profile, get_profile
 from lrrecsys_core.recipes import RECIPES, Recipe, Texts, default_source, runnable
-from lrrecsys_core.texts import ENCODER_VARIABLE, TextSet, explanations_of, load_text_set, make_text_set, save_text_set
+from lrrecsys_core.serving import keep_model, model_folder
+from lrrecsys_core.texts import (
+    ENCODER_VARIABLE,
+    TextSet,
+    explanations_of,
+    load_coder,
+    load_text_set,
+    make_text_set,
+    save_text_set,
+)
 
 DOMAINS = ("hotels", "restaurants", "movies")
 NULL_MARKET = f"{rows.NULL_PREFIX}hotels"
@@ -249,6 +259,22 @@ class Cell:
         made = [study._texts(job) for job in jobs]
         texts = [made[k % len(made)] if made else None for k in range(count)]
         result = run_cell(self.row, self.dataset, recipe, splits, texts, study.profile.seeds, self.training(study))
+        if self.row == rows.LR and result.fitted is not None and texts[0] is not None:
+            keep_model(
+                model_folder(study.run, self.dataset),
+                result.fitted.modules[0],
+                load_coder(study.folder / "texts", jobs[0].key(study)),
+                splits[0],
+                texts[0],
+                result.params,
+                Sizes.of(*splits),
+                {
+                    "profile": asdict(study.profile),
+                    "specs": study.specs,
+                    "explainer": texts[0].explainer,
+                    "task": "regression",
+                },
+            )
         for kind, frame in (("predictions", result.predictions), ("metrics", result.metrics)):
             with paths.replacing(self.path(study, kind)) as partial:
                 frame.write_parquet(partial)

@@ -8,7 +8,7 @@ cut the list.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,8 +23,7 @@ from safetensors.torch import load_file, save_file
 from lrrecsys_core import paths
 from lrrecsys_core.data.split import HISTORY, Split
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.generate import explain_records, item_profiles
-from lrrecsys_core.explain.llm import LLM
+from lrrecsys_core.explain.generate import Explanations
 from lrrecsys_core.models.autoencoder import AutoEncoder, TextCodes, Vocabulary
 from lrrecsys_core.models.base import Sizes
 from lrrecsys_core.models.lr_recsys import SLOTS, LRRecsys
@@ -81,14 +80,15 @@ class FittedModel:
     coder : the autoencoder of its explanations.
     split : whose users, items and histories are served.
     stored : reasons written beforehand.
-    llm : asked where reasons are missing; None leaves such items without.
+    explain : writes the reasons that are missing, for a split whose records are the pairs asked for; None leaves such
+        items without.
     """
 
     module: LRRecsys
     coder: TextCodes
     split: Split
     stored: StoredReasons
-    llm: LLM | None = None
+    explain: Callable[[Split], Explanations] | None = None
     about: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
@@ -96,11 +96,6 @@ class FittedModel:
         """User id -> number of their last record."""
         ids = self.split.dataset.interactions["user_id"].to_numpy()[self.split.record]
         return {user: place for place, user in enumerate(ids)}  # records are sorted by user and time
-
-    @cached_property
-    def _profiles(self) -> list[str]:
-        assert self.llm is not None
-        return item_profiles(self.split, self.llm)
 
     def recommend(self, user: str, k: int = 10, *, exclude_seen: bool = True) -> list[Recommendation]:
         """The k best items for a user, given everything they chose so far.
@@ -122,7 +117,7 @@ class FittedModel:
         everything = np.arange(self.split.dataset.items.height)
         candidates = np.setdiff1d(everything, own) if exclude_seen else everything
         codes, texts, embeddings = self._reasons(last, candidates)
-        if self.llm is not None and (missing := codes["positive"] == 0).any():
+        if self.explain is not None and (missing := codes["positive"] == 0).any():
             blank = {slot: np.zeros((len(candidates), embeddings.shape[1]), dtype=np.float32) for slot in SLOTS}
             first = self.score(last, candidates, blank)[0]
             kept = np.sort(np.argsort(-first, kind="stable")[: max(FIRST_PASS, k)])
@@ -154,8 +149,8 @@ class FittedModel:
         batch = {
             "user": np.full(count, self.split.user[last]),
             "item": self.split.item_rows[candidates],
-            "history": np.broadcast_to(rows, (count, HISTORY)),
-            "history_mask": np.broadcast_to(rows > 0, (count, HISTORY)),
+            "history": rows[None],
+            "history_mask": rows[None] > 0,
             **reasons,
         }
         if self.module.context is not None:  # an unknown context: the code 0 of every column
@@ -163,7 +158,7 @@ class FittedModel:
             batch["context"] = np.broadcast_to(unknown, (count, len(unknown)))
         tensors = {name: torch.from_numpy(np.array(value)) for name, value in batch.items()}
         with torch.inference_mode():
-            logits, attention = self.module(tensors), self.module.attention(tensors)
+            logits, attention = self.module.score_and_attention(tensors)
         return torch.sigmoid(logits).numpy(), attention.numpy()
 
     def _history(self, last: int) -> Ints:
@@ -187,22 +182,19 @@ class FittedModel:
         embeddings: NDArray[np.float32],
     ) -> tuple[tuple[str, ...], NDArray[np.float32]]:
         """Write reasons for the `missing` candidates; `codes` then point into the returned texts and embeddings."""
-        assert self.llm is not None
+        assert self.explain is not None
         asked = candidates[missing]
         history = np.broadcast_to(self._history(last), (len(asked), HISTORY))
         pairs = replace(self.split, user=np.zeros(len(asked), int), item_position=asked, history_position=history)
-        told = explain_records(pairs, self.llm, profiles=self._profiles)
+        told = self.explain(pairs)
         for slot in SLOTS:
             codes[slot] = codes[slot].copy()
             codes[slot][missing] = np.where(told.codes[slot] > 0, told.codes[slot] + len(texts), 0)
         return (*texts, *told.sentences), np.concatenate([embeddings, self.coder.embed(told.sentences)])
 
 
-def save_model(folder: Path, model: FittedModel, spec: str, params: Mapping[str, Any], sizes: Sizes) -> Path:
-    """Write a fitted model as safetensors and JSON; `spec` says how to load its data again.
-
-    Returns the folder.
-    """
+def save_model(folder: Path, model: FittedModel, params: Mapping[str, Any], sizes: Sizes) -> None:
+    """Write a fitted model as safetensors and JSON; `params` and `sizes` are those its module was built with."""
     with paths.replacing(folder / "model.safetensors") as partial:
         save_file({name: value.contiguous() for name, value in model.module.state_dict().items()}, partial)
     with paths.replacing(folder / "coder.safetensors") as partial:
@@ -215,8 +207,6 @@ def save_model(folder: Path, model: FittedModel, spec: str, params: Mapping[str,
     paths.write_json(
         folder / "model.json",
         {
-            "data": spec,
-            "model": type(model.module).__name__,
             "params": dict(params),
             "sizes": asdict(sizes),
             "coder": model.coder.facts(),
@@ -224,10 +214,9 @@ def save_model(folder: Path, model: FittedModel, spec: str, params: Mapping[str,
             "about": model.about,
         },
     )
-    return folder
 
 
-def load_model(folder: Path, split: Split, llm: LLM | None = None) -> FittedModel:
+def load_model(folder: Path, split: Split, explain: Callable[[Split], Explanations] | None = None) -> FittedModel:
     """Read a fitted model back.
 
     Parameters
@@ -258,7 +247,7 @@ def load_model(folder: Path, split: Split, llm: LLM | None = None) -> FittedMode
     autoencoder.load_state_dict(tensors)
     coder = TextCodes(autoencoder, Vocabulary(tuple(facts["words"])), **facts["coder"], centre=centre, spread=spread)
     stored = pl.read_parquet(folder / "reasons.parquet")
-    return FittedModel(module.eval(), coder, split, stored_reasons(stored, coder), llm, facts["about"])
+    return FittedModel(module.eval(), coder, split, stored_reasons(stored, coder), explain, facts["about"])
 
 
 def stored_reasons(frame: pl.DataFrame, coder: TextCodes) -> StoredReasons:

@@ -139,7 +139,10 @@ class Recommender(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits (B,): base rate and residual biases (baseline protocol, rule P2) plus the model's score."""
-        score = self.score(batch)
+        return self.with_biases(self.score(batch), batch)
+
+    def with_biases(self, score: Tensor, batch: Batch) -> Tensor:
+        """Base rate and residual biases added to a score, where the instance has them."""
         if not self.biases:
             return score
         bias = self.user_bias(batch["user"]) + self.item_bias(batch["item"])

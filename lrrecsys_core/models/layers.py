@@ -39,7 +39,10 @@ class SelfAttention(nn.Module):
 
     def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
         """Tokens (..., n, d) -> (..., n, d)."""
-        attention = self.weights(tokens, mask)
+        return self.mix(self.weights(tokens, mask), tokens)
+
+    def mix(self, attention: Tensor, tokens: Tensor) -> Tensor:
+        """Values of the tokens, averaged by the rows of `attention`."""
         return (attention.unsqueeze(-1) * self.value(tokens).unsqueeze(-3)).sum(-2)
 
 

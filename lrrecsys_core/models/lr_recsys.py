@@ -131,7 +131,8 @@ class LRRecsys(Recommender):
         tokens = self.explanations(batch)
         if self.users is not None:
             tokens += [self.users(batch["user"]), self.items(batch["item"])]
-        tokens.append(sequence)
+        # One history serves many candidates of the same user: its state is computed once and shared.
+        tokens.append(sequence.expand(*batch["item"].shape, -1))
         if self.context is not None:
             tokens.append(self.context(batch["context"]))
         return torch.stack(tokens, -2)
@@ -139,6 +140,13 @@ class LRRecsys(Recommender):
     def score(self, batch: Batch) -> Tensor:
         fused = self.fusion(self.tokens(batch))
         return self.head(fused.flatten(-2)).squeeze(-1)
+
+    def score_and_attention(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Logits (B,) and attention (B, tokens) in one pass, for serving."""
+        tokens = self.tokens(batch)
+        weights = self.fusion.weights(tokens)
+        score = self.head(self.fusion.mix(weights, tokens).flatten(-2)).squeeze(-1)
+        return self.with_biases(score, batch), weights.mean(-2)
 
     def attention(self, batch: Batch) -> Tensor:
         """Mean attention each token receives from all tokens, (B, tokens), rows summing to 1 (Eq 24)."""
