@@ -71,7 +71,7 @@ def loop_from_moments(data: Moments) -> tuple[int, ...]:
 
 
 def lasso(n: int, p: tuple[int, ...]) -> None:
-    """A descending path of penalties at every p, strong and weak signals, on one nested draw, as the simulation needs."""
+    """A descending path of penalties at every p, strong and weak signals, one nested draw, as the simulation needs."""
     rng = np.random.default_rng(0)
     X = draw_design(rng, n, max(p), 0.0)
     noise = rng.standard_normal(n)

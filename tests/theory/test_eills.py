@@ -12,14 +12,13 @@ from lrrecsys_core.theory.eills import (
     default_penalty,
     eills_exact,
     eills_search,
-    eills_support,
     moments,
     objective,
-    pooled_support,
     solve_supports,
     support_values,
 )
 from lrrecsys_core.theory.invariance import icp, least_squares_on
+from lrrecsys_core.theory.selection import eills_support, pooled_support
 from lrrecsys_core.theory.structural import (
     PUBLISHED_BETA,
     Family,
@@ -214,3 +213,13 @@ def test_collinear_variables_are_not_refused() -> None:
     for fit in (eills_exact(moments(X, y), 5.0, 0.05), eills_search(moments(X, y), 5.0, 0.05)):
         assert not {0, 3} <= set(fit.support.tolist())
         assert fit.value == pytest.approx(eills_exact(moments([x[:, :3] for x in X], y), 5.0, 0.05).value, rel=1e-6)
+
+
+def test_fewer_independent_units_mean_fewer_variables() -> None:
+    rng = np.random.default_rng(0)
+    X = [rng.standard_normal((400, 5)) for _ in range(3)]
+    y = [x[:, 0] + 0.15 * x[:, 1] + rng.standard_normal(400) for x in X]
+    assert set(eills_support(X, y, gamma=1.0)) >= {0, 1}
+    assert eills_support(X, y, gamma=1.0, independent=30).tolist() == [0]
+    assert set(pooled_support(X, y)) >= {0, 1}
+    assert pooled_support(X, y, independent=30).tolist() == [0]
