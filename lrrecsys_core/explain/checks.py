@@ -35,7 +35,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _ENDS = re.compile(r"[.!?…](?=[\s\"”']+[A-Z])")
 _NOT_AN_END = re.compile(r"\b(Mr|Mrs|Ms|Dr|St|Jr|Sr|vs|No|Vol|e\.g|i\.e|etc|[A-Z])\.$")
 _COMMON = frozenset(
-    ["a", "and", "because", "for", "has", "in", "is", "it", "not", "of", "that", "the", "this", "to", "with"]
+    ["a", "an", "and", "as", "because", "but", "for", "has", "in", "is", "it", "of", "or", "that", "the", "this", "to"]
 )
 
 

@@ -159,8 +159,8 @@ def _report(counts: list[dict[str, Any]], failures: list[tuple[str, int]]) -> No
     for row in counts:
         click.echo(
             f"{row['model']} ({row['client']}), {row['template']}: {row['answered']:,} answered, "
-            f"{row['failed']:,} failed, {row['truncated']:,} cut at the token limit; tokens {row['prompt_tokens']:,} in, "
-            f"{row['completion_tokens']:,} out"
+            f"{row['failed']:,} failed, {row['truncated']:,} cut at the token limit; "
+            f"tokens {row['prompt_tokens']:,} in, {row['completion_tokens']:,} out"
         )
     for reason, count in failures[:10]:
         click.echo(f"  failed {count:,} times: {' '.join(reason.split())[:150]}")

@@ -110,13 +110,11 @@ class HiddenStates:
         parts: dict[int, Vectors] = {}
         for start in range(0, len(order), self.llm.batch_size):
             places = order[start : start + self.llm.batch_size]
-            inputs = tokenizer(
-                [texts[place] or " " for place in places],
-                return_tensors="pt",
-                padding=True,
-                truncation=True,
-                max_length=512,
-            ).to(model.device)
+            batch = [texts[place] or "." for place in places]
+            # Padding on the left would shift the positions of the words.
+            inputs = tokenizer(batch, return_tensors="pt", padding=True, padding_side="right", truncation=True).to(
+                model.device
+            )
             inputs.pop("token_type_ids", None)
             with torch.inference_mode():
                 hidden = model(**inputs, output_hidden_states=True).hidden_states[-1]  # (B, T, width)

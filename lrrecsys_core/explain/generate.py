@@ -251,6 +251,10 @@ def explain_records(
             if answer is not None and answer not in texts:
                 texts[answer] = sentences.setdefault(tidy(answer), len(sentences))
             codes[slot][record] = texts[answer]
+    if store is not None and not store.writable and len(chosen) and not any(code.any() for code in codes.values()):
+        raise InputError(
+            f"the store holds no answer of {llm.model!r} to these prompts: name the model and data it was made with"
+        )
     return Explanations(llm.name, variant, tuple(sentences), codes)
 
 

@@ -130,6 +130,9 @@ class TransformersLLM:
         if self._loaded is None:
             import torch
             from transformers import AutoModelForCausalLM, AutoTokenizer
+            from transformers.utils import logging
+
+            logging.disable_progress_bar()  # notebooks compare what is printed
 
             place, _, revision = self.model.partition("@")
             pinned = {"revision": revision} if revision else {}

