@@ -1,0 +1,223 @@
+"""The generation layer at size: calls a second, resuming millions of rows, planning millions of records."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from benchmarks.record import write
+from lrrecsys_core.explain.endpoint import Endpoint
+from lrrecsys_core.explain.frozen import Recorded
+from lrrecsys_core.explain.generate import fill
+from lrrecsys_core.explain.llm import Request, Result
+from lrrecsys_core.explain.plan import plan_dataset
+from lrrecsys_core.explain.store import ExplanationStore
+
+PROMPT = "Past movies:\n" + "- A film: a sea adventure for viewers who enjoy voyages and loyal companions.\n" * 6
+CONCURRENCY = 64
+
+
+def main() -> None:
+    """Measure and write all three."""
+    throughput(prompts=20_000)
+    resume(rows=5_000_000)
+    plan(records=17_300_000)
+
+
+def requests(n: int) -> Iterator[Request]:
+    """N distinct prompts of about 500 characters."""
+    return (
+        Request((("user", f"{PROMPT}Current movie:\n- Film {place}"),), template="movie/positive@1")
+        for place in range(n)
+    )
+
+
+@contextmanager
+def instant_server() -> Iterator[str]:
+    """Address of a server that answers at once, in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.instant_server"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}/v1"
+        process.kill()
+
+
+def throughput(prompts: int) -> None:
+    """Client and store against the `openai` client, as many calls in flight, and a JSON line for each answer."""
+    with tempfile.TemporaryDirectory() as folder, instant_server() as url:
+        llm = Endpoint("m", urls=(url,), concurrency=CONCURRENCY)
+
+        def ours(n: int) -> None:
+            with ExplanationStore(Path(folder) / f"{n}.sqlite") as store:
+                fill(requests(n), llm, store)
+                assert len(store) == n
+
+        ours(500)
+        cpu, wall = timed(lambda: ours(prompts // 2))
+        before = resident()
+        cpu_2, wall_2 = timed(lambda: ours(prompts))
+        grown = resident() - before
+        few = prompts // 10
+        theirs, _ = timed(lambda: asyncio.run(plainly(url, few, Path(folder) / "lines")))
+    write(
+        "explain_throughput",
+        cpu_2 / prompts * 1000,
+        theirs / few * 1000,
+        f"{prompts:,} prompts of 500 characters, {CONCURRENCY} in flight, a local server that answers at once; client "
+        f"and store in one process: {prompts / cpu_2:,.0f} prompts a CPU second, {prompts / wall_2:,.0f} a second of the "
+        f"clock (half as many: {prompts / 2 / wall:,.0f}), memory grew {grown:.0f} MiB from half the prompts to all; "
+        "theirs: the openai client and a JSON line for each answer",
+        unit="CPU milliseconds a prompt, client process",
+    )
+
+
+async def plainly(url: str, n: int, path: Path) -> None:
+    """The straightforward way."""
+    from openai import AsyncOpenAI
+
+    async with AsyncOpenAI(base_url=url, api_key="none") as client:
+        stream = requests(n)
+        with path.open("w") as lines:
+
+            async def ask() -> None:
+                for request in stream:
+                    messages = [{"role": role, "content": text} for role, text in request.messages]
+                    done = await client.chat.completions.create(model="m", messages=messages, max_tokens=128)  # type: ignore[arg-type]
+                    lines.write(json.dumps({"prompt": messages, "text": done.choices[0].message.content}) + "\n")
+
+            await asyncio.gather(*(ask() for _ in range(CONCURRENCY)))
+
+
+def resume(rows: int) -> None:
+    """Time from opening a store of many rows to the first missing prompt, against reading every key into memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "s.sqlite"
+        stored = [request for _, request in zip(range(200_000), requests(200_000), strict=False)]
+        with ExplanationStore(path) as store:
+            for request in stored:
+                store.add(request, Result(request.key("m"), "a sentence"), Recorded("m", "m"))
+            many_rows(path, rows - len(stored))
+            size = path.stat().st_size / 2**30
+
+        class First(Recorded):
+            def complete(self, requests: object) -> Iterator[Result]:
+                next(iter(requests))  # type: ignore[call-overload]
+                return iter(())
+
+        def ours() -> None:
+            with ExplanationStore(path) as store:
+                fill([*stored[:100], Request((("user", "a new prompt"),))], First("m", "m"), store)
+
+        def theirs() -> None:
+            with ExplanationStore(path, write=False) as store:
+                assert len({row["key"] for row in store.rows()}) == rows
+
+        _, wall = timed(ours)
+        _, slow = timed(theirs)
+    write(
+        "explain_resume",
+        wall,
+        slow,
+        f"a store of {rows:,} rows ({size:.1f} GiB) opened and 100 prompts found before the first missing one; "
+        "theirs: all keys read into a set",
+        unit="seconds",
+    )
+
+
+def many_rows(path: Path, n: int) -> None:
+    """Fill a store the fast way: random keys, a compressed prompt and a sentence in each row."""
+    import sqlite3
+
+    draw = random.Random(0)
+    prompt = zlib.compress(PROMPT.encode(), 1)
+    rows = (
+        (draw.randbytes(16), 1, prompt, "The consumer watched this movie because of row " + str(place), "stop", 400, 20,
+         None, 1, 0.1, 0.0)
+        for place in range(n)
+    )  # fmt: skip
+    columns = (
+        "key, source, request, text, finish_reason, prompt_tokens, completion_tokens, error, attempts, seconds, created"
+    )
+    with sqlite3.connect(path) as db:
+        db.executemany(f"INSERT INTO answers ({columns}) VALUES ({','.join('?' * 11)})", rows)
+    db.close()
+
+
+def plan(records: int) -> None:
+    """Peak memory of planning a table as large as the paper's largest, against loading and splitting it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "table.csv"
+        draw = np.random.default_rng(0)
+        columns = {
+            "user_id": draw.zipf(1.3, records) % (records // 3), "item_id": draw.zipf(1.2, records) % (records // 23),
+            "rating": draw.integers(1, 6, records), "timestamp": draw.integers(900_000_000, 1_690_000_000, records),
+        }  # fmt: skip
+        frame = pl.DataFrame(columns).unique(["user_id", "item_id"], maintain_order=True)
+        frame = frame.with_columns(
+            pl.format("A{}", "user_id").alias("user_id"), pl.format("B{}", "item_id").alias("item_id")
+        )
+        frame.write_csv(path)
+        height = frame.height
+        del frame, columns
+        spec = f"table:{path}?timestamp=timestamp&domain=movie"
+        ours, seconds = in_process("plan_peak", spec)
+        theirs, _ = in_process("split_peak", spec)
+    write(
+        "explain_plan_memory",
+        ours,
+        theirs,
+        f"{height:,} distinct records in a CSV file, planned in {seconds:.0f} s; theirs: load_dataset and make_split",
+        unit="GiB at peak",
+    )
+
+
+def in_process(function: str, spec: str) -> tuple[float, float]:
+    """Peak memory in GiB and seconds of a function of this module in a process of its own."""
+    code = f"from benchmarks import explanations; explanations.{function}({spec!r})"
+    began = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1]), time.perf_counter() - began
+
+
+def plan_peak(spec: str) -> None:
+    """Plan and print the peak."""
+    plan_dataset(spec)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+
+
+def split_peak(spec: str) -> None:
+    """Load, split and print the peak."""
+    from lrrecsys_core.data.load import load_dataset
+    from lrrecsys_core.data.split import make_split
+
+    make_split(load_dataset(spec))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+
+
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    """CPU seconds of this process, all threads, and seconds of the clock."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    work()
+    return time.process_time() - cpu, time.perf_counter() - wall
+
+
+def resident() -> float:
+    """Peak memory of this process so far, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    main()
