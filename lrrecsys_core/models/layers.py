@@ -78,7 +78,7 @@ class PaperGRU(nn.Module):
 
 
 class MLP(nn.Sequential):
-    """Linear layers of the given sizes with an activation (and dropout) between them, none at the end."""
+    """Linear layers of the given sizes, biases from 0, an activation (and dropout) between them, none at the end."""
 
     def __init__(self, sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU, dropout: float = 0.0) -> None:
         layers: list[nn.Module] = []
@@ -88,4 +88,6 @@ class MLP(nn.Sequential):
                 if dropout:
                     layers.append(nn.Dropout(dropout))
             layers.append(nn.Linear(before, after))
+            # Inputs are small at first: random biases would drown them, and eight ReLU units might all stay shut.
+            nn.init.zeros_(layers[-1].bias)
         super().__init__(*layers)

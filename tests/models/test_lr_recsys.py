@@ -1,0 +1,158 @@
+"""LR-Recsys against the equations: sizes, attention, the recurrence, tokens and their absence."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from lrrecsys_core.models.base import Sizes
+from lrrecsys_core.models.layers import PaperGRU, SelfAttention, masked_softmax
+from lrrecsys_core.models.lr_recsys import LRRecsys
+
+SIZES = Sizes(users=9, items=11, context=6)
+
+
+def batch(records: int = 6, seed: int = 0) -> dict[str, torch.Tensor]:
+    rng = torch.Generator().manual_seed(seed)
+    history = torch.randint(1, 11, (records, 5), generator=rng)
+    mask = torch.ones(records, 5, dtype=torch.bool)
+    mask[0, :3] = False
+    mask[1] = False
+    return {
+        "user": torch.randint(1, 9, (records,), generator=rng),
+        "item": torch.randint(1, 11, (records,), generator=rng),
+        "history": history * mask,
+        "history_mask": mask,
+        "positive": torch.randn(records, 8, generator=rng),
+        "negative": torch.randn(records, 8, generator=rng),
+        "single": torch.randn(records, 8, generator=rng),
+        "context": torch.randn(records, 6, generator=rng),
+    }
+
+
+def shared_weights(model: LRRecsys) -> int:
+    return sum(p.numel() for name, p in model.named_parameters() if name not in model.row_tables())
+
+
+def test_has_the_papers_number_of_weights() -> None:
+    assert shared_weights(LRRecsys(SIZES, biases=False)) == 3_945
+    six = LRRecsys(SIZES, biases=False, context=True)
+    assert six.context is not None
+    assert shared_weights(six) - sum(p.numel() for p in six.context.parameters()) == 4_457
+
+
+def test_attention_by_hand() -> None:
+    """Two tokens, identity maps of width 2: weights softmax([1, 0] / sqrt 2), values mixed accordingly (Eq 6-9)."""
+    layer = SelfAttention(2)
+    for linear in (layer.query, layer.key, layer.value):
+        torch.nn.init.eye_(linear.weight)
+    out = layer(torch.eye(2).unsqueeze(0))
+    high = np.exp(1 / np.sqrt(2)) / (np.exp(1 / np.sqrt(2)) + 1)
+    np.testing.assert_allclose(out[0, 0].detach(), [high, 1 - high], rtol=1e-6)
+
+
+def slow_recurrence(gru: PaperGRU, tokens: np.ndarray) -> np.ndarray:
+    """Eq 10-13 as printed, h_1 = z_1, the reset gate before U_h."""
+    weight, bias = gru.input.weight.detach().numpy(), gru.input.bias.detach().numpy()
+    w_r, w_u, w_h = np.split(weight, 3)
+    b_r, b_u, b_h = np.split(bias, 3)
+    u_r, u_u = np.split(gru.state.weight.detach().numpy(), 2)
+    u_h = gru.candidate.weight.detach().numpy()
+    h = tokens[0]
+    for z in tokens[1:]:
+        r = 1 / (1 + np.exp(-(w_r @ z + u_r @ h + b_r)))
+        u = 1 / (1 + np.exp(-(w_u @ z + u_u @ h + b_u)))
+        new = np.tanh(w_h @ z + u_h @ (r * h) + b_h)
+        h = u * h + (1 - u) * new
+    return h
+
+
+@pytest.mark.parametrize("length", [1, 2, 5])
+def test_recurrence_equals_the_equations(length: int) -> None:
+    torch.manual_seed(0)
+    gru, tokens = PaperGRU(8).double(), torch.randn(1, 5, 8, dtype=torch.float64)
+    mask = torch.zeros(1, 5, dtype=torch.bool)
+    mask[:, 5 - length :] = True
+    expected = slow_recurrence(gru, tokens[0, 5 - length :].numpy())
+    np.testing.assert_allclose(gru(tokens, mask)[0].detach(), expected, rtol=1e-10)
+
+
+def test_recurrence_is_not_the_library_layer() -> None:
+    torch.manual_seed(0)
+    gru, library = PaperGRU(8), torch.nn.GRU(8, 8, batch_first=True)
+    with torch.no_grad():
+        library.weight_ih_l0.copy_(gru.input.weight)
+        library.weight_hh_l0.copy_(torch.cat([gru.state.weight, gru.candidate.weight]))
+        library.bias_ih_l0.copy_(gru.input.bias)
+        library.bias_hh_l0.zero_()
+    tokens = torch.randn(1, 5, 8)
+    own = gru(tokens, torch.ones(1, 5, dtype=torch.bool))
+    other = library(tokens[:, 1:], tokens[:, :1].transpose(0, 1))[1][0]
+    assert float((own - other).detach().abs().max()) > 1e-3
+
+
+def test_empty_history_gives_finite_scores_and_zero_state() -> None:
+    torch.manual_seed(0)
+    gru = PaperGRU(8)
+    assert torch.equal(gru(torch.randn(2, 5, 8), torch.zeros(2, 5, dtype=torch.bool)), torch.zeros(2, 8))
+    assert torch.isfinite(LRRecsys(SIZES)(batch())).all()
+
+
+def test_all_masked_softmax_is_zero() -> None:
+    out = masked_softmax(torch.randn(2, 3), torch.tensor([[True, True, False], [False, False, False]]))
+    assert out[1].tolist() == [0, 0, 0] and float(out[0].sum()) == pytest.approx(1) and out[0, 2] == 0
+
+
+def test_attention_of_a_record_sums_to_one() -> None:
+    model = LRRecsys(SIZES, context=True)
+    assert model.token_names == ("positive", "negative", "user", "item", "sequence", "context")
+    torch.testing.assert_close(model.attention(batch()).sum(-1), torch.ones(6))
+
+
+def test_one_pass_for_serving_equals_forward_and_attention() -> None:
+    model, given = LRRecsys(SIZES).eval(), batch()
+    logits, attention = model.score_and_attention(given)
+    torch.testing.assert_close(logits, model(given))
+    torch.testing.assert_close(attention, model.attention(given))
+
+
+@pytest.mark.parametrize(
+    ("params", "changes"),
+    [
+        ({}, {"positive", "negative", "user", "item"}),
+        ({"source": "free"}, {"user", "item"}),
+        ({"source": "free", "free_per_item": True}, {"user", "item"}),
+        ({"slots": ("single",)}, {"single", "user", "item"}),
+        ({"slots": ()}, {"user", "item"}),
+        ({"slots": ("positive",)}, {"positive", "user", "item"}),
+        ({"context": True}, {"positive", "negative", "user", "item", "context"}),
+    ],
+)
+def test_each_variant_reads_what_it_says(params: dict[str, object], changes: set[str]) -> None:
+    torch.manual_seed(1)
+    model, given = LRRecsys(SIZES, biases=False, **params).eval(), batch()  # type: ignore[arg-type]
+    base = model(given)
+    for name in ("positive", "negative", "single", "context", "user", "item"):
+        moved = dict(given)
+        moved[name] = given[name] % 8 + 1 if name in ("user", "item") else given[name] + 1
+        assert (float((model(moved) - base).abs().max()) > 0) == (name in changes), name
+
+
+def test_without_ids_only_texts_and_history_count() -> None:
+    torch.manual_seed(1)
+    model, given = LRRecsys(SIZES, biases=False, ids=False).eval(), batch()
+    moved = {**given, "user": given["user"] % 8 + 1, "item": given["item"] % 10 + 1}
+    torch.testing.assert_close(model(moved), model(given))
+
+
+def test_raw_embeddings_pass_a_trained_map() -> None:
+    model = LRRecsys(SIZES, source="raw", raw_width=20)
+    given = batch() | {slot: torch.randn(6, 20) for slot in ("positive", "negative")}
+    assert model(given).shape == (6,)
+    assert model.explanations.project.weight.shape == (8, 20)
+
+
+def test_unknown_source_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown explanation source 'magic'"):
+        LRRecsys(SIZES, source="magic")
