@@ -77,8 +77,8 @@ def throughput(prompts: int) -> None:
         cpu_2 / prompts * 1000,
         theirs / few * 1000,
         f"{prompts:,} prompts of 500 characters, {CONCURRENCY} in flight, a local server that answers at once; client "
-        f"and store in one process: {prompts / cpu_2:,.0f} prompts a CPU second, {prompts / wall_2:,.0f} a second of the "
-        f"clock (half as many: {prompts / 2 / wall:,.0f}), memory grew {grown:.0f} MiB from half the prompts to all; "
+        f"and store in one process: {prompts / cpu_2:,.0f} prompts a CPU second, {prompts / wall_2:,.0f} a second of "
+        f"the clock (half as many: {prompts / 2 / wall:,.0f}), memory grew {grown:.0f} MiB in the second half; "
         "theirs: the openai client and a JSON line for each answer",
         unit="CPU milliseconds a prompt, client process",
     )

@@ -52,18 +52,12 @@ _paper_order = click.option("--paper-order", is_flag=True, help="Keep the paper'
 
 
 def _split(data: str, variants: tuple[str, ...]) -> Split:
-    from lrrecsys_core.data.load import load_dataset
-    from lrrecsys_core.data.simulate import simulate_market
+    from lrrecsys_core.explain.sources import open_data
 
     for variant in variants:
         if variant not in VARIANTS:
             raise InputError(f"variant {variant!r} is unknown: choose one of {', '.join(VARIANTS)}")
-    kind, _, market = data.partition(":")
-    if kind != "market":
-        return make_split(load_dataset(data))
-    if market not in ("hotels", "restaurants", "movies"):
-        raise InputError(f"there is no market {market!r}: write market:hotels, market:restaurants or market:movies")
-    return make_split(simulate_market(market, 0))
+    return make_split(open_data(data))
 
 
 @explain.command()
@@ -174,10 +168,11 @@ def _report(counts: list[dict[str, Any]], failures: list[tuple[str, int]]) -> No
 @_store
 @_paper_order
 @click.option("--folder", required=True, type=click.Path(path_type=Path), help="Where the shards go.")
+@click.option("--go-on", is_flag=True, help="Names stand in for profiles that lack an answer.")
 @click.option("--lines", default=50_000, show_default=True, type=click.IntRange(min=1), help="Most lines in a shard.")
 def export(
     data: str, variants: tuple[str, ...], llm_spec: str, revision: str, chat_format: str, path: Path,
-    paper_order: bool, folder: Path, lines: int,
+    paper_order: bool, folder: Path, go_on: bool, lines: int,
 ) -> None:  # fmt: skip
     """Write what is not answered yet as OpenAI Batch files, which ``vllm run-batch`` reads too.
 
@@ -194,7 +189,7 @@ def export(
         raise InputError(f"batch files are for endpoints: write --llm endpoint:MODEL, not {llm_spec!r}")
     split = _split(data, variants)
     with ExplanationStore(path) as store:
-        step, requests = all_requests(split, llm.model, store, variants, paper_order=paper_order)
+        step, requests = all_requests(split, llm.model, store, variants, paper_order=paper_order, go_on=go_on)
         shards = export_batch(requests, llm, store, folder, lines=lines)
     for shard in shards:
         click.echo(str(shard))

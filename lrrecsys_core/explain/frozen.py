@@ -11,7 +11,11 @@ from pathlib import Path
 
 import polars as pl
 
+from lrrecsys_core.data.split import Split
 from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.explanations import Explanations
+from lrrecsys_core.explain.formats import known_llm
+from lrrecsys_core.explain.generate import explain_records
 from lrrecsys_core.explain.llm import LLM, Request, Result
 from lrrecsys_core.explain.store import ExplanationStore
 
@@ -150,6 +154,29 @@ class Recorded:
             Always.
         """
         raise InputError(f"{self.name} stands for stored answers only: open its store for reading, or name a real LLM")
+
+
+def recorded_explanations(split: Split, path: str | Path, model: str, variant: str = "full") -> Explanations:
+    """Texts of every record from a store alone: how a row of Table 4 is rebuilt where there is no LLM.
+
+    Parameters
+    ----------
+    split
+        The records.
+    path
+        A frozen folder, or an SQLite store.
+    model
+        Short name of one of the paper's LLMs, or the identifier the answers were made with; revision behind "@".
+    variant
+        One of :data:`lrrecsys_core.explain.prompts.VARIANTS`.
+
+    Raises
+    ------
+    InputError
+        When the store cannot be read, or holds none of the answers.
+    """
+    known = known_llm(model)
+    return explain_records(split, Recorded(known.row, known.pinned), variant, store=open_store(path))
 
 
 def open_store(path: str | Path) -> ExplanationStore | FrozenStore:

@@ -53,20 +53,23 @@ def answer_in_memory(requests: Iterable[Request], llm: LLM, *, progress: str = "
             yield known.get(request.messages)
 
 
-def fill(requests: Iterable[Request], llm: LLM, store: Store, *, progress: str = "") -> None:
+def fill(requests: Iterable[Request], llm: LLM, store: Store, *, progress: str = "", total: int | None = None) -> None:
     """Ask the LLM for every request without a stored answer; each result is stored before the next is awaited.
 
-    Failures recorded by earlier runs are asked again, once a run.
+    Failures recorded by earlier runs are asked again, once a run. With ``progress`` a bar of that name shows rate,
+    failures, tokens and, when the ``total`` of requests is known, the time left.
     """
     in_flight: dict[str, Request] = {}
     failed: set[str] = set()
-    bar = tqdm(desc=progress, unit="prompt", disable=not progress, postfix={"failed": 0})
+    tokens = 0
+    bar = tqdm(desc=progress, unit="prompt", disable=not progress, total=total)
 
     def missing() -> Iterator[Request]:
         stream = iter(requests)
         while chunk := list(islice(stream, LOOKUP)):
             keyed = {request.key(llm.model): request for request in chunk}
             stored = store.texts(list(keyed))
+            bar.update(len(chunk) - len(keyed))
             for key, request in keyed.items():
                 if stored.get(key) is None and key not in in_flight and key not in failed:
                     in_flight[key] = request
@@ -74,19 +77,20 @@ def fill(requests: Iterable[Request], llm: LLM, store: Store, *, progress: str =
                 else:
                     bar.update()
 
-    for result in llm.complete(missing()):
-        if not result.key:  # a client that answers in order: the oldest request in flight
-            result.key = next(iter(in_flight))
-        request = in_flight.get(result.key)
-        if request is None:  # a stranger's or repeated answer: the first one stays
-            continue
-        store.add(request, result, llm)
-        if result.text is None:
-            failed.add(result.key)
-            bar.set_postfix({"failed": len(failed)}, refresh=False)
-        del in_flight[result.key]
-        bar.update()
-    bar.close()
+    with bar:
+        for result in llm.complete(missing()):
+            if not result.key:  # a client that answers in order: the oldest request in flight
+                result.key = next(iter(in_flight))
+            request = in_flight.get(result.key)
+            if request is None:  # a stranger's or repeated answer: the first one stays
+                continue
+            store.add(request, result, llm)
+            if result.text is None:
+                failed.add(result.key)
+            del in_flight[result.key]
+            tokens += result.prompt_tokens + result.completion_tokens
+            bar.postfix = f"{len(failed)} failed, {tokens:,} tokens"
+            bar.update()
 
 
 def stored_answers(requests: Iterable[Request], model: str, store: Store) -> Iterator[str | None]:
@@ -99,21 +103,21 @@ def stored_answers(requests: Iterable[Request], model: str, store: Store) -> Ite
 
 
 def _answers(
-    make: Callable[[bool], Iterable[Request]], llm: LLM, store: Store | None, progress: str
+    make: Callable[[bool], Iterable[Request]], llm: LLM, store: Store | None, progress: str, total: int | None = None
 ) -> Iterator[str | None]:
     """Answers in order; ``make(True)`` gives the requests in the order in which a server should see them."""
     if store is None:
         return answer_in_memory(make(False), llm, progress=progress)
     if store.writable:
-        fill(make(True), llm, store, progress=progress)
+        fill(make(True), llm, store, progress=progress, total=total)
     return stored_answers(make(False), llm.model, store)
 
 
 def item_profiles(split: Split, llm: LLM, *, store: Store | None = None, progress: bool = False) -> list[str]:
     """Step 0 (Sec 3.6): one profile for each row of ``split.dataset.items``; the item's name where a call failed."""
-    return _profile_texts(
-        split, _answers(lambda _: profile_requests(split), llm, store, "profiles" if progress else "")
-    )
+    total = split.dataset.items.height
+    label = "profiles" if progress else ""
+    return _profile_texts(split, _answers(lambda _: profile_requests(split), llm, store, label, total))
 
 
 def _profile_texts(split: Split, answers: Iterable[str | None]) -> list[str]:
@@ -135,13 +139,16 @@ def cache_friendly(split: Split, records: NDArray[np.integer]) -> NDArray[np.int
 
 
 def all_requests(
-    split: Split, model: str, store: Store, variants: Sequence[str], *, paper_order: bool = False
+    split: Split, model: str, store: Store, variants: Sequence[str], *, paper_order: bool = False, go_on: bool = False
 ) -> tuple[str, Iterator[Request]]:
-    """What to ask next, with its name: profiles while some lack an answer and are needed, then all about records."""
+    """What to ask next, with its name: profiles while some lack an answer and are needed, then all about records.
+
+    With ``go_on`` names stand in for the profiles that lack an answer.
+    """
     profiles: list[str] | None = None
     if set(variants) - {"no_profile"}:
         answers = list(stored_answers(profile_requests(split), model, store))
-        if None in answers:
+        if None in answers and not go_on:
             return "profiles", profile_requests(split)
         profiles = _profile_texts(split, answers)
     records = np.arange(len(split.user)) if paper_order else cache_friendly(split, np.arange(len(split.user)))
@@ -176,7 +183,7 @@ def fill_records(
     for slot in VARIANTS[variant]:
         openings = expected_openings(split.dataset.domain, variant, slot)
         requests = partial(record_requests, split, profiles, variant, slot, chosen, paper_order=paper_order)
-        fill(requests(), llm, store, progress=f"{variant} {slot}")
+        fill(requests(), llm, store, progress=f"{variant} {slot}", total=len(chosen))
         if second_try:
             answers = stored_answers(requests(), llm.model, store)
             faulty = (correction(one, said, openings) for one, said in zip(requests(), answers, strict=True) if said)
@@ -242,7 +249,7 @@ def explain_records(
 
         openings = expected_openings(split.dataset.domain, variant, slot)
         label = f"{variant} {slot}" if progress else ""
-        answers: Iterable[str | None] = _answers(make, llm, store, label)
+        answers: Iterable[str | None] = _answers(make, llm, store, label, len(chosen))
         if second_try:
             answers = _second_answers(make, list(answers), openings, llm, store, label)
         texts: dict[str | None, int] = {None: 0}

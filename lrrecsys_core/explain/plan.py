@@ -18,6 +18,7 @@ from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.generate import profile_requests
 from lrrecsys_core.explain.llm import Request
 from lrrecsys_core.explain.prompts import VARIANTS, record_requests
+from lrrecsys_core.explain.sources import open_data
 
 Codes = NDArray[np.uint64]
 SAMPLE = 2_000  # records whose prompts are built to learn their length
@@ -57,7 +58,7 @@ def plan_dataset(
     Parameters
     ----------
     spec
-        As :func:`~lrrecsys_core.data.load.load_dataset` takes it. A ``table:`` is streamed: three numbers a record.
+        As :func:`~lrrecsys_core.explain.sources.open_data` takes it. A ``table:`` is streamed: three numbers a record.
     variants
         Any of :data:`~lrrecsys_core.explain.prompts.VARIANTS`.
     count_tokens
@@ -74,7 +75,7 @@ def plan_dataset(
     if spec.startswith("table:"):
         user, item, time, sample = _stream_table(spec)
     else:
-        dataset = load_dataset(spec)
+        dataset = open_data(spec)
         records = dataset.interactions
         user, item = (records[name].hash().to_numpy() for name in ("user_id", "item_id"))
         time = records["timestamp"].to_numpy() if dataset.ordered else None

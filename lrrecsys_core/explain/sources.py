@@ -1,15 +1,34 @@
-"""An LLM by a short text such as "endpoint:llama-3.1", the form the command line takes."""
+"""Data and LLMs by short texts such as "market:movies" and "endpoint:llama-3.1", the form the command line takes."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from lrrecsys_core.data.dataset import Dataset
+from lrrecsys_core.data.load import load_dataset
+from lrrecsys_core.data.simulate import simulate_market
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.endpoint import Endpoint
 from lrrecsys_core.explain.formats import known_llm
 from lrrecsys_core.explain.llm import LLM
 from lrrecsys_core.explain.reasoners import MetadataExplainer
 from lrrecsys_core.explain.transformers_llm import TransformersLLM
+
+
+def open_data(spec: str) -> Dataset:
+    """A simulated market ("market:hotels", "market:restaurants" or "market:movies", seed 0), or real files.
+
+    Raises
+    ------
+    InputError
+        When the text cannot be understood or the data cannot be loaded.
+    """
+    kind, _, market = spec.partition(":")
+    if kind != "market":
+        return load_dataset(spec)
+    if market not in ("hotels", "restaurants", "movies"):
+        raise InputError(f"there is no market {market!r}: write market:hotels, market:restaurants or market:movies")
+    return simulate_market(market, 0)
 
 
 def open_llm(spec: str, *, revision: str = "", chat_format: str = "", **options: Any) -> LLM:

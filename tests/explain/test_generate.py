@@ -14,7 +14,7 @@ import pytest
 from lrrecsys_core.data.dataset import make_dataset
 from lrrecsys_core.data.split import Split, make_split
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.frozen import FrozenStore, Recorded, freeze
+from lrrecsys_core.explain.frozen import FrozenStore, Recorded, freeze, recorded_explanations
 from lrrecsys_core.explain.generate import (
     all_requests,
     cache_friendly,
@@ -118,6 +118,8 @@ def test_a_reading_store_is_never_asked_and_an_alien_one_refused(split: Split, t
         other = Recorded("Other", "other@2")
         with pytest.raises(InputError, match="no answer of 'other@2'"):
             explain_records(split, other, "no_profile", store=store)
+    again = recorded_explanations(split, tmp_path / "s", "scripted@1", "no_profile")
+    assert (again.explainer, again.coverage["positive"]) == ("scripted", 1.0)
     assert llm.asked == []
 
 
