@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from lrrecsys_core import metrics, rows
 from lrrecsys_core.data.simulate import market_truth, record_attributes
 from lrrecsys_core.data.split import Split
+from lrrecsys_core.explain.checks import direct_ratings
+from lrrecsys_core.explain.generate import Explanations
 from lrrecsys_core.models.base import TASKS, Recommender, Sizes, base_rate
 from lrrecsys_core.models.lr_recsys import LRRecsys
 from lrrecsys_core.models.ncf import LRRecsysNCF
@@ -230,7 +233,9 @@ def _floor(
             if recipe.floor == "mean":
                 outcome = np.full(len(split.user), base_rate(split, task))
             else:
-                outcome = direct_ratings(split, texts[k])
+                told = texts[k]
+                assert told is not None
+                outcome = direct_answers(split, told)[0]
             for part in ("test", "validation"):
                 records = getattr(split, part)
                 measured += _measured(row, dataset, k, task, part, split, records, outcome[records])
@@ -238,19 +243,12 @@ def _floor(
     return pl.DataFrame(measured), pl.concat(predicted)
 
 
-def direct_ratings(split: Split, texts: TextSet | None) -> NDArray[np.float64]:
-    """The LLM's own ratings on [0, 1]; NaN for refusals and numbers off the scale, which are counted, never guessed."""
-    assert texts is not None
+def direct_answers(split: Split, texts: TextSet) -> tuple[NDArray[np.float64], dict[str, int]]:
+    """The LLM's own ratings on [0, 1], NaN where it gave none, and how many answers of each kind there were."""
     data = split.dataset
-    numbers = np.full(len(texts.sentences), np.nan)
-    for place, sentence in enumerate(texts.sentences):
-        try:
-            value = float(sentence)
-        except ValueError:
-            continue
-        if data.rating_min <= value <= data.rating_max:
-            numbers[place] = (value - data.rating_min) / (data.rating_max - data.rating_min)
-    return numbers[texts.codes["single"]]
+    told = Explanations(texts.explainer, "direct", texts.sentences, texts.codes)
+    read = direct_ratings(told, data.rating_min, data.rating_max)
+    return (read.values - data.rating_min) / (data.rating_max - data.rating_min), read.counts
 
 
 def _described(
@@ -276,10 +274,10 @@ def _described(
     if recipe.texts is not None and recipe.texts.raw and texts[0] is not None:
         note = f"raw text vectors: {texts[0].report['embedding']}"
     if recipe.floor == "direct":
-        answered = float(
-            np.mean([np.isfinite(direct_ratings(s, t)).mean() for s, t in zip(splits, texts, strict=True)])
-        )
-        note = f"{answered:.1%} of answers are a number on the scale"
+        kinds: Counter[str] = Counter()
+        for split, told in zip(splits, texts, strict=True):
+            kinds.update(direct_answers(split, told)[1] if told is not None else {})
+        note = "answers: " + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
     data = splits[0].dataset
     return frame.with_columns(
         tier=pl.lit(tier),

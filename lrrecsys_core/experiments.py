@@ -134,11 +134,17 @@ class Study:
         if kept is not None:
             return kept
         split = self.split(job.dataset, job.replicate, job.fraction)
-        with_shift = self.simulated and not job.dataset.startswith(rows.NULL_PREFIX)
+        # Rows are evaluated under a shift by what they read, whichever row asked for these texts first.
+        moved = (_text_job(self, job.dataset, recipe, job.replicate) for recipe in RECIPES.values() if recipe.shifted)
         made, coder = make_text_set(
-            split, job.texts, seed=self.profile.seeds[job.replicate], epochs=self.profile.autoencoder_epochs,
-            with_shift=with_shift and any(r.shifted and r.texts == job.texts for r in RECIPES.values()),
-        )  # fmt: skip
+            split,
+            job.texts,
+            seed=self.profile.seeds[job.replicate],
+            epochs=self.profile.autoencoder_epochs,
+            with_shift=split.dataset.simulated
+            and not job.dataset.startswith(rows.NULL_PREFIX)
+            and any(other == job for other in moved),
+        )
         save_text_set(folder, key, made, coder)
         return made
 

@@ -88,7 +88,9 @@ def reasoner(source: Source, split: Split) -> LLM:
             chosen, "simulated reasoner (attributes from a Lasso on this market's training records)"
         )
     known = f"{source.share:.0%} of S*" + (f" and {spurious} spurious attributes" if spurious else "")
-    return SimulatedReasoner(knowledge(truth, source.share, spurious, fill=source.spurious >= 0), f"simulated reasoner (knows {known})")
+    return SimulatedReasoner(
+        knowledge(truth, source.share, spurious, fill=source.spurious >= 0), f"simulated reasoner (knows {known})"
+    )
 
 
 def explanations_of(split: Split, texts: Texts) -> Explanations:

@@ -184,6 +184,7 @@ def train_autoencoder(
     counts : how often each occurs (equal sentences are read once, weighted by their count).
     rates : learning rates tried for 10 epochs each; the one with the lowest validation reconstruction loss (on a
         tenth of the sentences) goes on. The paper's 0.1 fails the check below.
+    batch_size : sentences in a batch; fewer where that would leave an epoch with fewer than four batches.
     check : raise on a collapsed code instead of passing it on.
 
     Raises
@@ -202,6 +203,7 @@ def train_autoencoder(
     order = np.random.default_rng([seed, 2]).permutation(len(words))
     held = order[: max(1, len(words) // 10)] if len(words) >= 10 else order
     kept = order[len(held) :] if len(words) >= 10 else order
+    batch_size = min(batch_size, max(8, len(kept) // 4))
     tried: list[_Run] = []
     for lr in rates:
         torch.manual_seed(seed)

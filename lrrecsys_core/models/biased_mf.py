@@ -6,8 +6,9 @@ Y. Koren, R. Bell, C. Volinsky. Matrix Factorization Techniques for Recommender 
     biases      s = mu + b_u + b_i
     biased MF   s = mu + b_u + b_i + p_u . q_i          p_u, q_i of width d
 
-Deviations: D1 sigmoid link on s and the shared losses (rules P1); mu is the logit of the training mean. Weight decay
-of Adam stands in for the L2 term.
+Deviations: D1 sigmoid link on s and the shared losses (rule P1); mu is the logit of the training mean. D2 Adam, whose
+weight decay stands in for the L2 term on the factors; biases are not decayed, since what shrinks useless factors to
+zero would shrink them too.
 """
 
 from __future__ import annotations
@@ -53,10 +54,12 @@ class BiasedMF(Recommender):
     inputs: ClassVar[tuple[str, ...]] = ("user", "item")
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item",)}
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}
+    decay_scale: ClassVar[dict[str, float]] = {"user_bias": 0.0, "item_bias": 0.0}
     tier: ClassVar[str] = "faithful"
-    deviations: ClassVar[str] = "D1 sigmoid link"
+    deviations: ClassVar[str] = "D1 sigmoid link, D2 Adam, factors decayed"
+    matched: ClassVar[dict[str, Any]] = {"width": 8}
     grid: ClassVar[list[dict[str, Any]]] = [
-        {"lr": lr, "weight_decay": decay} for lr in (1e-3, 1e-2) for decay in (0.0, 1e-5, 1e-4, 1e-3)
+        {"lr": lr, "weight_decay": decay} for lr in (3e-3, 1e-2) for decay in (1e-4, 3e-4, 1e-3, 3e-3)
     ]
 
     def __init__(self, sizes: Sizes, rate: float = 0.5, biases: bool = True, *, width: int = 8) -> None:

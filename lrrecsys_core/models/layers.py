@@ -87,7 +87,8 @@ class MLP(nn.Sequential):
                 layers.append(activation())
                 if dropout:
                     layers.append(nn.Dropout(dropout))
-            layers.append(nn.Linear(before, after))
+            linear = nn.Linear(before, after)
             # Inputs are small at first: random biases would drown them, and eight ReLU units might all stay shut.
-            nn.init.zeros_(layers[-1].bias)
+            nn.init.zeros_(linear.bias)
+            layers.append(linear)
         super().__init__(*layers)

@@ -1,0 +1,236 @@
+"""A study's cells: right keys, nothing computed twice, killed runs taken up, no leak from the test part."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from lrrecsys_core import experiments, rows
+from lrrecsys_core.cells import direct_answers, record_fields, run_cell, shuffled
+from lrrecsys_core.data.dataset import Dataset
+from lrrecsys_core.data.simulate import simulate_market
+from lrrecsys_core.data.split import make_split
+from lrrecsys_core.errors import InputError
+from lrrecsys_core.experiments import Cell, Study
+from lrrecsys_core.models.base import Sizes
+from lrrecsys_core.models.registry import MODELS
+from lrrecsys_core.profiles import Profile
+from lrrecsys_core.recipes import RECIPES, Recipe, Source, Texts, runnable
+from lrrecsys_core.texts import TextSet, make_text_set, reasoner
+
+TINY = Profile(
+    "tiny", users=40, items=40, records_per_user=10, replicates=2, epochs=2, patience=2, autoencoder_epochs=40,
+    baseline_fractions=False,
+)  # fmt: skip
+FEW = (rows.GLOBAL_MEAN, rows.BIASED_MF, rows.BIASES, rows.LR, rows.ABLATION1)
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+    monkeypatch.setenv("LRRECSYS_ROOT", str(tmp_path))
+    return Study(TINY)
+
+
+@pytest.fixture(scope="module")
+def market() -> Dataset:
+    from lrrecsys_core.data.simulate import DEFAULT_PARAMETERS
+
+    return simulate_market("hotels", 3, replace(DEFAULT_PARAMETERS["hotels"], users=40, items=40, records_per_user=10))
+
+
+def test_every_row_of_every_table_has_a_recipe_or_names_what_it_needs() -> None:
+    derived = {rows.PERMUTED, rows.BOOSTING, rows.at_fraction(rows.BEST_BASELINE, 100)}
+    derived |= {row.name for row in rows.ROWS if row.same_as or row.needs_llm or row.name.endswith("environment)")}
+    assert {row.name for row in rows.ROWS} - derived <= set(RECIPES)
+    assert set(RECIPES) <= set(rows.BY_NAME)
+
+
+def test_what_can_run_depends_on_the_data(market: Dataset) -> None:
+    assert runnable(rows.DIAL[50], market) and not runnable(rows.METADATA, market)
+    null = replace(market, name="null-hotels")
+    assert [row for row in RECIPES if runnable(row, null)] == [rows.LR, rows.ABLATION1]
+    assert not runnable(rows.GPT2, market)
+
+
+def test_cells_are_computed_once_and_read_afterwards(study: Study) -> None:
+    for row in FEW:
+        Cell("hotels", row).compute(study)
+    before = {path: path.stat().st_mtime_ns for path in study.folder.rglob("*.parquet")}
+    assert all(Cell("hotels", row).done(study) for row in FEW)
+    frame = Study(TINY).metrics()
+    assert set(frame["row"]) >= set(FEW) | {rows.PERMUTED, rows.shifted(rows.LR)}
+    assert set(frame["part"]) == {"test", "validation"} and frame["replicate"].max() == 1
+    assert before == {path: path.stat().st_mtime_ns for path in study.folder.rglob("*.parquet")}
+    told = study.predictions([rows.LR])
+    shares = told.select(pl.sum_horizontal(pl.col("^attention_.*$")))["attention_positive"]
+    np.testing.assert_allclose(shares, 1.0, atol=1e-5)
+
+
+def test_same_seed_gives_the_same_numbers(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = Cell("restaurants", rows.LR)
+    cell.compute(study)
+    first = study.metrics().drop("seconds")
+    again = tmp_path / "again"
+    again.mkdir()
+    monkeypatch.setenv("LRRECSYS_ROOT", str(again))
+    other = Study(TINY)
+    cell.compute(other)
+    assert first.equals(other.metrics().drop("seconds"))
+
+
+def test_the_key_covers_data_texts_parameters_and_code(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = Cell("hotels", rows.LR)
+    key = cell.key(study)
+    assert key == Cell("hotels", rows.LR).key(Study(TINY))
+    assert key != Cell("hotels", rows.NCF).key(study)
+    assert key != Cell("movies", rows.LR).key(study)
+    for change in ({"users": 41}, {"epochs": 3}, {"first_seed": 101}, {"autoencoder_epochs": 41}):
+        assert cell.key(Study(replace(TINY, **change))) != key
+    monkeypatch.setitem(experiments.RECIPES, rows.LR, replace(RECIPES[rows.LR], texts=Texts(Source(share=0.5))))
+    assert cell.key(study) != key
+    monkeypatch.setattr(experiments, "_code_hash", lambda model: "other code")
+    assert cell.key(study) != key
+
+
+def test_results_missing_is_one_sentence(study: Study) -> None:
+    with pytest.raises(InputError, match="has no results yet"):
+        study.metrics()
+    with pytest.raises(InputError, match="no simulated market 'shops'"):
+        study.data("shops")
+
+
+def test_shuffles_keep_texts_in_their_group(market: Dataset) -> None:
+    split = make_split(market)
+    codes = {
+        "positive": np.arange(len(split.user), dtype=np.int32),
+        "negative": np.arange(len(split.user), dtype=np.int32),
+    }
+    for within, group in (("user", split.user_position), ("item", split.item_position)):
+        moved = shuffled(codes, split, within, seed=1)
+        assert np.array_equal(group[moved["positive"]], group)
+        assert np.array_equal(np.sort(moved["positive"]), codes["positive"])
+        assert np.array_equal(moved["positive"], moved["negative"])
+        assert (moved["positive"] != codes["positive"]).mean() > 0.5
+    assert (shuffled(codes, split, "all", seed=1)["positive"] == codes["positive"]).mean() < 0.1
+
+
+def test_nothing_of_a_test_record_reaches_texts_or_features(market: Dataset) -> None:
+    """Changing ratings and reviews of the test part changes no prompt, feature, text code or training input."""
+    split = make_split(market)
+    tested = set(split.record[split.test].tolist())
+    spoiled = market.interactions.with_columns(
+        rating=pl.when(pl.int_range(pl.len()).is_in(list(tested)))
+        .then(6 - pl.col("rating"))
+        .otherwise(pl.col("rating"))
+    )
+    assert market.aspects is not None
+    keys = market.interactions[sorted(tested)].select("user_id", "item_id")
+    aspects = market.aspects.join(keys, on=["user_id", "item_id"], how="anti")
+    other = make_split(replace(market, interactions=spoiled, aspects=aspects))
+    texts, changed = (make_text_set(s, Texts(), seed=0, epochs=30, with_shift=False)[0] for s in (split, other))
+    assert texts.sentences == changed.sentences
+    np.testing.assert_array_equal(texts.embeddings, changed.embeddings)
+    for row in RECIPES:
+        recipe = RECIPES[row]
+        # Baselines carry native targets of their own records; tests/models/test_invariants.py holds them to this.
+        if recipe.model is None or row in MODELS or recipe.fraction < 1 or not runnable(row, market):
+            continue
+        own = recipe.texts is not None and recipe.texts == Texts()
+        one, two = (
+            record_fields(recipe, s, Sizes.of(s), t if own else None, 0) for s, t in ((split, texts), (other, changed))
+        )
+        for name in one:
+            if name in ("target", "liked"):
+                np.testing.assert_array_equal(one[name][split.train], two[name][split.train])
+            else:
+                np.testing.assert_array_equal(one[name], two[name], err_msg=f"{row}: {name}")
+
+
+def test_direct_answers_are_parsed_or_counted_never_guessed(market: Dataset) -> None:
+    split = make_split(market)
+    sentences = ("", "4.0", "I cannot say", "7", "between 2 and 3")
+    codes = {"single": (np.arange(len(split.user)) % 5).astype(np.int32)}
+    told = TextSet("x", sentences, np.zeros((5, 8), np.float32), codes, {}, {})
+    outcome, kinds = direct_answers(split, told)
+    assert set(outcome[codes["single"] == 1]) == {0.75}
+    assert np.isnan(outcome[codes["single"] != 1]).all()
+    assert kinds["ok"] == (codes["single"] == 1).sum() and kinds["off the scale"] > 0
+
+
+def test_reasoners_know_what_the_row_says(market: Dataset) -> None:
+    split = make_split(market)
+    truth = market.truth
+    known = reasoner(Source(share=1.0, spurious=0), split)
+    assert set(known.knowledge) == set(truth.important)  # type: ignore[attr-defined]
+    only = reasoner(Source(share=0.0, spurious=-1), split)
+    assert set(only.knowledge) == set(truth.spurious)  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match="not generated from prompts"):
+        reasoner(Source("imported"), split)
+
+
+def test_a_row_without_training_predicts_the_training_mean(market: Dataset) -> None:
+    split = make_split(market)
+    result = run_cell(
+        "Global mean", "hotels", Recipe(floor="mean"), [split], [None], [0], Cell("x", rows.LR).training(Study(TINY))
+    )
+    test = result.metrics.filter((pl.col("part") == "test") & (pl.col("metric") == "RMSE"))["value"].item()
+    mean = split.target[split.train].mean()
+    assert test == pytest.approx(float(np.sqrt(((split.target[split.test] - mean) ** 2).mean())), rel=1e-5)
+    auc = result.metrics.filter((pl.col("part") == "test") & (pl.col("metric") == "AUC"))["value"].item()
+    assert auc == 0.5
+
+
+_SCRIPT = """
+import sys, torch
+torch.set_num_threads(1)
+from lrrecsys_core.experiments import Cell, Study
+from lrrecsys_core.models.registry import MODELS
+from lrrecsys_core.profiles import Profile
+study = Study(Profile(**eval(sys.argv[1])))
+for row in eval(sys.argv[2]):
+    cell = Cell("hotels", row)
+    if not cell.done(study):
+        print("computing", row, flush=True)
+        cell.compute(study)
+print("complete", flush=True)
+"""
+
+
+def test_killed_at_random_moments_it_ends_with_the_same_tables(tmp_path: Path) -> None:
+    """SIGKILL ten times with real processes; afterwards the results equal those of an undisturbed run."""
+    from dataclasses import asdict
+
+    def start(root: Path) -> subprocess.Popen[str]:
+        root.mkdir(exist_ok=True)
+        environment = {**os.environ, "LRRECSYS_ROOT": str(root), "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-c", _SCRIPT, repr(asdict(TINY)), repr(FEW)]
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+
+    calm = start(tmp_path / "calm")
+    began = time.perf_counter()
+    assert calm.communicate()[0].endswith("complete\n")
+    whole = time.perf_counter() - began
+    rng = random.Random(5)
+    for _ in range(10):
+        process = start(tmp_path / "killed")
+        time.sleep(rng.uniform(0.2, 1.1) * whole)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    done = {path.name for path in (tmp_path / "killed").rglob("*.metrics.parquet")}
+    last = start(tmp_path / "killed")
+    said = last.communicate()[0]
+    assert said.count("computing") == len(FEW) - len(done)
+    for path in (tmp_path / "calm").rglob("cells/*.parquet"):
+        twin = next((tmp_path / "killed").rglob(path.name))
+        one, two = (pl.read_parquet(p).drop("seconds", strict=False) for p in (path, twin))
+        assert one.equals(two)
