@@ -60,6 +60,14 @@ def test_additive_data_need_only_biases() -> None:
     assert np.abs(torch.sigmoid(model(batch_of(fields))).detach().numpy() - target).mean() < 0.02
 
 
+def test_weight_decay_shrinks_factors_but_not_biases() -> None:
+    seen, _ = planted()
+    seen["target"] = (seen["user"] > 10).astype(np.float32)
+    model = train(BiasedMF(SIZES), seen, steps=100, lr=0.03, decay=10.0)
+    assert model.get_parameter("users.weight").abs().max() < 0.01
+    assert model.get_parameter("user_bias.weight").abs().max() > 1
+
+
 @pytest.mark.parametrize("kind", [UserItemBiases, BiasedMF])
 def test_replicates_side_by_side(kind: type) -> None:
     seen, _ = planted()
