@@ -48,6 +48,7 @@ from lrrecsys_core.texts import (
 DOMAINS = ("hotels", "restaurants", "movies")
 NULL_MARKET = f"{rows.NULL_PREFIX}hotels"
 TABLES = (2, 3, 4, 5, 6)
+COMPILE_FROM = 8  # rows sharing a network from which on compiling its step saves more than it costs
 
 
 class Study:
@@ -219,7 +220,11 @@ class Cell:
         profile = study.profile
         point = chosen_point(self.row)
         return Training(
-            profile.epochs, profile.patience, lr=point.lr, weight_decay=point.weight_decay, compiled=profile.compile
+            profile.epochs,
+            profile.patience,
+            lr=point.lr,
+            weight_decay=point.weight_decay,
+            compiled=profile.compile and _uses(_shape(self.recipe())) >= COMPILE_FROM,
         )
 
     def recipe(self) -> Recipe:
@@ -358,6 +363,12 @@ def _split(data: Dataset, fraction: float) -> Split:
 
 def _short_name(spec: str) -> str:
     return spec.partition(":")[0].strip()
+
+
+@cache
+def _uses(shape: tuple[str, str]) -> int:
+    """How many rows train this very network."""
+    return sum(_shape(Cell("", row).recipe()) == shape for row in RECIPES)
 
 
 def _shape(recipe: Recipe) -> tuple[str, str]:

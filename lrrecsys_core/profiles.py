@@ -56,15 +56,16 @@ _SMOKE = Profile(
 )
 _DEMO = Profile(
     "demo",
-    users=400,
-    items=250,
-    records_per_user=16,
+    users=300,
+    items=200,
+    records_per_user=14,
     replicates=10,
-    epochs=30,
-    patience=4,
+    epochs=20,
+    patience=3,
     autoencoder_epochs=60,
     compile=True,
     theory="demo",
+    baseline_fractions=False,
 )
 _PAPER = Profile(
     "paper",
