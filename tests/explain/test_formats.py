@@ -1,0 +1,57 @@
+"""Chat formats, the six LLMs of Table 4, and what names an LLM on the command line."""
+
+from __future__ import annotations
+
+import pytest
+
+from lrrecsys_core import rows
+from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.endpoint import Endpoint
+from lrrecsys_core.explain.formats import PAPER_LLMS, known_llm, render
+from lrrecsys_core.explain.sources import open_data, open_llm
+from lrrecsys_core.explain.transformers_llm import TransformersLLM
+
+TALK = (("user", "Why?"), ("assistant", "Because."), ("user", "Shorter."))
+
+
+def test_conversations_as_plain_text() -> None:
+    assert render(TALK, "plain") == "Why?\n\nBecause.\n\nShorter.\n"
+    assert render(TALK, "vicuna").endswith("USER: Why? ASSISTANT: Because. USER: Shorter. ASSISTANT:")
+    assert render((("system", "Be kind."), *TALK), "vicuna").startswith("Be kind. USER: Why?")
+    with pytest.raises(InputError, match="unknown"):
+        render(TALK, "llama")
+
+
+def test_the_six_llms_are_the_rows_of_table_4() -> None:
+    expected = [rows.LLAMA31, rows.LLAMA3, rows.MIXTRAL, rows.VICUNA, rows.QWEN2, rows.GPT2]
+    assert [known.row for known in PAPER_LLMS.values()] == expected
+    assert all(known.revision == "" for known in PAPER_LLMS.values())
+
+
+def test_a_revision_enters_the_model_and_the_key() -> None:
+    assert known_llm("gpt-2", "abc").pinned == known_llm("gpt-2@abc").pinned == "openai-community/gpt2@abc"
+    other = known_llm("my/model@r1")
+    assert (other.row, other.pinned, other.chat_format) == ("my/model", "my/model@r1", "template")
+
+
+def test_llms_by_text() -> None:
+    llm = open_llm("endpoint:vicuna", concurrency=3, device=None)
+    assert isinstance(llm, Endpoint)
+    assert (llm.model, llm.served_as, llm.chat_format, llm.concurrency) == (
+        "lmsys/vicuna-7b-v1.5", "lmsys/vicuna-7b-v1.5", "vicuna", 3,
+    )  # fmt: skip
+    assert open_llm("endpoint:m@r").served_as == "m"  # type: ignore[attr-defined]
+    own = open_llm("transformers:/some/folder", dtype="float32")
+    assert isinstance(own, TransformersLLM)
+    assert (own.chat_format, own.dtype) == ("auto", "float32")
+    assert open_llm("metadata").model.startswith("metadata")
+    for wrong in ("gpt-2", "endpoint:", "metadata:x", "other:m"):
+        with pytest.raises(InputError, match="names no LLM"):
+            open_llm(wrong)
+
+
+def test_markets_by_text() -> None:
+    with pytest.raises(InputError, match="no market 'cats'"):
+        open_data("market:cats")
+    with pytest.raises(InputError, match="unknown kind"):
+        open_data("nothing:here")
