@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 import sys
 
@@ -11,11 +12,10 @@ import benchmarks
 
 def main(chosen: list[str]) -> int:
     """Call ``main`` of each benchmark module in alphabetical order; 2 when a name is unknown."""
-    modules = {
-        found.name: module
-        for found in pkgutil.iter_modules(benchmarks.__path__)
-        if found.name != "__main__" and hasattr(module := importlib.import_module(f"benchmarks.{found.name}"), "main")
-    }
+    names = [found.name for found in pkgutil.iter_modules(benchmarks.__path__) if found.name != "__main__"]
+    loaded = {name: importlib.import_module(f"benchmarks.{name}") for name in names}
+    # a helper process of a benchmark has a coroutine for its main
+    modules = {name: m for name, m in loaded.items() if hasattr(m, "main") and not inspect.iscoroutinefunction(m.main)}
     for name in chosen:
         if name not in modules:
             print(f"there is no benchmark {name!r}: choose among {', '.join(modules)}", file=sys.stderr)
