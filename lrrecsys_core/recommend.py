@@ -92,7 +92,7 @@ class FittedModel:
     about: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
-    def _latest(self) -> dict[str, int]:
+    def latest(self) -> dict[str, int]:
         """User id -> number of their last record."""
         ids = self.split.dataset.interactions["user_id"].to_numpy()[self.split.record]
         return {user: place for place, user in enumerate(ids)}  # records are sorted by user and time
@@ -107,12 +107,12 @@ class FittedModel:
         """
         if k < 1:
             raise InputError(f"k must be at least 1, not {k}: give the number of items you want.")
-        if user not in self._latest:
+        if user not in self.latest:
             raise InputError(
                 f"user {user!r} has no record in {self.split.dataset.name!r}: give one of its user ids, "
-                f"for instance {next(iter(self._latest))!r}."
+                f"for instance {next(iter(self.latest))!r}."
             )
-        last = self._latest[user]
+        last = self.latest[user]
         own = self.split.item_position[self.split.user_position == self.split.user_position[last]]
         everything = np.arange(self.split.dataset.items.height)
         candidates = np.setdiff1d(everything, own) if exclude_seen else everything

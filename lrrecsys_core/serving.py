@@ -93,7 +93,7 @@ def latency(model: FittedModel, user: str, candidates: int, repeats: int, seed: 
     import time
 
     rng = np.random.default_rng(seed)
-    last = model._latest[user]
+    last = model.latest[user]
     taken = []
     for _ in range(repeats):
         chosen = rng.integers(0, model.split.dataset.items.height, candidates)
