@@ -46,12 +46,12 @@ def published(rows: pl.DataFrame) -> Reading:
     last = {row["method"]: row["mean"] for row in errors.filter(pl.col("n") == pl.col("n").max()).to_dicts()}
     oracle, pooled = last["least squares on S*"], last["pooled least squares"]
     found = {row["method"]: row["mean"] for row in exact.filter(pl.col("n") == pl.col("n").max()).to_dicts()}
-    fall = errors.filter(method="pooled least squares").sort("n")["mean"][0] / pooled
+    change = pooled / errors.filter(method="pooled least squares").sort("n")["mean"][0]
     agrees = last["EILLS"] < 2 * oracle and pooled > 100 * oracle
     return fig, (
         f"At n = {largest(rows, 'n'):,} EILLS has {last['EILLS'] / oracle:.1f} times the oracle's squared error, least "
         f"squares without the spurious variables {last['least squares without spurious'] / oracle:.1f} times, and "
-        f"pooled least squares {pooled / oracle:,.0f} times, {fall:.2f} times less than at the smallest n: this "
+        f"pooled least squares {pooled / oracle:,.0f} times, {change:.2f} times its error at the smallest n: this "
         f"{'agrees' if agrees else 'does not agree'} with the published finding that EILLS comes close to the oracle "
         f"while pooling stays biased. S* is found exactly in {found['EILLS']:.0%} with the L0 term, "
         f"{found['EILLS without L0']:.0%} without, and {found['ICP']:.0%} by ICP."
@@ -175,6 +175,33 @@ def fair(rows: pl.DataFrame) -> Reading:
         f"Exact selection at n = {largest(rows, 'n'):,} by features and environments: {'; '.join(words)}. The second "
         "important variable acts through its square, which linear functions cannot see."
     )
+
+
+def knowledge(rows: pl.DataFrame) -> Reading:
+    """What records of 1 to 16 simulated markets tell about S*: the knowledge a reasoner is given in the bridge."""
+    fig, axes = panels(1, 3, 3.4, 2.9)
+    colors = {"EILLS": POSITIVE, "pooled regression": NEGATIVE, "Lasso": OTHER}
+    names = {"known": "share of S* known", "spurious": "spurious attributes held", "idle": "idle attributes held"}
+    # A repetition of one domain is a unit of its own.
+    units = rows.with_columns(repetition=pl.struct("domain", "repetition").rank("dense"))
+    for ax, (value, label) in zip(axes[0], names.items(), strict=True):
+        band = bands(units, ["method", "environments"], value)
+        for method, color in colors.items():
+            curve(ax, band.filter(method=method), "environments", method, color, marker="o")
+        ax.set(xlabel="markets |E|", ylabel=label, ylim=(0, None))
+        log_axis(ax, rows["environments"], base=2)
+    axes[0][0].legend(fontsize=7)
+    words = []
+    for method in ("EILLS", "pooled regression"):
+        part = units.filter(method=method)
+        ends = part.filter(environments=largest(part, "environments")).select("known", "spurious").mean().row(0)
+        words.append(
+            f"{method} knows {trend(part, 'environments', 'known')} more of S* per doubling of markets and, from "
+            f"{largest(part, 'environments')}, {ends[0]:.0%} of it with {ends[1]:.1f} spurious attributes"
+        )
+    own = units.filter(method="Lasso").select("known", "spurious").mean().row(0)
+    words.append(f"the Lasso on a single market knows {own[0]:.0%} with {own[1]:.1f} spurious attributes")
+    return fig, "Simulated markets, all domains: " + "; ".join(words) + "."
 
 
 def _family(ax: Axes, band: pl.DataFrame, x: str, by: str, symbol: str) -> None:

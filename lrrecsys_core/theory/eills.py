@@ -211,32 +211,33 @@ def eills_search(data: Moments, gamma: float, penalty: float = 0.0, restarts: in
 def _descend(data: Moments, start: Index, gamma: float, penalty: float) -> Fit:
     support = np.sort(start)
     value = _fit(data, support, gamma, penalty).value
-    while True:
-        outside = np.setdiff1d(np.arange(data.variables), support)
-        best: tuple[float, Index] = (value, support)
-        for candidates in _neighbours(support, outside):
-            values, _ = solve_supports(data, candidates, gamma)
-            values += penalty * candidates.shape[1]
-            winner = int(values.argmin())
-            if values[winner] < best[0] - 1e-12 * abs(value):
-                best = (float(values[winner]), candidates[winner])
-        if best[1] is support:
-            return _fit(data, support, gamma, penalty)
-        value, support = best[0], np.sort(best[1])
+    moved = True
+    while moved:
+        moved = False
+        # The many swaps are tried only where no single removal or addition helps.
+        for kinds in (("removal", "addition"), ("swap",)):
+            for candidates in (_neighbours(support, data.variables, kind) for kind in kinds):
+                if not candidates.size:
+                    continue
+                values = solve_supports(data, candidates, gamma)[0] + penalty * candidates.shape[1]
+                winner = int(values.argmin())
+                if values[winner] < value - 1e-12 * abs(value):
+                    moved, value, best = True, float(values[winner]), candidates[winner]
+            if moved:
+                support = np.sort(best)
+                break
+    return _fit(data, support, gamma, penalty)
 
 
-def _neighbours(support: Index, outside: Index) -> list[Index]:
-    """Supports one removal, one addition or one swap away, each kind an array of candidates by size."""
-    size = len(support)
-    moves: list[Index] = []
-    kept = np.array([np.delete(support, i) for i in range(size)], dtype=np.int64).reshape(size, max(size - 1, 0))
-    if size > 1:
-        moves.append(kept)
-    if len(outside):
-        moves.append(np.column_stack([np.tile(support, (len(outside), 1)), outside]))
-        if size:
-            moves.append(np.column_stack([np.repeat(kept, len(outside), axis=0), np.tile(outside, size)]))
-    return moves
+def _neighbours(support: Index, variables: int, kind: str) -> Index:
+    """Supports one removal, addition or swap away, one a row."""
+    outside = np.setdiff1d(np.arange(variables), support)
+    if kind == "addition":
+        return np.column_stack([np.tile(support, (len(outside), 1)), outside])
+    kept = np.array([np.delete(support, place) for place in range(len(support))], dtype=np.int64)
+    if kind == "removal" or not kept.size:
+        return kept
+    return np.column_stack([np.repeat(kept, len(outside), axis=0), np.tile(outside, len(support))])
 
 
 def default_penalty(data: Moments, gamma: float) -> float:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 import polars as pl
 
 from lrrecsys_core import paths
+from lrrecsys_core.data.simulate import DEFAULT_PARAMETERS
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.profiles import get_profile
 from lrrecsys_core.theory.fair import fair_repetition
 from lrrecsys_core.theory.lasso import LinearSetting, linear_repetition
+from lrrecsys_core.theory.markets import knowledge_repetition
 from lrrecsys_core.theory.neural import NonlinearSetting, nonlinear_cell
 from lrrecsys_core.theory.recovery import (
     gamma_repetition,
@@ -43,6 +45,7 @@ class Sizes:
     fair_n, fair_repetitions : of FAIR selection.
     inputs, inputs_n : p and n of the nonlinear p curves; nonlinear_n : n of the nonlinear n curves at s = 2, p = 10.
     kernel_limit : most records for kernel ridge, whose time grows with their cube.
+    market_repetitions : of estimates of S* from simulated markets, which have the profile's size.
     jobs : processes.
     """
 
@@ -65,6 +68,7 @@ class Sizes:
     nonlinear_n: tuple[int, ...]
     nonlinear_repetitions: int
     kernel_limit: int
+    market_repetitions: int
     jobs: int
 
 
@@ -89,6 +93,7 @@ SIZES: dict[str, Sizes] = {
         nonlinear_n=(250, 500, 1000),
         nonlinear_repetitions=5,
         kernel_limit=1000,
+        market_repetitions=1,
         jobs=1,
     ),
     "demo": Sizes(
@@ -111,6 +116,7 @@ SIZES: dict[str, Sizes] = {
         nonlinear_n=(500, 1000, 2000, 4000, 8000, 16000),
         nonlinear_repetitions=20,
         kernel_limit=4000,
+        market_repetitions=5,
         jobs=2,
     ),
     "full": Sizes(
@@ -133,6 +139,7 @@ SIZES: dict[str, Sizes] = {
         nonlinear_n=(500, 1000, 2000, 4000, 8000, 16000, 32000),
         nonlinear_repetitions=50,
         kernel_limit=8000,
+        market_repetitions=30,
         jobs=-1,
     ),
 }
@@ -153,7 +160,8 @@ class Study:
     family = Family()
 
     def __init__(self, profile: str = "smoke", datasets: Iterable[str] = (), seed: int = 0) -> None:
-        size = get_profile(profile).theory
+        self.profile = get_profile(profile)
+        size = self.profile.theory
         if size not in SIZES:
             raise InputError(f"profile {profile!r} asks for theory size {size!r}: choose one of {', '.join(SIZES)}")
         self.sizes = SIZES[size]
@@ -236,6 +244,17 @@ class Study:
             for n in sorted(sizes.nonlinear_n, reverse=True)
         ]
         return self._nonlinear("nonlinear-n", settings)
+
+    def knowledge(self) -> pl.DataFrame:
+        """Share of S* that EILLS, pooled regression and a Lasso find in simulated markets taken as environments."""
+        size = {name: getattr(self.profile, name) for name in ("users", "items", "records_per_user")}
+        frames = []
+        for domain, default in DEFAULT_PARAMETERS.items():
+            parameters = replace(default, **size)
+            make = partial(knowledge_repetition, domain, parameters, self.environments, self.seed)
+            grid = [parameters, self.environments]
+            frames.append(self._rows(f"knowledge-{domain}", grid, make, self.sizes.market_repetitions))
+        return pl.concat(frames)
 
     def _rows(self, name: str, grid: object, repetition: Callable[[int], list[Row]], repetitions: int) -> pl.DataFrame:
         parameters: dict[str, object] = {"grid": repr(grid), "repetitions": repetitions, "seed": self.seed}
