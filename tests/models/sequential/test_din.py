@@ -71,6 +71,7 @@ def test_categories_come_from_training_items() -> None:
     category = item_categories(split)
     names = [d.split("; ")[0] for d in split.dataset.items["details"]]
     assert all((category[a] == category[b]) == (names[a] == names[b]) for a in range(6) for b in range(6))
+    assert (category[np.unique(split.item_position[split.train])] > 0).all()
     few = item_categories(split, rows=2)
     assert set(few) == {0, 1}
     fields = DIN.record_fields(split, Sizes.of(split))

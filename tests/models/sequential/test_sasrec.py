@@ -33,6 +33,19 @@ def test_padding_is_inert() -> None:
     torch.testing.assert_close(model(batch), before, rtol=0, atol=0)
 
 
+def test_padding_is_zero_and_never_a_key() -> None:
+    model, batch = SASRec(Sizes(7, 30)).eval(), batch_of(records())
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for block in model.blocks:
+        block.register_forward_pre_hook(lambda _, args: seen.append(args))
+    model.states(batch)
+    empty = ~batch["history_mask"]
+    assert len(seen) == 2
+    for x, mask in seen:
+        assert not x[empty].any()
+        assert not (mask & empty.unsqueeze(1)).any()
+
+
 def test_states_do_not_see_later_items() -> None:
     model, batch = SASRec(Sizes(7, 30)).eval(), batch_of(records(full=True))
     changed = dict(batch)
