@@ -7,6 +7,7 @@ import json
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import joblib
@@ -79,6 +80,12 @@ def matrix(frame: pl.DataFrame, x: str, value: str) -> tuple[Array, Array]:
     return levels, wide.sort("repetition").drop("repetition").to_numpy().astype(float)
 
 
+@lru_cache(maxsize=16)
+def _weights(repetitions: int, seed: int, draws: int) -> Array:
+    counts = np.random.default_rng(seed).multinomial(repetitions, np.full(repetitions, 1 / repetitions), draws)
+    return counts / repetitions
+
+
 def bootstrap(values: Array, statistic: Callable[[Array], Array], seed: int = 0, draws: int = 2000) -> Estimate:
     """Bootstrap over repetitions a statistic of the mean curve.
 
@@ -87,8 +94,7 @@ def bootstrap(values: Array, statistic: Callable[[Array], Array], seed: int = 0,
     values : (R, K) one row a repetition.
     statistic : maps mean curves (..., K) to numbers (...).
     """
-    weights = np.random.default_rng(seed).multinomial(len(values), np.full(len(values), 1 / len(values)), draws)
-    resampled = statistic(weights @ values / len(values))
+    resampled = statistic(_weights(len(values), seed, draws) @ values)
     low, high = np.quantile(resampled, [0.025, 0.975])
     # Counting the observed sample among the draws keeps the p-value from being an impossible zero.
     p = (1 + int((resampled <= 0).sum())) / (1 + draws)
