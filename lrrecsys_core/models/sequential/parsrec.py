@@ -12,12 +12,13 @@ The history plays the session, u is the user's vector, e the item table (d). For
     s   = <o_5, e(i)>
 
 h_0 is the mean vector of the training items before the history (``state="long"``), or of the history itself where
-there are none (or ``state="window"``). Native loss: softmax cross-entropy of every next item over all items.
+there are none (or ``state="window"``). Native loss: softmax cross-entropy of the next item over all items.
 
 Deviations: D1 a session is the last five items in their order; o_5 is scored against the candidate by a pointwise
 loss. D2 the observed order is followed (the paper lets the model choose its own order inside a basket). D3 places
 without an item leave h as it is. D4 sigmoid link and residual biases (rules P1, P2). D5 Adam for all weights, no
-gradient clipping. Schedules: ``point``, or ``joint``: plus 0.1 x the native loss.
+gradient clipping. D6 the native loss scores the last step only: with histories sliding over all records, every
+step is the last one once. Schedules: ``point``, or ``joint``: plus 0.1 x the native loss.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class PARSRec(Recommender):
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item", "history", "older")}
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}
     tier: ClassVar[str] = "adapted"
-    deviations: ClassVar[str] = "D1 sessions, D2 observed order, D3 padding, D4 link, D5 no clipping"
+    deviations: ClassVar[str] = "D1 sessions, D2 observed order, D3 padding, D4 link, D5 no clipping, D6 last step"
     matched: ClassVar[dict[str, Any]] = {"width": 8, "heads": 1}
     as_published: ClassVar[dict[str, Any]] = {"width": 128, "heads": 2, "dropout": 0.1}
     grid: ClassVar[list[dict[str, Any]]] = [
@@ -148,10 +149,10 @@ class PARSRec(Recommender):
         return (self.outputs(batch)[..., -1, :] * self.items(batch["item"])).sum(-1)
 
     def native_loss(self, batch: Batch) -> Tensor:
-        """Cross-entropy of each next item the history (and the record itself) shows."""
-        following = torch.cat([batch["history"][..., 1:], batch["item"].unsqueeze(-1)], -1)
-        weight = (following > 0) * batch["weight"].unsqueeze(-1)
-        return item_cross_entropy(self.outputs(batch), self.items.weight, self.known, following, weight)
+        """Cross-entropy of the item that followed the history."""
+        weight = batch["weight"] * (batch["item"] > 0)
+        last = self.outputs(batch)[..., -1, :]
+        return item_cross_entropy(last, self.items.weight, self.known, batch["item"], weight)
 
     def loss(self, batch: Batch) -> Tensor:
         return self.own_loss(batch) + self.native * self.native_loss(batch) if self.joint else self.own_loss(batch)

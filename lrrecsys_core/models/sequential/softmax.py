@@ -5,6 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lrrecsys_core.models.base import weighted_mean
+
+CHUNK = 512  # records scored against all items at once: bounds memory when a whole validation part comes in
+
 
 def known_items(rows: int, table: int) -> Tensor:
     """(table,) True for item rows 1 .. rows - 1: those that stand for an item of this replicate's training part."""
@@ -15,16 +19,19 @@ def known_items(rows: int, table: int) -> Tensor:
 def item_cross_entropy(
     states: Tensor, items: Tensor, known: Tensor, target: Tensor, weight: Tensor, bias: Tensor | None = None
 ) -> Tensor:
-    """Mean of -log softmax(states . items)[target] over the places with weight.
+    """Mean of -log softmax(states . items)[target] over the records with weight.
 
     Parameters
     ----------
-    states, items : (..., d) and (I, d).
+    states, items : (B, d) and (I, d).
     known : (I,) items that take part.
+    target, weight : (B,) item rows, anything where the weight is 0.
     bias : (I,) added to the logits.
-    target : (...) item rows, anything where `weight` (...) is 0.
     """
-    scores = states @ items.T if bias is None else states @ items.T + bias
-    logits = scores.masked_fill(~known, torch.finfo(states.dtype).min)
-    chosen = torch.log_softmax(logits, -1).gather(-1, target.unsqueeze(-1)).squeeze(-1)
-    return -torch.where(weight > 0, chosen * weight, 0.0).sum() / weight.sum().clamp_min(1.0)
+    shut = (~known).to(states.dtype) * torch.finfo(states.dtype).min
+    shift = shut if bias is None else shut + bias
+    chosen = [
+        torch.log_softmax(some @ items.T + shift, -1).gather(-1, wanted.unsqueeze(-1)).squeeze(-1)
+        for some, wanted in zip(states.split(CHUNK), target.split(CHUNK), strict=True)
+    ]
+    return -weighted_mean(torch.where(weight > 0, torch.cat(chosen), 0.0), weight)

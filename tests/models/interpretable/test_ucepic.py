@@ -109,6 +109,10 @@ def test_side_by_side(native: float) -> None:
     models = [UCEPic(Sizes(7, 30), vocabulary=V, length=T, reference=R, native=native) for _ in range(2)]
     assert_trainable_side_by_side(models, [batch_for(m, s) for s, m in enumerate(models)])
     assert ("text" in models[0].reads) == bool(native)
+    batch = batch_for(models[0])
+    some = {k: v[:6] if v.dim() else v for k, v in batch.items()}
+    told = native * models[0].native_loss(some) if native else 0.0
+    torch.testing.assert_close(models[0].loss(batch), models[0].own_loss(batch) + told)
 
 
 def test_fields_and_build() -> None:

@@ -52,14 +52,13 @@ def test_padding_is_inert() -> None:
     torch.testing.assert_close(model.cloze_loss(batch), native, rtol=0, atol=0)
 
 
-def test_only_masked_places_count() -> None:
-    model = BERT4Rec(Sizes(7, 30), schedule="joint").eval()
+def test_only_a_masked_place_counts() -> None:
+    model = BERT4Rec(Sizes(7, 30), schedule="joint", rho=0.3).eval()
     batch = cloze_batch(model, full=True)
-    batch["cloze"] = torch.zeros_like(batch["cloze"])
-    batch["cloze"][:, 2] = True
+    batch["cloze"] = torch.tensor([0.9, 0.25, 0.2, 0.8, 0.5, 0.31]).expand(24, 6)
     window = torch.cat([batch["history"], batch["item"].unsqueeze(1)], 1)
     x = model.items(window)
-    x[:, 2] = model.token
+    x[:, 1:3] = model.token
     states = model.encode(x, torch.ones_like(window, dtype=torch.bool))[:, 2]
     logits = (states @ model.items.weight.T + model.cloze_bias)[:, 1:]
     expected = torch.nn.functional.cross_entropy(logits, window[:, 2] - 1)
@@ -68,13 +67,16 @@ def test_only_masked_places_count() -> None:
 
 
 def test_every_sequence_masks_something_and_some_mask_the_last_alone() -> None:
-    model = BERT4Rec(Sizes(7, 30), rho=0.0)
+    model = BERT4Rec(Sizes(7, 30), rho=0.2)
     drawn = model.draws(20_000, np.random.default_rng(0))["cloze"]
-    assert drawn[:, -1].mean() == pytest.approx(LAST_ONLY, abs=0.01) and not drawn[:, :-1].any()
+    alone = (drawn[:, -1] == 0) & (drawn[:, :-1] == 1).all(1)
+    assert alone.mean() == pytest.approx(LAST_ONLY, abs=0.01)
+    assert (drawn[~alone] < 0.2).mean() == pytest.approx(0.2, abs=0.01)
     batch = cloze_batch(model)
-    batch["cloze"] = torch.zeros_like(batch["cloze"])
-    at_last = batch["cloze"].clone()
-    at_last[:, -1] = True
+    batch["cloze"] = torch.full_like(batch["cloze"], 0.9)
+    batch["cloze"][:, -1] = 0.8
+    at_last = torch.ones_like(batch["cloze"])
+    at_last[:, -1] = 0.0
     model.eval()
     torch.testing.assert_close(model.cloze_loss(batch), model.cloze_loss({**batch, "cloze": at_last}))
     model.prepare_rating_stage()

@@ -99,12 +99,16 @@ def test_cross_entropy_by_hand() -> None:
     weight = torch.tensor([1.0, 0.0])
     loss = item_cross_entropy(states, items, known, torch.tensor([2, 3]), weight)
     assert loss.item() == pytest.approx(-np.log(0.75), rel=1e-5)
+    many = [torch.cat([x] * 700) for x in (states, torch.tensor([2, 3]), weight)]
+    torch.testing.assert_close(item_cross_entropy(many[0], items, known, many[1], many[2]), loss)
 
 
 def test_native_loss_learns_transitions() -> None:
     fields, follows = chain(items=21, length=200)
     torch.manual_seed(0)
     model = PARSRec(Sizes(2, 21), schedule="joint", state="window")
+    batch = batch_of(fields)
+    torch.testing.assert_close(model.loss(batch), model.own_loss(batch) + 0.1 * model.native_loss(batch))
     train(model, fields, steps=250, lr=0.02, loss="native_loss")
     best = (model.outputs(batch_of(fields))[:, -1] @ model.items.weight.T)[:, 1:].argmax(-1) + 1
     assert (best.numpy() == follows[fields["history"][:, -1]]).mean() > 0.9

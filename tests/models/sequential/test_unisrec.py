@@ -88,7 +88,10 @@ def test_contrast_by_hand() -> None:
 @pytest.mark.parametrize(("schedule", "ids"), [("pre", False), ("joint", True)])
 def test_side_by_side(schedule: str, ids: bool) -> None:
     models = [UniSRec(Sizes(7, 30), text=TEXT + k, ids=ids, schedule=schedule) for k in range(2)]
-    assert_trainable_side_by_side(models, [text_batch(m, s) for s, m in enumerate(models)])
+    batches = [text_batch(m, s) for s, m in enumerate(models)]
+    assert_trainable_side_by_side(models, batches)
+    native = 0.1 * models[0].native_loss(batches[0]) if schedule == "joint" else 0.0
+    torch.testing.assert_close(models[0].loss(batches[0]), models[0].own_loss(batches[0]) + native)
 
 
 def test_rating_stage_freezes_the_encoder() -> None:
