@@ -142,7 +142,8 @@ def run_cell(
             fields.append(numbered[same])
             replicates.append(Replicate(seed, split.train, split.validation, task, training.lr, training.weight_decay))
     fitted = fit(
-        modules, fields, replicates, epochs=training.epochs, pretrain_epochs=training.epochs, patience=training.patience, batch_size=training.batch_size,
+        modules, fields, replicates, epochs=training.epochs, pretrain_epochs=training.epochs,
+        patience=training.patience, batch_size=training.batch_size,
         compiled=training.compiled, optimizer=training.optimizer,
     )  # fmt: skip
     metric_rows: list[dict[str, Any]] = []

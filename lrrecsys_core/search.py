@@ -70,7 +70,8 @@ def search_row(study: Study, row: str) -> pl.DataFrame:
                         fields.append(given)
             profile = study.profile
             fitted = fit(
-                modules, fields, [r for r, _, _ in runs], epochs=profile.epochs, pretrain_epochs=profile.epochs, patience=profile.patience,
+                modules, fields, [r for r, _, _ in runs], epochs=profile.epochs, pretrain_epochs=profile.epochs,
+                patience=profile.patience,
                 compiled=profile.compile,
             )  # fmt: skip
             for module, (run, number, j), given in zip(fitted.modules, runs, fields, strict=True):
