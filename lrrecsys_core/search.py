@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def search_row(study: Study, row: str) -> pl.DataFrame:
             runs, modules, fields = [], [], []
             for j in here:
                 seed = study.profile.seeds[pairs[j][1]]
-                given = as_tensors(record_fields(recipe, splits[j], sizes, texts[j], seed))
+                given = as_tensors(record_fields(replace(recipe, params=params), splits[j], sizes, texts[j], seed))
                 for number in numbers:
                     lr, decay = points[number].get("lr", 0.01), points[number].get("weight_decay", 0.0)
                     for task in TASKS:
