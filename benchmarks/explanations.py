@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import resource
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -105,7 +105,7 @@ def resume(rows: int) -> None:
     """Time from opening a store of many rows to the first missing prompt, against reading every key into memory."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "s.sqlite"
-        stored = [request for _, request in zip(range(200_000), requests(200_000), strict=False)]
+        stored = [request for _, request in zip(range(1_000), requests(1_000), strict=False)]
         with ExplanationStore(path) as store:
             for request in stored:
                 store.add(request, Result(request.key("m"), "a sentence"), Recorded("m", "m"))
@@ -122,8 +122,8 @@ def resume(rows: int) -> None:
                 fill([*stored[:100], Request((("user", "a new prompt"),))], First("m", "m"), store)
 
         def theirs() -> None:
-            with ExplanationStore(path, write=False) as store:
-                assert len({row["key"] for row in store.rows()}) == rows
+            with closing(sqlite3.connect(path)) as db:
+                assert len({key for (key,) in db.execute("SELECT key FROM answers")}) == rows
 
         _, wall = timed(ours)
         _, slow = timed(theirs)
@@ -138,40 +138,36 @@ def resume(rows: int) -> None:
 
 
 def many_rows(path: Path, n: int) -> None:
-    """Fill a store the fast way: random keys, a compressed prompt and a sentence in each row."""
-    import sqlite3
-
-    draw = random.Random(0)
+    """Fill a store the fast way: random keys in order, a compressed prompt and a sentence in each row."""
+    heads = np.sort(np.random.default_rng(0).integers(0, 2**63, n, dtype=np.uint64)).astype(">u8").tobytes()
     prompt = zlib.compress(PROMPT.encode(), 1)
     rows = (
-        (draw.randbytes(16), 1, prompt, "The consumer watched this movie because of row " + str(place), "stop", 400, 20,
-         None, 1, 0.1, 0.0)
+        (
+            heads[8 * place : 8 * place + 8] + place.to_bytes(8, "big"),
+            prompt,
+            f"The consumer watched this movie: {place}",
+        )
         for place in range(n)
-    )  # fmt: skip
-    columns = (
-        "key, source, request, text, finish_reason, prompt_tokens, completion_tokens, error, attempts, seconds, created"
     )
-    with sqlite3.connect(path) as db:
-        db.executemany(f"INSERT INTO answers ({columns}) VALUES ({','.join('?' * 11)})", rows)
-    db.close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("PRAGMA synchronous = OFF")
+        db.execute("BEGIN")
+        db.executemany(
+            "INSERT INTO answers (key, source, request, text, finish_reason, prompt_tokens, completion_tokens, error, "
+            "attempts, seconds, created) VALUES (?, 1, ?, ?, 'stop', 400, 20, NULL, 1, 0.1, 0.0)",
+            rows,
+        )
+        db.execute("COMMIT")
 
 
 def plan(records: int) -> None:
-    """Peak memory of planning a table as large as the paper's largest, against loading and splitting it."""
+    """Peak memory of planning a table as large as the paper's largest, against loading and splitting it.
+
+    Everything runs in processes of its own, since the peak a process reports starts at that of its parent.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "table.csv"
-        draw = np.random.default_rng(0)
-        columns = {
-            "user_id": draw.zipf(1.3, records) % (records // 3), "item_id": draw.zipf(1.2, records) % (records // 23),
-            "rating": draw.integers(1, 6, records), "timestamp": draw.integers(900_000_000, 1_690_000_000, records),
-        }  # fmt: skip
-        frame = pl.DataFrame(columns).unique(["user_id", "item_id"], maintain_order=True)
-        frame = frame.with_columns(
-            pl.format("A{}", "user_id").alias("user_id"), pl.format("B{}", "item_id").alias("item_id")
-        )
-        frame.write_csv(path)
-        height = frame.height
-        del frame, columns
+        height, _ = in_process("make_table", str(path), records)
         spec = f"table:{path}?timestamp=timestamp&domain=movie"
         ours, seconds = in_process("plan_peak", spec)
         theirs, _ = in_process("split_peak", spec)
@@ -179,32 +175,48 @@ def plan(records: int) -> None:
         "explain_plan_memory",
         ours,
         theirs,
-        f"{height:,} distinct records in a CSV file, planned in {seconds:.0f} s; theirs: load_dataset and make_split",
+        f"{height:,.0f} records in a CSV file, planned in {seconds:.0f} s; theirs: load_dataset and make_split",
         unit="GiB at peak",
     )
 
 
-def in_process(function: str, spec: str) -> tuple[float, float]:
-    """Peak memory in GiB and seconds of a function of this module in a process of its own."""
-    code = f"from benchmarks import explanations; explanations.{function}({spec!r})"
+def in_process(function: str, *arguments: str | int) -> tuple[float, float]:
+    """The number a function of this module prints, and its seconds, in a process of its own."""
+    code = f"from benchmarks import explanations; explanations.{function}(*{arguments!r})"
     began = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return float(done.stdout.split()[-1]), time.perf_counter() - began
 
 
+def make_table(path: str, records: int) -> None:
+    """Write random records with long-tailed users and items, and print how many are distinct."""
+    draw = np.random.default_rng(0)
+    users, items = records * 3 // 8, records // 23
+    columns = {
+        "user_id": (draw.pareto(1.2, records) * users / 50).astype(np.int64) % users,
+        "item_id": (draw.pareto(1.1, records) * items / 200).astype(np.int64) % items,
+        "rating": draw.integers(1, 6, records),
+        "timestamp": draw.integers(900_000_000, 1_690_000_000, records),
+    }
+    frame = pl.DataFrame(columns).unique(["user_id", "item_id"], maintain_order=True)
+    names = [pl.format("A{}", "user_id").alias("user_id"), pl.format("B{}", "item_id").alias("item_id")]
+    frame.with_columns(names).write_csv(path)
+    print(frame.height)
+
+
 def plan_peak(spec: str) -> None:
-    """Plan and print the peak."""
+    """Plan and print the peak in GiB."""
     plan_dataset(spec)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+    print(resident() / 1024)
 
 
 def split_peak(spec: str) -> None:
-    """Load, split and print the peak."""
+    """Load, split and print the peak in GiB."""
     from lrrecsys_core.data.load import load_dataset
     from lrrecsys_core.data.split import make_split
 
     make_split(load_dataset(spec))
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+    print(resident() / 1024)
 
 
 def timed(work: Callable[[], object]) -> tuple[float, float]:
