@@ -6,6 +6,7 @@ import ast
 import json
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -190,7 +191,8 @@ def _execute(source: Path, target: Path, parameters: dict[str, Any], bar: Bar) -
 
     def report(memory: int) -> None:
         kept = sum(1 for _ in cells.glob("*.metrics.parquet"))
-        bar.set_postfix_str(f"{source.stem}, {kept} cells kept, {memory / 2**20:,.0f} MiB")
+        note = f"{source.stem}, {kept} cells kept, {memory / 2**20:,.0f} MiB"
+        bar.set_postfix_str(note, refresh=sys.stderr.isatty())  # a log file wants one line a notebook
 
     memory = _PeakMemory(report)
     start = time.perf_counter()
