@@ -7,6 +7,7 @@ the cells it was in, and a second run reads them all.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import inspect
 import json
@@ -386,16 +387,34 @@ def _data_key(study: Study, name: str, replicate: int) -> str:
     return _hash([name, profile.seeds[replicate], size, parameters])
 
 
+PACKAGE = Path(__file__).parent
+# What decides the sentences and their codes; clients and the store decide where answers come from, not what they say.
+TEXT_CODE = (
+    *("data/*.py", "explain/prompts/**/*.txt", "texts.py", "theory/lasso.py", "models/autoencoder.py"),
+    *(f"explain/{name}.py" for name in ("prompts", "reasoners", "generate", "checks", "imported", "extractive")),
+)
+CELL_CODE = ("train.py", "stack.py", "cells.py", "metrics.py", "models/base.py", "models/layers.py")
+
+
 @cache
 def _code_hash(model: type[Any] | None) -> str:
-    """Hash of the code behind a cell; `model=None` for the code behind texts."""
-    package = Path(__file__).parent
-    files = [*package.glob("data/*.py"), *package.glob("explain/**/*.py"), *package.glob("explain/prompts/**/*.txt")]
-    files += [package / "texts.py", package / "models" / "autoencoder.py", package / "recipes.py"]
+    """Hash of the code behind a cell: that of its texts, of training, and of its model with what this one imports."""
+    patterns = TEXT_CODE if model is None else (*TEXT_CODE, *CELL_CODE)
+    files = {file for pattern in patterns for file in PACKAGE.glob(pattern)}
     if model is not None:
-        files += [*package.glob("models/*.py"), package / "train.py", package / "cells.py", package / "metrics.py"]
-        files.append(Path(inspect.getfile(model)))
-    return paths.digest_of_files(sorted(set(files)), package)
+        files |= _model_files(Path(inspect.getfile(model)))
+    return paths.digest_of_files(sorted(files), PACKAGE)
+
+
+@cache
+def _model_files(file: Path) -> frozenset[Path]:
+    """A model's file and the files below models/ that it imports, directly or not."""
+    found = {file}
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lrrecsys_core.models."):
+            named = PACKAGE.joinpath(*str(node.module).split(".")[1:]).with_suffix(".py")
+            found |= _model_files(named)
+    return frozenset(found)
 
 
 def _plain(value: Any) -> Any:
