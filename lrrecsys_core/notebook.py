@@ -33,7 +33,7 @@ def setup() -> None:
     torch.set_num_threads(1)
     use_style()
     pl.Config(
-        tbl_rows=60,
+        tbl_rows=200,
         tbl_cols=24,
         tbl_width_chars=160,
         fmt_str_lengths=500,
