@@ -11,7 +11,7 @@ from typing import Any
 
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.calls import Calls
-from lrrecsys_core.explain.formats import render
+from lrrecsys_core.explain.formats import render, split_revision
 from lrrecsys_core.explain.llm import Request, Result
 
 
@@ -65,7 +65,7 @@ class Endpoint:
 
     def __post_init__(self) -> None:
         self.name = self.name or self.model
-        self.served_as = self.served_as or self.model.partition("@")[0]
+        self.served_as = self.served_as or split_revision(self.model)[0]
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Result]:
         """Answer requests as they come, in the order in which answers arrive.

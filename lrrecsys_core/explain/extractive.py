@@ -118,7 +118,8 @@ def best_pairs(vectors: Vectors, past: Ints, candidates: Ints, *, clash: bool) -
     two (B,) arrays
         Statements; the candidate's is 0 where there is none, the past's 0 where the history is empty.
     """
-    cosine = np.einsum("bhd,bkd->bkh", vectors[past], vectors[candidates])  # (B, K, H)
+    # Rounded, so that the last bits of an encoder, which change with its batches, choose nothing.
+    cosine = np.einsum("bhd,bkd->bkh", vectors[past], vectors[candidates]).round(4)  # (B, K, H)
     cosine = np.where((past != 0)[:, None, :], cosine, -np.inf)
     best = np.where((past != 0).any(1)[:, None], cosine.max(2), 0.0)  # (B, K)
     score = np.where(candidates != 0, -best if clash else best, -np.inf)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from lrrecsys_core import rows
 from lrrecsys_core.errors import InputError
@@ -85,6 +86,11 @@ def known_llm(name: str, revision: str = "") -> KnownLLM:
 
     ``name`` may carry its revision behind "@"; another model is taken to have a chat template.
     """
-    model, _, pinned = name.partition("@")
-    revision = revision or pinned
-    return replace(PAPER_LLMS.get(model, KnownLLM(model, model, "template", 0)), revision=revision)
+    model, pinned = split_revision(name)
+    return replace(PAPER_LLMS.get(model, KnownLLM(model, model, "template", 0)), revision=revision or pinned)
+
+
+def split_revision(model: str) -> tuple[str, str]:
+    """Identifier and revision (behind the last "@"); a folder, and a name that starts with "@", have none."""
+    name, _, revision = model.rpartition("@")
+    return (name, revision) if name and not Path(model).is_dir() else (model, "")

@@ -9,7 +9,7 @@ from itertools import groupby, islice
 from typing import Any
 
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.formats import render
+from lrrecsys_core.explain.formats import render, split_revision
 from lrrecsys_core.explain.llm import Request, Result
 
 
@@ -134,7 +134,7 @@ class TransformersLLM:
 
             logging.disable_progress_bar()  # notebooks compare what is printed
 
-            place, _, revision = self.model.partition("@")
+            place, revision = split_revision(self.model)
             pinned = {"revision": revision} if revision else {}
             try:
                 tokenizer = AutoTokenizer.from_pretrained(place, padding_side="left", **pinned)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from lrrecsys_core import rows
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.endpoint import Endpoint
-from lrrecsys_core.explain.formats import PAPER_LLMS, known_llm, render
+from lrrecsys_core.explain.formats import PAPER_LLMS, known_llm, render, split_revision
 from lrrecsys_core.explain.sources import open_data, open_llm
 from lrrecsys_core.explain.transformers_llm import TransformersLLM
 
@@ -32,6 +34,14 @@ def test_a_revision_enters_the_model_and_the_key() -> None:
     assert known_llm("gpt-2", "abc").pinned == known_llm("gpt-2@abc").pinned == "openai-community/gpt2@abc"
     other = known_llm("my/model@r1")
     assert (other.row, other.pinned, other.chat_format) == ("my/model", "my/model@r1", "template")
+
+
+def test_only_what_follows_a_name_is_a_revision(tmp_path: Path) -> None:
+    folder = tmp_path / "me@home"
+    folder.mkdir()
+    assert split_revision("a/b@c") == ("a/b", "c")
+    assert split_revision("@hosted/model") == ("@hosted/model", "")
+    assert split_revision(str(folder)) == (str(folder), "")
 
 
 def test_llms_by_text() -> None:
