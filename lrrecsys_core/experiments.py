@@ -7,9 +7,6 @@ the cells it was in, and a second run reads them all.
 
 from __future__ import annotations
 
-import ast
-import hashlib
-import inspect
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -32,6 +29,7 @@ from lrrecsys_core.data.simulate import DEFAULT_PARAMETERS, simulate_market
 from lrrecsys_core.data.split import Split, make_split
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.generate import Explanations
+from lrrecsys_core.fingerprints import code_hash, content_hash, plain
 from lrrecsys_core.models.base import Sizes
 from lrrecsys_core.profiles import Profile, get_profile
 from lrrecsys_core.recipes import RECIPES, Recipe, Texts, default_source, runnable
@@ -248,12 +246,12 @@ class Cell:
         parts = {
             "data": [_data_key(study, self.dataset, k) for k in range(count)],
             "seeds": study.profile.seeds,
-            "recipe": _plain(recipe),
+            "recipe": plain(recipe),
             "training": asdict(self.training(study)) | {"compiled": None},
             "texts": [job.key(study) for job in self.text_jobs(study)],
-            "code": _code_hash(recipe.model),  # type: ignore[arg-type]
+            "code": code_hash(recipe.model),  # type: ignore[arg-type]
         }
-        return _hash(parts)
+        return content_hash(parts)
 
     def path(self, study: Study, kind: str) -> Path:
         """File of the cell's metrics or predictions."""
@@ -304,14 +302,14 @@ class _TextJob:
     def key(self, study: Study) -> str:
         parts = {
             "data": _data_key(study, self.dataset, self.replicate),
-            "texts": _plain(self.texts),
+            "texts": plain(self.texts),
             "fraction": self.fraction,
             "seed": study.profile.seeds[self.replicate],
             "epochs": study.profile.autoencoder_epochs,
             "encoder": os.environ.get(ENCODER_VARIABLE) if self.texts.raw else None,
-            "code": _code_hash(None),
+            "code": code_hash(None),
         }
-        return _hash(parts)
+        return content_hash(parts)
 
     def compute(self, study: Study) -> None:
         study._texts(self)
@@ -374,7 +372,7 @@ def _uses(shape: tuple[str, str]) -> int:
 
 def _shape(recipe: Recipe) -> tuple[str, str]:
     """Sort key that brings rows with equal networks together, so that a compiled step is used again."""
-    return (recipe.model.__name__ if recipe.model else "", json.dumps(_plain(recipe.params), sort_keys=True))
+    return (recipe.model.__name__ if recipe.model else "", json.dumps(plain(recipe.params), sort_keys=True))
 
 
 def _data_key(study: Study, name: str, replicate: int) -> str:
@@ -384,49 +382,4 @@ def _data_key(study: Study, name: str, replicate: int) -> str:
     profile = study.profile
     size = (profile.users, profile.items, profile.records_per_user)
     parameters = asdict(DEFAULT_PARAMETERS[name.removeprefix(rows.NULL_PREFIX)])
-    return _hash([name, profile.seeds[replicate], size, parameters])
-
-
-PACKAGE = Path(__file__).parent
-# What decides the sentences and their codes; clients and the store decide where answers come from, not what they say.
-TEXT_CODE = (
-    *("data/*.py", "explain/prompts/**/*.txt", "texts.py", "theory/lasso.py", "models/autoencoder.py"),
-    *(f"explain/{name}.py" for name in ("prompts", "reasoners", "generate", "checks", "imported", "extractive")),
-)
-CELL_CODE = ("train.py", "stack.py", "cells.py", "metrics.py", "models/base.py", "models/layers.py")
-
-
-@cache
-def _code_hash(model: type[Any] | None) -> str:
-    """Hash of the code behind a cell: that of its texts, of training, and of its model with what this one imports."""
-    patterns = TEXT_CODE if model is None else (*TEXT_CODE, *CELL_CODE)
-    files = {file for pattern in patterns for file in PACKAGE.glob(pattern)}
-    if model is not None:
-        files |= _model_files(Path(inspect.getfile(model)))
-    return paths.digest_of_files(sorted(files), PACKAGE)
-
-
-@cache
-def _model_files(file: Path) -> frozenset[Path]:
-    """A model's file and the files below models/ that it imports, directly or not."""
-    found = {file}
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lrrecsys_core.models."):
-            named = PACKAGE.joinpath(*str(node.module).split(".")[1:]).with_suffix(".py")
-            found |= _model_files(named)
-    return frozenset(found)
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON-able content, classes by name."""
-    if hasattr(value, "__dataclass_fields__"):
-        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    return value.__name__ if isinstance(value, type) else value
-
-
-def _hash(parts: Any) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:24]
+    return content_hash([name, profile.seeds[replicate], size, parameters])

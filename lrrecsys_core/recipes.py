@@ -25,15 +25,17 @@ class Source:
     kind : ``simulated`` (a reasoner with stated knowledge), ``metadata``, ``imported``, ``extractive`` or ``store``.
     share, spurious : of a simulated reasoner: share of S* it knows, and how many spurious attributes (-1: all of
         them and nothing else).
-    pick : where its knowledge comes from: S* itself, a random draw of as many attributes, or a Lasso on the target
-        market's own training records.
+    pick : where its knowledge comes from: S* itself, a random draw of as many attributes, a Lasso on the target
+        market's own training records, or EILLS or pooled regression on other markets.
+    environments : for the last two, how many other markets.
     model : of a frozen store: the LLM whose answers are read.
     """
 
     kind: str = "simulated"
     share: float = 0.8
     spurious: int = 3
-    pick: Literal["truth", "random", "lasso"] = "truth"
+    pick: Literal["truth", "random", "lasso", "eills", "pooled"] = "truth"
+    environments: int = 0
     model: str = ""
 
 
@@ -96,6 +98,10 @@ def _without_texts(model: type[Recommender] = LRRecsys, **changes: Any) -> Recip
     return _lr(None, model, **changes)
 
 
+def _from_markets(pick: Literal["eills", "pooled"], count: int) -> Recipe:
+    return _lr(Texts(Source(pick=pick, spurious=0, environments=count)), shifted=True)
+
+
 RECIPES: dict[str, Recipe] = {
     rows.LR: _lr(shifted=True, permuted=True),
     rows.LETTER: _lr(biases=False),
@@ -131,7 +137,9 @@ RECIPES: dict[str, Recipe] = {
     rows.ALL_ATTRIBUTES: _without_texts(attributes="all", context=True),
     rows.TRUE_ATTRIBUTES: _without_texts(attributes="important", context=True),
     rows.RANDOM_REASONER: _lr(Texts(Source(pick="random", share=1.0, spurious=0))),
-    rows.LASSO_REASONER: _lr(Texts(Source(pick="lasso", spurious=0))),
+    rows.LASSO_REASONER: _lr(Texts(Source(pick="lasso", spurious=0)), shifted=True),
+    **{name: _from_markets("eills", count) for count, name in rows.FROM_EILLS.items()},
+    **{name: _from_markets("pooled", count) for count, name in rows.FROM_POOLED.items()},
 }
 NULL_ROWS = (rows.LR, rows.ABLATION1)
 

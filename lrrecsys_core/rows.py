@@ -41,6 +41,9 @@ EXTRACTIVE: Final = "LR-Recsys with the extractive explainer"
 IMPORTED: Final = "LR-Recsys with imported texts"
 DIAL: Final = {share: f"Reasoner knows {share}% of S*" for share in (0, 25, 50, 75, 100)}
 SPURIOUS: Final = "Spurious-only reasoner"
+ENVIRONMENTS: Final = (1, 2, 4, 8, 16)
+FROM_EILLS: Final = {n: f"Reasoner from {n} environment{'s' if n > 1 else ''} (EILLS)" for n in ENVIRONMENTS}
+FROM_POOLED: Final = {n: f"Reasoner from {n} environment{'s' if n > 1 else ''} (pooled)" for n in ENVIRONMENTS}
 
 ASPECTS_ONLY: Final = "Aspect Terms Only"
 POSITIVE_ONLY: Final = "Positive Explanations Only"
@@ -147,6 +150,11 @@ def _registry() -> tuple[Row, ...]:
         Row(EXTRACTIVE, (4,), "ours", optional=True),
         Row(IMPORTED, (4,), "ours", optional=True),
         *(Row(name, (4,), "comparator", markets_only=True) for name in DIAL.values()),
+        *(Row(name, (4,), "comparator", markets_only=True) for name in (*FROM_EILLS.values(), *FROM_POOLED.values())),
+        *(
+            Row(shifted(name), (4,), "comparator", optional=True, markets_only=True)
+            for name in (*FROM_EILLS.values(), *FROM_POOLED.values(), LASSO_REASONER)
+        ),
         Row(SPURIOUS, (4,), "comparator", markets_only=True),
         Row(shifted(SPURIOUS), (4,), "comparator", markets_only=True),
         Row(ASPECTS_ONLY, (5,), "variant"),

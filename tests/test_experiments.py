@@ -98,7 +98,7 @@ def test_the_key_covers_data_texts_parameters_and_code(study: Study, monkeypatch
         assert cell.key(Study(replace(TINY, **change))) != key
     monkeypatch.setitem(experiments.RECIPES, rows.LR, replace(RECIPES[rows.LR], texts=Texts(Source(share=0.5))))
     assert cell.key(study) != key
-    monkeypatch.setattr(experiments, "_code_hash", lambda model: "other code")
+    monkeypatch.setattr(experiments, "code_hash", lambda model: "other code")
     assert cell.key(study) != key
 
 

@@ -23,7 +23,8 @@ from lrrecsys_core.theory.selection import eills_support, lasso_support, pooled_
 METHODS = ("EILLS", "pooled regression", "Lasso")
 # Far from the seeds on which market parameters were settled and from those of reported markets.
 FIRST_SEED = 10_000
-# Ratings of an item share its appeal, so J is as noisy as some hundred items make it; settled on seeds 0-15 (hotels) and 0-7.
+# Ratings of an item share its appeal, so J is as noisy as some hundred items make it; settled on seeds 0-15 (hotels)
+# and 0-7 (the others).
 GAMMA = 0.5
 
 
