@@ -162,16 +162,26 @@ class Study:
         found = [Cell(name, row) for name in self.all_datasets for row in self.rows_of(name, tables)]
         return sorted(found, key=lambda cell: _shape(RECIPES[cell.row]))
 
-    def run_rows(self, tables: Iterable[int | str] = TABLES, *, progress: bool = True, jobs: int | None = None) -> None:
+    def run_rows(
+        self,
+        tables: Iterable[int | str] = TABLES,
+        *,
+        only: Iterable[str] | None = None,
+        progress: bool = True,
+        jobs: int | None = None,
+    ) -> None:
         """Compute whatever these tables still lack, in parallel processes.
 
         Parameters
         ----------
         tables : numbers of tables.
+        only : names of rows; by default all rows of the tables.
         jobs : processes; by default one per core. Another joblib backend, a Ray cluster for instance, is chosen by
             ``with joblib.parallel_config(backend="ray")`` around the call.
         """
-        missing = [cell for cell in self.cells([int(t) for t in tables]) if not cell.done(self)]
+        named = None if only is None else set(only)
+        cells = [cell for cell in self.cells([int(t) for t in tables]) if named is None or cell.row in named]
+        missing = [cell for cell in cells if not cell.done(self)]
         texts = {job.key(self): job for cell in missing for job in cell.text_jobs(self)}
         waiting = [job for key, job in texts.items() if not (self.folder / "texts" / f"{key}.json").is_file()]
         self._in_parallel(waiting, "explanations", progress, jobs)

@@ -14,7 +14,7 @@ from jinja2 import Environment
 from matplotlib.figure import Figure
 
 from lrrecsys_core import paths
-from lrrecsys_core.report import figures, more_figures, schematics
+from lrrecsys_core.report import bridge, figures, more_figures, schematics
 from lrrecsys_core.report.claim_report import claim_grids, headlines, write_claims
 from lrrecsys_core.report.claims import verdicts
 from lrrecsys_core.report.evidence import sources
@@ -36,6 +36,7 @@ CAPTIONS: Final = {
     "fig09": "Figure 9. Attention on positive and negative explanations, every data set",
     "fig10": "Figure 10. Shares of attention, beside uniform attention",
     "knowledge_dial": "Knowledge of the reasoner",
+    "bridge": "Reasoners taught by other environments",
     "controls": "Shuffled explanations, spurious reasoner and null market",
     "cold_start": "Gain by activity of users and items",
     "learning_curves": "Less training data, same test set",
@@ -151,6 +152,7 @@ def write_figures(
     shown = next((source for source in found if source.dataset in ("restaurants", "yelp")), found[0])
     drawn += [("fig07", figures.fig07(shown)), ("fig09", figures.fig09(found)), ("fig10", figures.fig10(found))]
     drawn += [("knowledge_dial", more_figures.dial(found)), ("controls", more_figures.controls(metrics, predictions))]
+    drawn.append(("bridge", bridge.bridge(metrics)))
     drawn += [("cold_start", more_figures.cold_start(found)), ("learning_curves", more_figures.learning(found))]
     for name, fig in drawn:
         save(fig, run, name)
