@@ -47,8 +47,9 @@ def answer_in_memory(requests: Iterable[Request], llm: LLM, *, progress: str = "
         for position, result in enumerate(llm.complete(new)):
             if result.key and not by_key:
                 by_key = {request.key(llm.model): request for request in new}
-            request = by_key[result.key] if result.key else new[position]
-            known[request.messages] = result.text
+            answered = by_key.get(result.key) if result.key else new[position]
+            if answered is not None:  # a stranger's answer is passed over, of repeated ones the first stays
+                known.setdefault(answered.messages, result.text)
         for request in chunk:
             yield known.get(request.messages)
 

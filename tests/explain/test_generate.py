@@ -67,7 +67,7 @@ def split() -> Split:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_memory_store_and_frozen_store_give_the_same_texts(split: Split, variant: str, tmp_path: Path) -> None:
-    plain = explain_records(split, Scripted(), variant)
+    plain = explain_records(split, Scripted(shuffle=True), variant)
     with ExplanationStore(tmp_path / "s") as store:
         stored = explain_records(split, Scripted(shuffle=True), variant, store=store)
         freeze(store, tmp_path / "f")
