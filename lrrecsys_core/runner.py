@@ -169,6 +169,8 @@ def run_notebooks(
     folder = paths.writable(paths.results(run) / "notebooks")
     paths.figures(run), paths.tables(run)
     manifest = paths.results(run) / "manifest.json"
+    for variable in provenance.THREAD_VARIABLES:  # kernels and their workers inherit it: sums come out in one order
+        os.environ.setdefault(variable, "1")
     record = provenance.describe(profile, specs, {k: v for k, v in values.items() if k != "datasets"})
     bar = tqdm(notebooks, desc=f"run {run}", unit="notebook", disable=not progress)
     for path in bar:
