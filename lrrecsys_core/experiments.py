@@ -32,7 +32,7 @@ from lrrecsys_core.explain.generate import Explanations
 from lrrecsys_core.fingerprints import code_hash, content_hash, plain
 from lrrecsys_core.models.base import Sizes
 from lrrecsys_core.profiles import Profile, get_profile
-from lrrecsys_core.recipes import RECIPES, Recipe, Texts, default_source, runnable
+from lrrecsys_core.recipes import RECIPES, Recipe, Texts, default_source, runnable, stores
 from lrrecsys_core.serving import keep_model, model_folder
 from lrrecsys_core.texts import (
     ENCODER_VARIABLE,
@@ -310,7 +310,7 @@ class _TextJob:
     fraction: float
 
     def key(self, study: Study) -> str:
-        parts = {
+        parts: dict[str, Any] = {
             "data": _data_key(study, self.dataset, self.replicate),
             "texts": plain(self.texts),
             "fraction": self.fraction,
@@ -319,6 +319,9 @@ class _TextJob:
             "encoder": os.environ.get(ENCODER_VARIABLE) if self.texts.raw else None,
             "code": code_hash(None),
         }
+        source = self.texts.source
+        if source is not None and source.kind == "store":
+            parts["store"] = paths.digest(Path(stores()[source.model]))
         return content_hash(parts)
 
     def compute(self, study: Study) -> None:

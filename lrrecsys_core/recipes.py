@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from lrrecsys_core import rows
 from lrrecsys_core.data.dataset import Dataset
+from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.formats import PAPER_LLMS
 from lrrecsys_core.models.base import Recommender
 from lrrecsys_core.models.lr_recsys import LRRecsys
 from lrrecsys_core.models.ncf import LRRecsysNCF
 from lrrecsys_core.models.registry import MODELS
 
+STORES_VARIABLE = "LRRECSYS_STORES"
 Shuffle = Literal["", "all", "user", "item"]
 
 
@@ -114,6 +118,8 @@ RECIPES: dict[str, Recipe] = {
         for p in rows.FRACTIONS[1:]
         if name in rows.BASELINES
     },
+    **{known.row: _lr(Texts(Source("store", model=name))) for name, known in PAPER_LLMS.items()},
+    rows.DIRECT_LLAMA31: Recipe(floor="direct", texts=Texts(Source("store", model="llama-3.1"), "direct", _ONE)),
     rows.NO_PROFILE: _lr(Texts(variant="no_profile"), by_construction=True),
     rows.SUMMARY: _lr(Texts(variant="summary", slots=_ONE), by_construction=True),
     rows.DIRECT: Recipe(floor="direct", texts=Texts(variant="direct", slots=_ONE), by_construction=True),
@@ -144,6 +150,29 @@ RECIPES: dict[str, Recipe] = {
 NULL_ROWS = (rows.LR, rows.ABLATION1)
 
 
+def stores() -> dict[str, str]:
+    """Stores of real LLMs' texts named in LRRECSYS_STORES, as ``llama-3.1=folder,gpt-2=file.sqlite``: model -> path.
+
+    Raises
+    ------
+    InputError
+        If an entry is not of that form, names no model of Table 4, or a path where nothing is.
+    """
+    found = {}
+    for entry in filter(None, os.environ.get(STORES_VARIABLE, "").split(",")):
+        model, equals, place = entry.partition("=")
+        if not equals or model not in PAPER_LLMS:
+            raise InputError(
+                f"{STORES_VARIABLE} has {entry!r}: write MODEL=PATH with a MODEL among {', '.join(PAPER_LLMS)}."
+            )
+        if not Path(place).exists():
+            raise InputError(
+                f"{STORES_VARIABLE} names {place!r} for {model}, where nothing is: freeze its texts first."
+            )
+        found[model] = str(Path(place).resolve())
+    return found
+
+
 def default_source(dataset: Dataset) -> Source:
     """Markets: a reasoner that knows 80% of S* and three spurious attributes; real data: imported texts if any."""
     if dataset.simulated:
@@ -155,7 +184,7 @@ def runnable(name: str, dataset: Dataset) -> bool:
     """Whether a row can be computed on a data set with what is at hand."""
     row = rows.BY_NAME[name]
     recipe = RECIPES.get(name)
-    if recipe is None or row.needs_llm or (row.markets_only and not dataset.simulated):
+    if recipe is None or (row.markets_only and not dataset.simulated):
         return False
     if dataset.name.startswith(rows.NULL_PREFIX):
         return name in NULL_ROWS
@@ -168,4 +197,4 @@ def runnable(name: str, dataset: Dataset) -> bool:
         return bool(os.environ.get("LRRECSYS_ENCODER")) and (dataset.texts is not None or dataset.reviews is not None)
     if source.kind == "metadata":
         return not dataset.simulated
-    return source.kind != "store"
+    return source.kind != "store" or source.model in stores()

@@ -23,12 +23,12 @@ from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.data.simulate import knowledge, market_truth, record_attributes, shifted
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.embeddings import SentenceEncoder
+from lrrecsys_core.explain.embeddings import SentenceEncoder, embed_texts
 from lrrecsys_core.explain.generate import Explanations, explain_records
 from lrrecsys_core.explain.llm import LLM
 from lrrecsys_core.explain.reasoners import MetadataExplainer, SimulatedReasoner
 from lrrecsys_core.models.autoencoder import AutoEncoder, TextCodes, Vocabulary, train_autoencoder
-from lrrecsys_core.recipes import Source, Texts, default_source
+from lrrecsys_core.recipes import Source, Texts, default_source, stores
 from lrrecsys_core.theory.markets import market_attributes
 from lrrecsys_core.theory.selection import lasso_support
 
@@ -114,10 +114,14 @@ def explanations_of(split: Split, texts: Texts) -> Explanations:
         from lrrecsys_core.explain.imported import imported_explanations
 
         return imported_explanations(split)
+    if source.kind == "store":
+        from lrrecsys_core.explain.frozen import recorded_explanations
+
+        return recorded_explanations(split, stores()[source.model], source.model, texts.variant)
     if source.kind == "extractive":
         from lrrecsys_core.explain.extractive import extractive_explanations
 
-        return extractive_explanations(split, needed_encoder())
+        return extractive_explanations(split, needed_encoder(), cache=str(vector_cache()))
     return explain_records(split, reasoner(source, split), texts.variant)
 
 
@@ -179,6 +183,11 @@ def needed_encoder() -> SentenceEncoder:
     return found
 
 
+def vector_cache() -> Path:
+    """File that keeps an encoder's vectors, so that no text is encoded twice."""
+    return paths.writable(paths.root() / "results" / "vectors") / "vectors.sqlite"
+
+
 def raw_vectors(sentences: list[str], training: list[str]) -> tuple[NDArray[np.float32], str]:
     """Text vectors (E, width) that skip the autoencoder (Ablation 2), and their name.
 
@@ -187,7 +196,7 @@ def raw_vectors(sentences: list[str], training: list[str]) -> tuple[NDArray[np.f
     """
     found = encoder()
     if found is not None:
-        vectors = found.embed(sentences)
+        vectors = embed_texts(sentences, found, cache=str(vector_cache()))
         vectors[[not sentence for sentence in sentences]] = 0.0
         return vectors / max(float(vectors.std()), 1e-6) * RAW_SPREAD, found.name
     from sklearn.decomposition import TruncatedSVD

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,10 +23,15 @@ from lrrecsys_core.data.simulate import simulate_market
 from lrrecsys_core.data.split import make_split
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.experiments import Cell, Study
+from lrrecsys_core.explain.formats import PAPER_LLMS
+from lrrecsys_core.explain.generate import explain_records
+from lrrecsys_core.explain.llm import Request, Result
+from lrrecsys_core.explain.reasoners import MetadataExplainer
+from lrrecsys_core.explain.store import ExplanationStore
 from lrrecsys_core.models.base import Sizes
 from lrrecsys_core.models.registry import MODELS
 from lrrecsys_core.profiles import Profile
-from lrrecsys_core.recipes import RECIPES, Recipe, Source, Texts, runnable
+from lrrecsys_core.recipes import RECIPES, Recipe, Source, Texts, runnable, stores
 from lrrecsys_core.texts import TextSet, make_text_set, reasoner
 
 TINY = Profile(
@@ -50,7 +56,7 @@ def market() -> Dataset:
 
 def test_every_row_of_every_table_has_a_recipe_or_names_what_it_needs() -> None:
     derived = {rows.PERMUTED, rows.BOOSTING, rows.at_fraction(rows.BEST_BASELINE, 100)}
-    derived |= {row.name for row in rows.ROWS if row.same_as or row.needs_llm or row.name.endswith("environment)")}
+    derived |= {row.name for row in rows.ROWS if row.same_as or row.name.endswith("environment)")}
     assert {row.name for row in rows.ROWS} - derived <= set(RECIPES)
     assert set(RECIPES) <= set(rows.BY_NAME)
 
@@ -176,6 +182,38 @@ def test_reasoners_know_what_the_row_says(market: Dataset) -> None:
     assert set(only.knowledge) == set(truth.spurious)  # type: ignore[attr-defined]
     with pytest.raises(InputError, match="not generated from prompts"):
         reasoner(Source("imported"), split)
+
+
+class _Stranger:
+    """Stands in for GPT-2: its identity in every key, the answers of the metadata explainer."""
+
+    name, model = PAPER_LLMS["gpt-2"].row, PAPER_LLMS["gpt-2"].pinned
+
+    def complete(self, requests: Iterable[Request]) -> Iterator[Result]:
+        return MetadataExplainer().complete(requests)
+
+
+def test_a_row_of_an_llm_comes_to_life_with_its_store(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert rows.GPT2 not in study.rows_of("hotels")
+    place = tmp_path / "gpt2.sqlite"
+    with ExplanationStore(place) as store:
+        for k in range(2):
+            explain_records(study.split("hotels", k), _Stranger(), "full", store=store)
+    monkeypatch.setenv("LRRECSYS_STORES", f"gpt-2={place}")
+    assert rows.GPT2 in study.rows_of("hotels") and rows.LLAMA31 not in study.rows_of("hotels")
+    Cell("hotels", rows.GPT2).compute(study)
+    assert set(study.metrics()["explainer"]) == {rows.GPT2}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"), [("gpt-2", "write MODEL=PATH"), ("gpt-9=x", "among llama-3.1"), ("gpt-2=/nowhere", "nothing is")]
+)
+def test_stores_are_named_clearly_or_refused(given: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LRRECSYS_STORES", given)
+    with pytest.raises(InputError, match=said):
+        stores()
 
 
 def test_a_row_without_training_predicts_the_training_mean(market: Dataset) -> None:
