@@ -66,9 +66,10 @@ def reproduce(
     profile: str, datasets: tuple[str, ...], parameters: tuple[tuple[str, str], ...], only: tuple[str, ...]
 ) -> None:
     """Run the notebooks in order and write tables, figures, the page and a manifest."""
+    from lrrecsys_core.data.load import load_dataset
     from lrrecsys_core.runner import run_notebooks
 
-    manifest = run_notebooks(profile, datasets, dict(parameters), only=only, as_text=True)
+    manifest = run_notebooks(profile, datasets, dict(parameters), only=only, as_text=True, load=load_dataset)
     click.echo(f"done: {manifest.parent}")
 
 

@@ -108,7 +108,7 @@ class Study:
 
     def split(self, name: str, replicate: int = 0, fraction: float = 1.0) -> Split:
         """The split of one replicate."""
-        return _split(self.data(name)[replicate], fraction)
+        return _split(self.data(name)[replicate], fraction, validation=not self.profile.paper_strict)
 
     def explanations(self, name: str, row: str = rows.LR, replicate: int = 0) -> Explanations:
         """The texts a row reads."""
@@ -261,6 +261,8 @@ class Cell:
             "texts": [job.key(study) for job in self.text_jobs(study)],
             "code": code_hash(recipe.model),  # type: ignore[arg-type]
         }
+        if study.profile.paper_strict:
+            parts["strict"] = True
         return content_hash(parts)
 
     def path(self, study: Study, kind: str) -> Path:
@@ -319,6 +321,8 @@ class _TextJob:
             "encoder": os.environ.get(ENCODER_VARIABLE) if self.texts.raw else None,
             "code": code_hash(None),
         }
+        if study.profile.paper_strict:
+            parts["strict"] = True
         source = self.texts.source
         if source is not None and source.kind == "store":
             parts["store"] = paths.digest(Path(stores()[source.model]))
@@ -360,16 +364,16 @@ def _market(name: str, seed: int, profile: Profile) -> Dataset:
     return replace(market, name=name)
 
 
-_SPLITS: dict[tuple[str, float], Split] = {}
+_SPLITS: dict[tuple[str, float, bool], Split] = {}
 
 
-def _split(data: Dataset, fraction: float) -> Split:
+def _split(data: Dataset, fraction: float, validation: bool) -> Split:
     """Splits are shared by identity, so that replicates on the same data share their tensors."""
-    key = (data.fingerprint, fraction)
+    key = (data.fingerprint, fraction, validation)
     if key not in _SPLITS:
         if len(_SPLITS) >= 64:
             _SPLITS.pop(next(iter(_SPLITS)))
-        _SPLITS[key] = make_split(data, train_fraction=fraction)
+        _SPLITS[key] = make_split(data, train_fraction=fraction, validation=validation)
     return _SPLITS[key]
 
 

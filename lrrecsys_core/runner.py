@@ -122,6 +122,7 @@ def run_notebooks(
     *,
     only: Sequence[str] = (),
     as_text: bool = False,
+    load: Callable[[str], object] | None = None,
     progress: bool = True,
 ) -> Path:
     """Execute the notebooks in order into ``results/<run>/notebooks/`` and return the path of the run's manifest.
@@ -137,6 +138,7 @@ def run_notebooks(
     parameters : further parameters, given to each notebook that declares them.
     only : names of the notebooks to run (default all).
     as_text : the values in `parameters` are text from a command line, to be read by the type of each default.
+    load : called with each data set before anything is written, to complain about bad data early.
     progress : show a progress bar on standard error.
 
     Raises
@@ -165,6 +167,8 @@ def run_notebooks(
     for path, defaults in declared.items():
         check_parameters({name: value for name, value in values.items() if name in defaults}, defaults, path.stem)
 
+    for spec in specs if load else ():
+        load(spec)
     run = paths.run_name(profile, specs)
     folder = paths.writable(paths.results(run) / "notebooks")
     paths.figures(run), paths.tables(run)
@@ -209,7 +213,7 @@ def _execute(source: Path, target: Path, parameters: dict[str, Any], bar: Bar) -
                 cwd=str(source.parent),
                 progress_bar=False,
                 log_output=False,
-                extra_arguments=["--IPKernelApp.log_level=ERROR"],
+                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
             )
         except PapermillExecutionError as error:
             reason = next((line for line in str(error.evalue).splitlines() if line.strip()), "no message")

@@ -66,6 +66,15 @@ def test_data_sets_are_separated_by_commas_that_a_kind_follows(root: Path, monke
     assert seen == [("movielens-imported:a,b.json", "table:c.csv?context=d,e", "yelp:f"), ()]
 
 
+def test_a_wrong_column_is_refused_before_anything_is_written(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "shop.csv").write_text("customer,item_id,rating\nu,i,3\n")
+    said = refusal(["reproduce", "--profile", "smoke", "--datasets", f"table:{tmp_path}/shop.csv?user=client"], capsys)
+    assert "column 'client' is missing" in said
+    assert list(root.iterdir()) == []
+
+
 def test_read_only_output(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (root / "results").write_text("in the way")
     assert "cannot create the output folder" in refusal(["reproduce", "--profile", "smoke"], capsys)

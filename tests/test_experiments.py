@@ -108,6 +108,16 @@ def test_the_key_covers_data_texts_parameters_and_code(study: Study, monkeypatch
     assert cell.key(study) != key
 
 
+def test_the_strict_profile_trains_on_all_of_it_for_a_fixed_number_of_epochs(study: Study) -> None:
+    strict = Study(replace(TINY, paper_strict=True, epochs=5))
+    cell = Cell("movies", rows.BIASED_MF)
+    assert cell.key(strict) != cell.key(Study(replace(TINY, epochs=5)))
+    cell.compute(strict)
+    assert not len(strict.split("movies").validation)
+    frame = strict.metrics()
+    assert set(frame["epochs"]) == {5.0} and set(frame["part"]) == {"test"}
+
+
 def test_results_missing_is_one_sentence(study: Study) -> None:
     with pytest.raises(InputError, match="has no results yet"):
         study.metrics()
