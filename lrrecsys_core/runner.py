@@ -167,8 +167,9 @@ def run_notebooks(
     for path, defaults in declared.items():
         check_parameters({name: value for name, value in values.items() if name in defaults}, defaults, path.stem)
 
-    for spec in specs if load else ():
-        load(spec)
+    if load:
+        for spec in specs:
+            load(spec)
     run = paths.run_name(profile, specs)
     folder = paths.writable(paths.results(run) / "notebooks")
     paths.figures(run), paths.tables(run)
