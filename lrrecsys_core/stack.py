@@ -39,6 +39,11 @@ class Replicate:
     weight_decay: float = 0.0
 
 
+def take(values: Tensor, index: Tensor) -> Tensor:
+    """Rows (..., *) of `values` at `index` (...); `index_select` costs a quarter of what indexing does."""
+    return values.index_select(0, index.flatten()).view(*index.shape, *values.shape[1:])
+
+
 class Pool:
     """One record field or frozen table of all replicates, resident: once when they share it, else end to end."""
 
@@ -50,7 +55,7 @@ class Pool:
 
     def rows(self, index: Tensor) -> Tensor:
         """Rows (R, K, ...) of `index` (R, K)."""
-        return self.values[index + self.start]
+        return take(self.values, index + self.start)
 
 
 class Call(nn.Module):
@@ -167,7 +172,7 @@ class Stack:
 
     def small_tables(self, rows: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The rows of every table that the batch touches, one per occurrence: trained and frozen."""
-        trained = {name: table[rows[name] + self.starts[name]] for name, table in self.tables.items()}
+        trained = {name: take(table, rows[name] + self.starts[name]) for name, table in self.tables.items()}
         frozen = {name: pool.rows(rows[name]) for name, pool in self.frozen.items()}
         return trained, frozen
 
@@ -251,11 +256,11 @@ class Stepper:
             # Occurrences of one row are added up in a scratch table and read back, so that each of them carries the
             # row's whole gradient, computes the same new row and may be written in any order.
             scratch = stack.scratch[name].index_add_(0, slot, flat)
-            dense_gradient[name] = scratch[slot].view_as(row_gradient[name])
+            dense_gradient[name] = take(scratch, slot).view_as(row_gradient[name])
             scratch.index_fill_(0, slot, 0.0)
             value[name] = trained[name]
             for moments in (mean, square):
-                moments[name] = moments[name][slot].view_as(row_gradient[name])
+                moments[name] = take(moments[name], slot).view_as(row_gradient[name])
             slots[name] = slot
         if self.optimizer == "sgd":
             updated = {
