@@ -70,8 +70,8 @@ def training() -> None:
         "fit_vs_loops",
         1e6 / float(np.median(fast)),
         1e6 / float(np.median(slow)),
-        f"{np.median(fast):,.0f} against {np.median(slow):,.0f} examples per second; {REPLICATES} replicates of "
-        f"LR-Recsys, d = 8, batch {BATCH}, {RECORDS:,} records, {torch.get_num_threads()} threads, medians of three pairs",
+        f"{np.median(fast):,.0f} against {np.median(slow):,.0f} examples per second; {REPLICATES} replicates, d = 8, "
+        f"batch {BATCH}, {RECORDS:,} records, {torch.get_num_threads()} threads, medians of three pairs",
         unit="seconds per million examples",
     )
 
