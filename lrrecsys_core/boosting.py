@@ -7,7 +7,7 @@ J. H. Friedman. Greedy Function Approximation: A Gradient Boosting Machine. Anna
 from __future__ import annotations
 
 from itertools import product
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +64,7 @@ def running_statistics(split: Split) -> Floats:
     return np.column_stack([*columns, np.where(split.context > 0, split.context, np.nan)])
 
 
-def boosted(split: Split, task: Literal["regression", "classification"], seed: int) -> Floats:
+def boosted(split: Split, task: str, seed: int) -> Floats:
     """Predict every record with trees fitted to the training records.
 
     The point of `GRID` and the number of trees have the lowest validation loss of the task (squared error or

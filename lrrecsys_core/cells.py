@@ -118,7 +118,7 @@ def run_cell(
     """
     started = time.perf_counter()
     if recipe.floor:
-        frames = _floor(row, dataset, recipe, splits, texts)
+        frames = _floor(row, dataset, recipe, splits, texts, seeds)
         return CellResult(
             _described(frames[0], recipe, splits, texts, None, time.perf_counter() - started), frames[1], None
         )
@@ -225,14 +225,19 @@ def _predictions(
 
 
 def _floor(
-    row: str, dataset: str, recipe: Recipe, splits: Sequence[Split], texts: Sequence[TextSet | None]
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows without training: the training mean, or the number the LLM itself answers."""
+    row: str, dataset: str, recipe: Recipe, splits: Sequence[Split], texts: Sequence[TextSet | None],
+    seeds: Sequence[int],
+) -> tuple[pl.DataFrame, pl.DataFrame]:  # fmt: skip
+    """Rows without a network: the training mean, boosted trees, or the number the LLM itself answers."""
     measured, predicted = [], []
     for k, split in enumerate(splits):
         for task in TASKS:
             if recipe.floor == "mean":
                 outcome = np.full(len(split.user), base_rate(split, task))
+            elif recipe.floor == "boosting":
+                from lrrecsys_core.boosting import boosted  # its library takes long to import
+
+                outcome = boosted(split, task, seeds[k])
             else:
                 told = texts[k]
                 assert told is not None
@@ -262,12 +267,9 @@ def _described(
     epochs = 0.0
     if fitted is not None:
         module = fitted.modules[0]
-        tables = module.row_tables()
+        tables = module.entity_tables()
         sizes = {name: value.numel() for name, value in module.named_parameters()}
-        per_entity = set(tables) | {
-            name for name, v in module.named_parameters() if v.shape[:1] in {(len_,) for len_ in _entity_rows(module)}
-        }
-        entity = sum(size for name, size in sizes.items() if name in per_entity)
+        entity = sum(size for name, size in sizes.items() if name in tables)
         shared = sum(sizes.values()) - entity
         tier, note = module.tier, module.deviations
         epochs = float(np.mean(fitted.epochs))
@@ -292,10 +294,3 @@ def _described(
         seconds=pl.lit(seconds),
         epochs=pl.lit(epochs),
     )
-
-
-def _entity_rows(module: Recommender) -> set[int]:
-    """Row counts of the id tables of a module, to tell tables read as a whole from shared weights."""
-    if module.biases:
-        return {module.user_bias.num_embeddings, module.item_bias.num_embeddings}
-    return set()

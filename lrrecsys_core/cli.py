@@ -86,6 +86,25 @@ def recommend(user: str, k: int, run: str, dataset: str | None) -> None:
 
 
 @lrrecsys.command()
+@datasets_option
+@click.option("--again", is_flag=True, help="Forget the points chosen before.")
+def search(datasets: tuple[str, ...], again: bool) -> None:
+    """Choose every model's grid point on validation, for the simulated markets or for each data set named.
+
+    Rows already searched are kept, so an interrupted search goes on where it was.
+    """
+    from lrrecsys_core.search import SearchStudy, forget
+    from lrrecsys_core.search import search as choose
+
+    for spec in datasets or (None,):
+        study = SearchStudy(() if spec is None else (spec,))
+        if again:
+            forget(study)
+        for row, point in choose(study).items():
+            click.echo(f"{row}: {point['point']} (validation {point['validation']})")
+
+
+@lrrecsys.command()
 @profile_option
 @datasets_option
 def report(profile: str, datasets: tuple[str, ...]) -> None:

@@ -23,11 +23,16 @@ CELL_CODE = ("train.py", "stack.py", "cells.py", "metrics.py", "models/base.py",
 
 
 @cache
-def code_hash(model: type[Any] | None) -> str:
-    """Hash of the code behind a cell: that of its texts, of training, and of its model with what this one imports."""
+def code_hash(model: type[Any] | str | None) -> str:
+    """Hash of the code behind a cell: that of its texts, of training, and of its model with what this one imports.
+
+    `model` is a class, the name of a row's `floor`, or None for texts alone.
+    """
     patterns = TEXT_CODE if model is None else (*TEXT_CODE, *CELL_CODE)
     files = {file for pattern in patterns for file in PACKAGE.glob(pattern)}
-    if model is not None:
+    if model == "boosting":
+        files.add(PACKAGE / "boosting.py")
+    elif isinstance(model, type):
         files |= _model_files(Path(inspect.getfile(model)))
     return paths.digest_of_files(sorted(files), PACKAGE)
 

@@ -55,11 +55,13 @@ def run_name(profile: str, datasets: Iterable[str] = ()) -> str:
     profile : name of a profile.
     datasets : specifications ``"kind:path"``; a table goes by the name of its file. Empty: the simulated markets.
     """
-    names = []
-    for spec in datasets:
-        kind, _, place = spec.partition(":")
-        names.append(Path(place.partition("?")[0]).name.split(".")[0] if kind == "table" else kind)
-    return "-".join([profile, *names])
+    return "-".join([profile, *map(dataset_name, datasets)])
+
+
+def dataset_name(spec: str) -> str:
+    """What tables and runs call a real data set: the kind in ``"kind:path"``, or the name of a table's file."""
+    kind, _, place = spec.partition(":")
+    return Path(place.partition("?")[0]).name.split(".")[0] if kind.strip() == "table" else kind.strip()
 
 
 def results(run: str) -> Path:

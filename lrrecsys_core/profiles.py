@@ -15,14 +15,16 @@ class Profile:
     ----------
     name : smoke, demo or paper.
     users, items, records_per_user : size of a simulated market (records per user is a mean).
-    replicates : markets per domain when simulated, seeds when the data are real.
+    replicates : simulated markets per domain.
+    seeds_on_files : replicates where the data are real: the same records under several seeds.
     first_seed : seed of the first replicate; 0-9 are kept for settling market parameters.
     epochs, patience : most epochs of training, and epochs without a better validation loss before a replicate stops.
     compile : compile the training step (pays only for long runs).
     autoencoder_epochs : most epochs of the autoencoder of explanations.
     theory : size of the simulations of theory (smoke, demo or full).
     paper_strict : the paper's stated training: all 80% of the records, a fixed number of epochs, no validation.
-    baseline_fractions : also train every baseline on 50, 25 and 12% of the data (Table 3).
+    side_replicates : replicates of the side tables on markets: every baseline on 50, 25 and 12% of the data (Table 3)
+        and every row without residual biases. 0 leaves them out; real data have them where it equals `replicates`.
     """
 
     name: str
@@ -36,13 +38,19 @@ class Profile:
     first_seed: int = 100
     compile: bool = False
     theory: str = "smoke"
-    baseline_fractions: bool = True
+    seeds_on_files: int = 2
+    side_replicates: int = 0
     paper_strict: bool = False
 
     @property
     def seeds(self) -> tuple[int, ...]:
         """Seeds of the replicates, in order."""
         return tuple(range(self.first_seed, self.first_seed + self.replicates))
+
+    @property
+    def seeds_of_files(self) -> tuple[int, ...]:
+        """Seeds of the replicates where the data are real."""
+        return tuple(range(self.first_seed, self.first_seed + self.seeds_on_files))
 
 
 _SMOKE = Profile(
@@ -53,8 +61,7 @@ _SMOKE = Profile(
     replicates=2,
     epochs=4,
     patience=2,
-    autoencoder_epochs=60,
-    baseline_fractions=False,
+    autoencoder_epochs=40,
 )
 _DEMO = Profile(
     "demo",
@@ -64,10 +71,11 @@ _DEMO = Profile(
     replicates=10,
     epochs=20,
     patience=3,
-    autoencoder_epochs=60,
+    autoencoder_epochs=40,
     compile=True,
     theory="demo",
-    baseline_fractions=False,
+    seeds_on_files=5,
+    side_replicates=2,
 )
 _PAPER = Profile(
     "paper",
@@ -80,6 +88,8 @@ _PAPER = Profile(
     autoencoder_epochs=100,
     compile=True,
     theory="full",
+    seeds_on_files=10,
+    side_replicates=10,
 )
 _STRICT = replace(_PAPER, name="paper_strict", paper_strict=True)
 PROFILES: dict[str, Profile] = {profile.name: profile for profile in (_SMOKE, _DEMO, _PAPER, _STRICT)}
@@ -103,6 +113,7 @@ def get_profile(name: str, /, **overrides: object) -> Profile:
         expected = type(getattr(profile, key))
         if type(value) is not expected:
             raise InputError(f"setting {key!r} of profile {name!r} must be {expected.__name__}, not {value!r}")
-        if isinstance(value, int) and not isinstance(value, bool) and value < (0 if key == "first_seed" else 1):
+        least = 0 if key in ("first_seed", "side_replicates") else 1
+        if isinstance(value, int) and not isinstance(value, bool) and value < least:
             raise InputError(f"setting {key!r} of profile {name!r} must be positive, not {value!r}")
     return replace(profile, **overrides)  # type: ignore[arg-type]

@@ -38,7 +38,7 @@ def describe(profile: str, datasets: Sequence[str], parameters: Mapping[str, obj
         "run": paths.run_name(profile, datasets),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "profile": {name: getattr(settings, name) for name in settings.__slots__},
-        "seeds": list(settings.seeds),
+        "seeds": list(settings.seeds_of_files if datasets else settings.seeds),
         "parameters": dict(parameters),
         "git": git_state(),
         "package": paths.digest_of_files(sorted(Path(__file__).parent.rglob("*.py"))),
@@ -46,7 +46,8 @@ def describe(profile: str, datasets: Sequence[str], parameters: Mapping[str, obj
         "versions": versions(lock),
         "machine": machine(),
         "inputs": {
-            spec.partition(":")[0]: {path.name: paths.digest(path) for path in data_paths(spec)[0]} for spec in datasets
+            paths.dataset_name(spec): {path.name: paths.digest(path) for path in data_paths(spec)[0]}
+            for spec in datasets
         },
         "notebooks": {},
     }

@@ -17,7 +17,6 @@ from lrrecsys_core.explain.reasoners import MetadataExplainer
 from lrrecsys_core.models.autoencoder import WIDTH, AutoEncoder
 from lrrecsys_core.models.base import Sizes
 from lrrecsys_core.models.lr_recsys import LRRecsys
-from lrrecsys_core.models.registry import MODELS
 from lrrecsys_core.report.page import Toy, write_report
 from lrrecsys_core.report.tables import write_tables
 
@@ -31,12 +30,12 @@ def publish(study: Study) -> Path:
         When the run has no results yet.
     """
     metrics, predictions = study.metrics(), study.predictions()
-    return write_report(study.run, metrics, predictions, parts=parameter_parts(study), built=MODELS, toy=toy_texts())
+    return write_report(study.run, metrics, predictions, parts=parameter_parts(study), toy=toy_texts())
 
 
-def publish_tables(study: Study) -> dict[int, pl.DataFrame]:
+def publish_tables(study: Study) -> dict[int | str, pl.DataFrame]:
     """Write Tables 1-6 from what is kept; rows that were not run say so."""
-    return write_tables(study.run, study.metrics(), parts=parameter_parts(study), built=MODELS)
+    return write_tables(study.run, study.metrics(), parts=parameter_parts(study))
 
 
 def parameter_parts(study: Study) -> pl.DataFrame:

@@ -63,7 +63,7 @@ class Recipe:
     Parameters
     ----------
     model : class to train; None for rows that need no training (`floor`).
-    floor : ``mean`` (the training mean), ``direct`` (the LLM's own number) or "".
+    floor : ``mean`` (the training mean), ``direct`` (the LLM's own number), ``boosting`` (trees on statistics) or "".
     attributes : comparators on markets: give the network ``all`` attributes or the true ``important`` ones as context.
     shuffle : permute the texts over all records, within user or within item.
     fraction : share of the training records kept (Table 3).
@@ -110,7 +110,9 @@ RECIPES: dict[str, Recipe] = {
     rows.LR: _lr(shifted=True, permuted=True),
     rows.LETTER: _lr(biases=False),
     **{name: Recipe(model) for name, model in MODELS.items()},
+    **{rows.without_biases(name): Recipe(MODELS[name], {"biases": False}) for name in (*rows.BASELINES, rows.COMPARER)},
     rows.GLOBAL_MEAN: Recipe(floor="mean"),
+    rows.BOOSTING: Recipe(floor="boosting"),
     **{rows.at_fraction(rows.LR, p): _lr(fraction=p / 100) for p in rows.FRACTIONS[1:]},
     **{
         rows.at_fraction(name, p): Recipe(model, fraction=p / 100)

@@ -12,6 +12,7 @@ Kind = Literal["ours", "baseline", "rival", "floor", "variant", "ablation", "con
 
 LR: Final = "LR-Recsys (Ours)"
 LETTER: Final = "LR-Recsys to the letter (no biases)"
+BIASES_OFF: Final = "biases"  # the table of rule P2, beside the paper's numbered ones
 IMPROVED: Final = "% Improved"
 BEST_BASELINE: Final = "Best baseline"
 PETER: Final = "PETER"
@@ -84,6 +85,11 @@ def at_fraction(name: str, percent: int) -> str:
     return f"{'LR-Recsys' if name == LR else name} {percent}% Training Data"
 
 
+def without_biases(name: str) -> str:
+    """Name of a row without the residual biases that every network shares (rule P2)."""
+    return LETTER if name == LR else f"{name} without residual biases"
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One row of the tables.
@@ -92,8 +98,8 @@ class Row:
     ----------
     name : str
         Printed name, also the value of the column ``row`` of the results frames.
-    tables : tuple of int
-        Tables of the paper (2-6) that show the row.
+    tables : tuple of int or str
+        Tables of the paper (2-6), or the side table, that show the row.
     kind : str
         ``ours`` | ``baseline`` (the paper's fourteen) | ``rival`` (baselines it does not mention) | ``floor`` |
         ``variant`` | ``ablation`` | ``control`` | ``comparator`` | ``direct`` (the LLM itself predicts).
@@ -105,15 +111,18 @@ class Row:
         Shown only where results exist; otherwise an absent row says "not run".
     markets_only : bool
         Needs the truth of a simulated market.
+    side : bool
+        Belongs to a side table, which a small run leaves out or gives fewer replicates.
     """
 
     name: str
-    tables: tuple[int, ...]
+    tables: tuple[int | str, ...]
     kind: Kind
     llm: str = ""
     same_as: str = ""
     optional: bool = False
     markets_only: bool = False
+    side: bool = False
 
     @property
     def needs_llm(self) -> bool:
@@ -125,16 +134,19 @@ def _registry() -> tuple[Row, ...]:
     rows = [Row(LR, (2, 5, 6), "ours"), *(Row(name, (2,), "baseline") for name in BASELINES)]
     rows += [
         Row(COMPARER, (2,), "rival"),
-        Row(LETTER, (2,), "variant"),
+        Row(LETTER, (2, BIASES_OFF), "variant"),
         Row(BOOSTING, (2,), "rival", optional=True),
         Row(BIASED_MF, (2,), "rival"),
         Row(BIASES, (2,), "floor"),
-        Row(GLOBAL_MEAN, (2,), "floor"),
+        Row(GLOBAL_MEAN, (2, BIASES_OFF), "floor"),
     ]
     rows += [Row(at_fraction(LR, p), (3,), "ours", same_as=LR if p == 100 else "") for p in FRACTIONS]
     rows += [Row(at_fraction(PETER, 100), (3,), "baseline", same_as=PETER)]
     rows += [Row(at_fraction(BEST_BASELINE, 100), (3,), "baseline")]
-    rows += [Row(at_fraction(b, p), (3,), "baseline", optional=True) for b in BASELINES for p in FRACTIONS[1:]]
+    fractions = [at_fraction(name, p) for name in BASELINES for p in FRACTIONS[1:]]
+    rows += [Row(name, (3,), "baseline", optional=True, side=True) for name in fractions]
+    plain = [without_biases(name) for name in (*BASELINES, COMPARER)]
+    rows += [Row(name, (BIASES_OFF,), "variant", optional=True, side=True) for name in plain]
     rows += [
         Row(LLAMA31, (4,), "ours", llm="Llama 3.1"),
         Row(LLAMA3, (4,), "ours", llm="Llama 3"),
@@ -183,6 +195,6 @@ ROWS: Final = _registry()
 BY_NAME: Final = {row.name: row for row in ROWS}
 
 
-def rows_of(table: int) -> list[Row]:
-    """Rows of one of Tables 2-6, in printing order."""
+def rows_of(table: int | str) -> list[Row]:
+    """Rows of one of Tables 2-6 or of the side table, in printing order."""
     return [row for row in ROWS if table in row.tables]

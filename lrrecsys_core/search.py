@@ -1,6 +1,8 @@
-"""Grid search with the same number of points for every model, on settling markets only, judged on validation only.
+"""Grid search with the same number of points for every model, judged on validation only.
 
-All points of a model that share a network, and all markets, train side by side in one pass of `fit`.
+On markets all eight points of every grid are tried, on small settling markets (seeds 0-9). On a real data set every
+second point is, on a sample of its users, whose test records are left out of sight. All points of a model that share
+a network, and all markets, train side by side in one pass of `fit`.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +21,44 @@ from tqdm import tqdm
 
 from lrrecsys_core import metrics, paths, rows
 from lrrecsys_core.cells import model_params, record_fields
+from lrrecsys_core.chosen import MARKETS, SHIPPED
+from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.experiments import Study
 from lrrecsys_core.models.base import TASKS, Sizes
 from lrrecsys_core.models.registry import MODELS
+from lrrecsys_core.profiles import get_profile
 from lrrecsys_core.recipes import RECIPES
 from lrrecsys_core.train import Replicate, as_tensors, fit, predict
 
 POINTS = 8
 SEARCHED = (rows.LR, *MODELS)
+SAMPLE = 20_000  # records of a real data set
+_SETTLING = get_profile(
+    "demo", users=150, items=100, records_per_user=12, replicates=2, first_seed=0, epochs=20, patience=3,
+    seeds_on_files=1, compile=False,
+)  # fmt: skip
+
+
+class SearchStudy(Study):
+    """Settling markets, or a sample of whole users of real data: what points are chosen on."""
+
+    def __init__(self, datasets: Sequence[str] = ()) -> None:
+        super().__init__(replace(_SETTLING, name="search"), datasets)
+
+    @cached_property
+    def _loaded(self) -> dict[str, Dataset]:
+        return {name: sampled(data, SAMPLE) for name, data in super()._loaded.items()}
+
+
+def sampled(dataset: Dataset, records: int, seed: int = 0) -> Dataset:
+    """Whole users drawn at random, with at most so many records together; the data set itself where it is smaller."""
+    counts = dataset.interactions.group_by("user_id").len().sort("user_id")
+    order = np.random.default_rng([seed, 7]).permutation(len(counts))
+    chosen = counts[order].filter(pl.col("len").cum_sum() <= records)
+    if len(chosen) == len(counts):
+        return dataset
+    return dataset.restricted(dataset.interactions.join(chosen, on="user_id", how="semi", maintain_order="left"))
 
 
 def grid(row: str) -> list[dict[str, Any]]:
@@ -39,18 +71,17 @@ def grid(row: str) -> list[dict[str, Any]]:
 
 
 def search_row(study: Study, row: str) -> pl.DataFrame:
-    """Validation metrics (row, point, dataset, replicate, metric, value) of every point on every market of a study."""
+    """Validation metrics (row, point, dataset, replicate, metric, value) of every point tried on a study's data."""
     recipe, found = RECIPES[row], []
     assert recipe.model is not None
-    pairs = [(name, k) for name in study.datasets for k in range(study.profile.replicates)]
+    pairs = [(name, k) for name in study.datasets for k in range(len(study.seeds))]
     splits = [study.split(name, k) for name, k in pairs]
     texts = [study.text_set(name, row, k) if recipe.texts else None for name, k in pairs]
     sizes = Sizes.of(*splits)
     points = grid(row)
     groups: dict[str, list[int]] = {}
-    for number, point in enumerate(points):
-        build = {key: value for key, value in point.items() if key not in ("lr", "weight_decay")}
-        groups.setdefault(json.dumps(build, sort_keys=True), []).append(number)
+    for number in range(0, POINTS, 1 if study.simulated else 2):
+        groups.setdefault(json.dumps(_build(points[number]), sort_keys=True), []).append(number)
     for encoded, numbers in groups.items():
         params = {**json.loads(encoded), **recipe.params}
         for dataset in study.datasets:
@@ -58,7 +89,7 @@ def search_row(study: Study, row: str) -> pl.DataFrame:
             own = model_params(recipe, [splits[j] for j in here], [texts[j] for j in here]) | params
             runs, modules, fields = [], [], []
             for j in here:
-                seed = study.profile.seeds[pairs[j][1]]
+                seed = study.seeds[pairs[j][1]]
                 given = as_tensors(record_fields(replace(recipe, params=params), splits[j], sizes, texts[j], seed))
                 for number in numbers:
                     lr, decay = points[number].get("lr", 0.01), points[number].get("weight_decay", 0.0)
@@ -72,8 +103,7 @@ def search_row(study: Study, row: str) -> pl.DataFrame:
             profile = study.profile
             fitted = fit(
                 modules, fields, [r for r, _, _ in runs], epochs=profile.epochs, pretrain_epochs=profile.epochs,
-                patience=profile.patience,
-                compiled=profile.compile,
+                patience=profile.patience, compiled=profile.compile,
             )  # fmt: skip
             for module, (run, number, j), given in zip(fitted.modules, runs, fields, strict=True):
                 outcome = predict(module, given, splits[j].validation)
@@ -82,6 +112,11 @@ def search_row(study: Study, row: str) -> pl.DataFrame:
                 value = getattr(metrics, name.lower())(outcome, truth[splits[j].validation])
                 found.append((row, number, dataset, pairs[j][1], name, float(value)))
     return pl.DataFrame(found, schema=["row", "point", "dataset", "replicate", "metric", "value"], orient="row")
+
+
+def _build(point: dict[str, Any]) -> dict[str, Any]:
+    """The part of a point that decides the network."""
+    return {key: value for key, value in point.items() if key not in ("lr", "weight_decay")}
 
 
 def best_point(found: pl.DataFrame) -> int:
@@ -94,13 +129,13 @@ def best_point(found: pl.DataFrame) -> int:
 
 
 def search(
-    study: Study, names: Iterable[str] = SEARCHED, *, into: Path | None = None, progress: bool = True
+    study: Study, names: Iterable[str] = SEARCHED, *, into: Path = SHIPPED, progress: bool = True
 ) -> dict[str, Any]:
     """Search every named row, resuming from rows already searched, and write the chosen points as JSON.
 
     Parameters
     ----------
-    study : on settling seeds (0-9) for markets.
+    study : of one real data set, or of settling markets (seeds 0-9).
     into : file of chosen points; by default the one the package ships.
 
     Raises
@@ -108,29 +143,41 @@ def search(
     InputError
         If a simulated study uses report seeds.
     """
-    if study.simulated and max(study.profile.seeds) > 9:
+    if study.simulated and max(study.seeds) > 9:
         raise InputError(
             "grid points are chosen on market seeds 0-9: give a profile with first_seed 0 and at most 10 replicates."
         )
-    target = into or Path(__file__).with_name("chosen_points.json")
-    chosen: dict[str, Any] = json.loads(target.read_text(encoding="utf-8")) if target.is_file() else {}
+    key = _key(study)
     listed: Sequence[str] = tuple(names)
-    for row in tqdm(listed, desc="grid search", disable=not progress):
-        if row in chosen:
+    for row in tqdm(listed, desc=f"grid search, {key}", disable=not progress):
+        if row in _chosen(into).get(key, {}):
             continue
         found = search_row(study, row)
         with paths.replacing(study.folder / "search" / f"{row.replace(' ', '_')}.parquet") as partial:
             found.write_parquet(partial)
         number = best_point(found)
         point = grid(row)[number]
-        build = {key: value for key, value in point.items() if key not in ("lr", "weight_decay")}
         scores = found.filter(pl.col("point") == number).group_by("metric").agg(pl.col("value").mean()).sort("metric")
-        chosen[row] = {
+        told = {
             "lr": point.get("lr", 0.01),
             "weight_decay": point.get("weight_decay", 0.0),
-            "params": build,
+            "params": _build(point),
             "validation": {name: round(float(np.round(value, 4)), 4) for name, value in scores.iter_rows()},
             "point": number,
         }
-        paths.write_json(target, chosen)
-    return chosen
+        kept = _chosen(into)
+        paths.write_json(into, {**kept, key: {**kept.get(key, {}), row: told}})
+    return dict(_chosen(into).get(key, {}))
+
+
+def forget(study: Study, into: Path = SHIPPED) -> None:
+    """Drop the points chosen for the study's data, so that they are searched anew."""
+    paths.write_json(into, {name: points for name, points in _chosen(into).items() if name != _key(study)})
+
+
+def _key(study: Study) -> str:
+    return MARKETS if study.simulated else study.datasets[0]
+
+
+def _chosen(file: Path) -> dict[str, dict[str, Any]]:
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}

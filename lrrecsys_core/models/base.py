@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Batch = Mapping[str, Tensor]
 TASKS = ("regression", "classification")
 EMBEDDING_SD = 0.1
+STARS = 16.0  # a squared error on 1-5 stars is 16 times that on [0, 1] (rule P5)
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Recommender(nn.Module):
     inputs : record fields the model reads, each (B, ...) in a batch.
     entities : which fields hold row numbers of which entity.
     tables : parameter or buffer name -> entity. `fit` hands the module only the rows a batch touches, with the
-        fields renumbered to match. Tables read as a whole (a softmax over all items) must not be listed.
+        fields renumbered to match; `row_tables` leaves out those read as a whole (a softmax over all items).
     table_fields : the fields that a table is looked up by, where those are not all fields of its entity; a row is
         updated when a batch looks it up.
     nonnegative : parameters projected to >= 0 after every step.
@@ -123,10 +124,14 @@ class Recommender(nn.Module):
         """Record fields this instance is given in a batch."""
         return self.inputs
 
-    def row_tables(self) -> dict[str, str]:
-        """Every row-wise table of this instance, the residual biases included."""
+    def entity_tables(self) -> dict[str, str]:
+        """Every table of this instance with a row per entity, the residual biases included."""
         biases = {"user_bias.weight": "user", "item_bias.weight": "item"} if self.biases else {}
         return {**self.tables, **biases}
+
+    def row_tables(self) -> dict[str, str]:
+        """Those of them that are read by row only, never as a whole."""
+        return self.entity_tables()
 
     def lookups(self, table: str) -> tuple[str, ...]:
         """The fields `table` is looked up by."""
@@ -164,6 +169,11 @@ class Recommender(nn.Module):
     def own_loss(self, batch: Batch) -> Tensor:
         """The task's loss alone, which early stopping watches whatever else a method trains on."""
         return self.rating_loss(self(batch), batch)
+
+    def joint_loss(self, logits: Tensor, native: Tensor, weight: float, batch: Batch) -> Tensor:
+        """Rating loss plus `weight` x native loss, in the balance that `weight` has beside stars (rule P5)."""
+        balance = torch.where(batch["classification"] > 0, weight, weight / STARS)
+        return self.rating_loss(logits, batch) + balance * native
 
     def pretrain_loss(self, batch: Batch) -> Tensor:
         """Scalar native loss of the first stage, for models with ``pretrains = True``."""

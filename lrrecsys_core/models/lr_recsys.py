@@ -112,8 +112,8 @@ class LRRecsys(Recommender):
         texts = self.slots if self.explanations.source != "free" else ()
         return (*self.inputs, *texts, *(("context",) if self.context is not None else ()))
 
-    def row_tables(self) -> dict[str, str]:
-        tables = super().row_tables()
+    def entity_tables(self) -> dict[str, str]:
+        tables = super().entity_tables()
         if not self.ids:
             del tables["users.weight"]
         if self.explanations.per_item:

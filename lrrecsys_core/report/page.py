@@ -165,7 +165,6 @@ def write_report(
     predictions: pl.LazyFrame | pl.DataFrame | None = None,
     *,
     parts: pl.DataFrame | None = None,
-    built: Collection[str] | None = None,
     same_as_paper: Collection[str] = (),
     toy: Toy | None = None,
 ) -> Path:
@@ -176,11 +175,11 @@ def write_report(
     run : str
     metrics, predictions : frames
         As in :class:`~lrrecsys_core.report.evidence.Evidence`.
-    parts, built, same_as_paper
+    parts, same_as_paper
         As in :func:`~lrrecsys_core.report.tables.write_tables`.
     toy : texts of Figure 2, or None.
     """
-    tables = write_tables(run, metrics, parts=parts, built=built, same_as_paper=same_as_paper)
+    tables = write_tables(run, metrics, parts=parts, same_as_paper=same_as_paper)
     claims = write_claims(run, metrics, predictions)
     write_figures(run, metrics, predictions, toy)
     sections = [Section("Claims", [], claim_grids(claims, verdicts(claims)))]

@@ -17,13 +17,14 @@ from lrrecsys_core.report.evidence import Evidence, datasets_in_order, null_mark
 from lrrecsys_core.report.formats import Grid, number, write_all
 from lrrecsys_core.report.sizes import costs_grid, costs_table, parts_grid, parts_table
 
-TITLES: Final = {
+TITLES: Final[dict[int | str, str]] = {
     1: "Trainable parts of LR-Recsys",
     2: "LR-Recsys against the baselines",
     3: "Less training data, same test set",
     4: "Explanations by different reasoners",
     5: "Which explanations",
     6: "Ablations, robustness and controls",
+    r.BIASES_OFF: "Every network without the residual biases of the shared protocol",
 }
 SDS_ALLOWED: Final = 2.0
 SCHEMA: Final = {
@@ -39,8 +40,8 @@ def paper_values() -> pl.DataFrame:
 
 
 @cache
-def _published() -> dict[tuple[int, str, str, str], tuple[float, float | None]]:
-    found: dict[tuple[int, str, str, str], tuple[float, float | None]] = {}
+def _published() -> dict[tuple[int | str, str, str, str], tuple[float, float | None]]:
+    found: dict[tuple[int | str, str, str, str], tuple[float, float | None]] = {}
     for table, row, dataset, metric, mean, sd in paper_values().iter_rows():
         found[table, row, dataset, metric] = mean, sd
     for dataset, metric in {(key[2], key[3]) for key in found}:
@@ -61,10 +62,8 @@ def _same_llm(llm: str, explainer: str) -> bool:
 class _Lines:
     """Builds the lines of one table for one data set."""
 
-    def __init__(
-        self, table: int, evidence: Evidence, built: Collection[str] | None, same_as_paper: Collection[str]
-    ) -> None:
-        self.table, self.evidence, self.built = table, evidence, built
+    def __init__(self, table: int | str, evidence: Evidence, same_as_paper: Collection[str]) -> None:
+        self.table, self.evidence = table, evidence
         self.same_data = evidence.dataset in same_as_paper
 
     def line(self, spec: r.Row, metric: str) -> dict[str, object]:
@@ -121,8 +120,7 @@ class _Lines:
         self, spec: r.Row, mean: float | None, paper_mean: float | None, paper_sd: float | None, explainer: str
     ) -> str:
         if mean is None:
-            unbuilt = self.built is not None and spec.name in r.BASELINES and spec.name not in self.built
-            return "not built yet" if unbuilt else "not run"
+            return "not run"
         if paper_mean is None:
             return "no published number"
         llm = "" if spec.kind in ("baseline", "rival", "floor") else spec.llm or "Llama 3.1"
@@ -133,23 +131,20 @@ class _Lines:
 
 
 def result_table(
-    table: int,
+    table: int | str,
     metrics: pl.DataFrame,
     *,
-    built: Collection[str] | None = None,
     same_as_paper: Collection[str] = (),
 ) -> pl.DataFrame:
     """One of Tables 2-6 in long form, a line per row, data set and metric.
 
     Parameters
     ----------
-    table : int
-        2 to 6.
+    table : int or str
+        2 to 6, or the side table `rows.BIASES_OFF`.
     metrics : frame
         Columns dataset, row, metric, part, replicate, value, tier, explainer, note, simulated, by_construction,
         ordered.
-    built : names of the baselines that exist, or None if all do
-        The others say "not built yet" instead of "not run".
     same_as_paper : data sets that are the paper's own records
         Only there can a cell be "reproduced" or "differ", and only with the same LLM.
 
@@ -163,7 +158,7 @@ def result_table(
         names += [market.dataset for market in null_markets(metrics)]
     for name in names:
         evidence = Evidence(name, metrics)
-        make = _Lines(table, evidence, built, same_as_paper)
+        make = _Lines(table, evidence, same_as_paper)
         only_run = name.startswith(r.NULL_PREFIX)
         for spec in r.rows_of(table):
             absent = spec.name not in evidence.rows
@@ -175,16 +170,17 @@ def result_table(
     return pl.DataFrame(lines, schema=SCHEMA)
 
 
-def table_title(table: int, metrics: pl.DataFrame) -> str:
+def table_title(table: int | str, metrics: pl.DataFrame) -> str:
     """Title of a table, which says whether its data are simulated."""
     if table == 1:
         return f"Table 1. {TITLES[1]}"
     simulated, real = bool(metrics["simulated"].any()), not bool(metrics["simulated"].all())
     words = [word for word, there in (("SIMULATED markets", simulated), ("real data", real)) if there]
-    return f"Table {table}. {TITLES[table]} ({' and '.join(words)})"
+    number = f"Table {table}" if isinstance(table, int) else "Side table"
+    return f"{number}. {TITLES[table]} ({' and '.join(words)})"
 
 
-def table_notes(table: int, metrics: pl.DataFrame) -> list[str]:
+def table_notes(table: int | str, metrics: pl.DataFrame) -> list[str]:
     """What a reader has to know before comparing figures, and who wrote the explanations behind each row."""
     notes = ["RMSE and MAE on ratings rescaled to [0, 1]. Mean (standard deviation) over replicates."]
     if metrics["simulated"].any():
@@ -256,25 +252,33 @@ def write_tables(
     metrics: pl.DataFrame,
     *,
     parts: pl.DataFrame | None = None,
-    built: Collection[str] | None = None,
     same_as_paper: Collection[str] = (),
-) -> dict[int, pl.DataFrame]:
-    """Write ``table1`` ... ``table6`` of a run (.csv, .md, .tex), and ``results/<run>/costs``.
+) -> dict[int | str, pl.DataFrame]:
+    """Write ``table1`` ... ``table6`` of a run (.csv, .md, .tex), its side table, and ``results/<run>/costs``.
 
     Parameters
     ----------
     run : str
-    metrics, built, same_as_paper
+    metrics, same_as_paper
         As in :func:`result_table`, with the columns of :func:`~lrrecsys_core.report.sizes.costs_table`.
     parts : as in :func:`~lrrecsys_core.report.sizes.parts_table`
     """
     folder = paths.tables(run)
-    tables = {1: parts_table(parts)}
+    tables: dict[int | str, pl.DataFrame] = {1: parts_table(parts)}
     write_all(folder, "table1", tables[1], table_title(1, metrics), [], [parts_grid(tables[1])])
-    for table in range(2, 7):
-        tables[table] = result_table(table, metrics, built=built, same_as_paper=same_as_paper)
+    sides = {row.name for row in r.rows_of(r.BIASES_OFF) if row.side}
+    ran = not sides.isdisjoint(metrics["row"].unique())
+    for table in (*range(2, 7), *([r.BIASES_OFF] if ran else [])):
+        tables[table] = result_table(table, metrics, same_as_paper=same_as_paper)
         title, notes = table_title(table, metrics), table_notes(table, metrics)
-        write_all(folder, f"table{table}", tables[table], title, notes, grids(tables[table]))
+        write_all(
+            folder,
+            f"table{table}" if isinstance(table, int) else f"table_{table}",
+            tables[table],
+            title,
+            notes,
+            grids(tables[table]),
+        )
     # Seconds differ from run to run, so they stay apart from the tables, which must not.
     costs = costs_table(metrics)
     write_all(paths.results(run), "costs", costs, "Size and training time of every row", [], [costs_grid(costs)])

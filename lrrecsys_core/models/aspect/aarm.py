@@ -13,11 +13,11 @@ Aspects a of the user and b of the item (S each) have frozen word vectors x; e =
 
 plus 0.1 x the mean squared entry of each id table (of the rows in the batch). Native loss: BPR against an unseen item.
 
-Deviations: D1 the pointwise loss of the ratings leads; ``joint`` adds BPR with weight 0.1. D2 sigmoid link and residual
-biases (rules P1, P2). D3 the word vectors are a singular value decomposition of which training records mention two
-aspects together. D4 padded aspects are shut out of both softmaxes, where the release lets them compete. D5 sets are the
-S most frequent aspects of strictly earlier training records instead of a quantile of all. D6 four negatives per record
-are drawn once, each with its aspects at the time of some record of its own.
+Deviations: D1 the pointwise loss of the ratings leads; ``joint`` adds BPR with weight 0.1, / 16 beside ratings (rule
+P5). D2 sigmoid link and residual biases (rules P1, P2). D3 the word vectors are a singular value decomposition of which
+training records mention two aspects together. D4 padded aspects are shut out of both softmaxes, where the release lets
+them compete. D5 sets are the S most frequent aspects of strictly earlier training records instead of a quantile of all.
+D6 four negatives per record are drawn once, each with its aspects at the time of some record of its own.
 """
 
 from __future__ import annotations
@@ -165,19 +165,21 @@ class AARM(Recommender):
         projected = self.project(self.vectors[aspects])
         return projected * torch.rsqrt((projected**2).sum(-1, keepdim=True) + 1e-12)
 
-    def attention(self, of_user: Tensor, of_item: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """alpha (B, S) over user aspects, beta (B, S, S) over item aspects and m (B, S, S, d), from codes (B, S)."""
+    def attention(self, of_user: Tensor, of_item: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """alpha (B, S) over user aspects, beta (B, S, S) over item aspects, both sides' e (B, S, d); from codes (B, S).
+
+        As w_2 . m_ab = (w_2 * e_a) . e_b, the (B, S, S, d) products m never need to exist.
+        """
         mine, its = self.units(of_user), self.units(of_item)
-        pairs = mine.unsqueeze(-2) * its.unsqueeze(-3)
-        there = (of_item > 0).unsqueeze(-2).expand(pairs.shape[:-1])
-        beta = masked_softmax(self.of_pair(pairs).squeeze(-1), there)
+        pairs = (mine * self.of_pair.weight) @ its.transpose(-1, -2) + self.of_pair.bias
+        beta = masked_softmax(pairs, (of_item > 0).unsqueeze(-2).expand(pairs.shape))
         alpha = masked_softmax(self.of_aspect(mine * its.sum(-2, keepdim=True)).squeeze(-1), of_user > 0)
-        return alpha, beta, pairs
+        return alpha, beta, mine, its
 
     def match(self, user: Tensor, item: Tensor, of_user: Tensor, of_item: Tensor) -> Tensor:
         """Score (...) of id vectors (..., d) and aspect sets (..., S)."""
-        alpha, beta, pairs = self.attention(of_user, of_item)
-        joined = (alpha.unsqueeze(-1) * (beta.unsqueeze(-1) * pairs).sum(-2)).sum(-2)
+        alpha, beta, mine, its = self.attention(of_user, of_item)
+        joined = (alpha.unsqueeze(-1) * mine * (beta @ its)).sum(-2)
         return self.output(torch.cat([self.dropout(user * item), self.dropout(joined)], -1)).squeeze(-1)
 
     def score(self, batch: Batch) -> Tensor:
@@ -188,8 +190,10 @@ class AARM(Recommender):
         logits = self(batch)
         user, item = self.users(batch["user"]), self.items(batch["item"])
         squares = (user**2).mean(-1) + (item**2).mean(-1)
-        total = self.rating_loss(logits, batch) + self.ridge * weighted_mean(squares, batch["weight"])
-        return total + self.ranking * self.ranking_loss(logits, batch) if self.ranking else total
+        ridge = self.ridge * weighted_mean(squares, batch["weight"])
+        if not self.ranking:
+            return self.rating_loss(logits, batch) + ridge
+        return self.joint_loss(logits, self.ranking_loss(logits, batch), self.ranking, batch) + ridge
 
     def ranking_loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """BPR: the record's item above items its user never met, whatever the rating."""

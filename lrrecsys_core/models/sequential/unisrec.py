@@ -17,7 +17,8 @@ Deviations: D1 no checkpoint from other domains: pre-trained on the training rec
 TF-IDF of names and details reduced to T = 64 by SVD, both fitted on training items. D3 kappa learned; residual biases,
 sigmoid, pointwise loss. D4 no word-dropping augmentation. D5 records with the same next item are left out of the
 denominator (the release leaves them in with logit 0); 128 records contrast with each other. Schedules: ``pre`` (then
-encoder and positions are frozen, as published), or ``joint``: plus 0.1 x the native losses.
+encoder and positions are frozen, as published), or ``joint``: plus 0.1 x the native losses
+(/ 16 beside ratings, rule P5).
 """
 
 from __future__ import annotations
@@ -164,9 +165,9 @@ class UniSRec(Recommender):
     def reads(self) -> tuple[str, ...]:
         return (*self.inputs, "next_text") if self.pretrains or self.joint else self.inputs
 
-    def row_tables(self) -> dict[str, str]:
+    def entity_tables(self) -> dict[str, str]:
         own = {"text": "text"} if self.items is None else {"text": "text", "items.weight": "item"}
-        return {**super().row_tables(), **own}
+        return {**super().entity_tables(), **own}
 
     def adapted(self, text: Tensor, item: Tensor) -> Tensor:
         """Item vectors (..., d) from rows of the text table and of the item table."""
@@ -180,25 +181,35 @@ class UniSRec(Recommender):
             x = block(x, causal(mask))
         return newest(x, mask)
 
-    def score(self, batch: Batch) -> Tensor:
+    def states(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Adapted history (B, 5, d), its sequence f (B, d) and the adapted candidate (B, d)."""
         past = self.adapted(batch["history_text"], batch["history"])
-        candidate = self.adapted(batch["item_text"], batch["item"])
-        return self.kappa * F.cosine_similarity(self.sequence(past, batch["text_mask"]), candidate, dim=-1)
+        return past, self.sequence(past, batch["text_mask"]), self.adapted(batch["item_text"], batch["item"])
 
-    def native_loss(self, batch: Batch) -> Tensor:
-        """Sequence with next item, and sequence with its thinned self."""
-        past, mask = self.adapted(batch["history_text"], batch["history"]), batch["text_mask"]
-        following = self.adapted(batch["item_text"], batch["item"])
-        found, thinned = self.sequence(past, mask), self.sequence(past, mask & batch["kept"])
-        weight = batch["weight"] * mask.any(-1)
+    def match(self, found: Tensor, candidate: Tensor) -> Tensor:
+        """Score (B,) of candidates (B, d) after sequences (B, d)."""
+        return self.kappa * F.cosine_similarity(found, candidate, dim=-1)
+
+    def score(self, batch: Batch) -> Tensor:
+        _, found, candidate = self.states(batch)
+        return self.match(found, candidate)
+
+    def native_loss(self, past: Tensor, found: Tensor, following: Tensor, batch: Batch) -> Tensor:
+        """Sequence with next item, and sequence with its thinned self, of `states`."""
+        thinned = self.sequence(past, batch["text_mask"] & batch["kept"])
+        weight = batch["weight"] * batch["text_mask"].any(-1)
         with_item = contrast(found, following, batch["next_text"], weight)
         return with_item + 1e-3 * contrast(found, thinned, batch["next_text"], weight)
 
     def loss(self, batch: Batch) -> Tensor:
-        return self.own_loss(batch) + self.native * self.native_loss(batch) if self.joint else self.own_loss(batch)
+        if not self.joint:
+            return self.own_loss(batch)
+        past, found, candidate = self.states(batch)
+        native = self.native_loss(past, found, candidate, batch)
+        return self.joint_loss(self.with_biases(self.match(found, candidate), batch), native, self.native, batch)
 
     def pretrain_loss(self, batch: Batch) -> Tensor:
-        return self.native_loss(batch)
+        return self.native_loss(*self.states(batch), batch)
 
     def draws(self, records: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """`kept` (records, 5): the places left after thinning."""

@@ -63,7 +63,9 @@ def test_only_a_masked_place_counts() -> None:
     logits = (states @ model.items.weight.T + model.cloze_bias)[:, 1:]
     expected = torch.nn.functional.cross_entropy(logits, window[:, 2] - 1)
     torch.testing.assert_close(model.cloze_loss(batch), expected)
-    assert torch.allclose(model.loss(batch), model.own_loss(batch) + 0.1 * expected)
+    for classification, weight in ((0.0, 0.1 / 16), (1.0, 0.1)):
+        batch["classification"] = torch.tensor(classification)
+        assert torch.allclose(model.loss(batch), model.own_loss(batch) + weight * expected)
 
 
 def test_every_sequence_masks_something_and_some_mask_the_last_alone() -> None:

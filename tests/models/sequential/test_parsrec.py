@@ -108,8 +108,13 @@ def test_native_loss_learns_transitions() -> None:
     torch.manual_seed(0)
     model = PARSRec(Sizes(2, 21), schedule="joint", state="window")
     batch = batch_of(fields)
-    torch.testing.assert_close(model.loss(batch), model.own_loss(batch) + 0.1 * model.native_loss(batch))
-    train(model, fields, steps=250, lr=0.02, loss="native_loss")
+    last = model.outputs(batch)[:, -1]
+    for classification, weight in ((0.0, 0.1 / 16), (1.0, 0.1)):
+        batch["classification"] = torch.tensor(classification)
+        native = weight * model.next_item_loss(last, batch)
+        torch.testing.assert_close(model.loss(batch), model.own_loss(batch) + native)
+    model.native = 1e6  # drowns the rating loss
+    train(model, fields, steps=250, lr=0.02)
     best = (model.outputs(batch_of(fields))[:, -1] @ model.items.weight.T)[:, 1:].argmax(-1) + 1
     assert (best.numpy() == follows[fields["history"][:, -1]]).mean() > 0.9
 

@@ -59,12 +59,12 @@ def test_noise_in_training_only() -> None:
 def test_padding_is_inert() -> None:
     model = UniSRec(Sizes(7, 30), text=TEXT.clone(), ids=True).eval()
     batch = text_batch(model)
-    before, native = model(batch), model.native_loss(batch)
+    before, native = model(batch), model.pretrain_loss(batch)
     with torch.no_grad():
         model.items.weight[0] = 3.0
         model.text[0] = 5.0
     torch.testing.assert_close(model(batch), before, rtol=0, atol=0)
-    torch.testing.assert_close(model.native_loss(batch), native, rtol=0, atol=0)
+    torch.testing.assert_close(model.pretrain_loss(batch), native, rtol=0, atol=0)
 
 
 def test_repeated_targets_and_absent_rows_are_no_negatives() -> None:
@@ -90,7 +90,7 @@ def test_side_by_side(schedule: str, ids: bool) -> None:
     models = [UniSRec(Sizes(7, 30), text=TEXT + k, ids=ids, schedule=schedule) for k in range(2)]
     batches = [text_batch(m, s) for s, m in enumerate(models)]
     assert_trainable_side_by_side(models, batches)
-    native = 0.1 * models[0].native_loss(batches[0]) if schedule == "joint" else 0.0
+    native = 0.1 / 16 * models[0].pretrain_loss(batches[0]) if schedule == "joint" else 0.0
     torch.testing.assert_close(models[0].loss(batches[0]), models[0].own_loss(batches[0]) + native)
 
 
