@@ -32,7 +32,7 @@ from lrrecsys_core.texts import TextSet, explanations_of
 
 DOMAINS = ("hotels", "restaurants", "movies")
 NULL_MARKET = f"{rows.NULL_PREFIX}hotels"
-TABLES: tuple[int | str, ...] = (2, 3, 4, 5, 6, rows.BIASES_OFF)
+TABLES: tuple[int | str, ...] = (2, 3, 4, 5, 6, rows.SENSITIVITY)
 
 
 class Study:

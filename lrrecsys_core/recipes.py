@@ -110,7 +110,12 @@ RECIPES: dict[str, Recipe] = {
     rows.LR: _lr(shifted=True, permuted=True),
     rows.LETTER: _lr(biases=False),
     **{name: Recipe(model) for name, model in MODELS.items()},
-    **{rows.without_biases(name): Recipe(MODELS[name], {"biases": False}) for name in (*rows.BASELINES, rows.COMPARER)},
+    **{
+        rows.without_biases(name): Recipe(MODELS[name], {"biases": False})
+        for name in (*rows.BASELINES, rows.COMPARER)
+        if name not in rows.NATIVE_BIASES
+    },
+    **{rows.seeing_own_aspects(name): Recipe(MODELS[name], {"visibility": "oracle"}) for name in rows.READ_ASPECTS},
     rows.GLOBAL_MEAN: Recipe(floor="mean"),
     rows.BOOSTING: Recipe(floor="boosting"),
     **{rows.at_fraction(rows.LR, p): _lr(fraction=p / 100) for p in rows.FRACTIONS[1:]},

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from lrrecsys_core import experiments, rows
+from lrrecsys_core import jobs, rows
 from lrrecsys_core.cells import direct_answers, record_fields, run_cell, shuffled
 from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.data.simulate import simulate_market
@@ -36,7 +36,6 @@ from lrrecsys_core.texts import TextSet, make_text_set, reasoner
 
 TINY = Profile(
     "tiny", users=40, items=40, records_per_user=10, replicates=2, epochs=2, patience=2, autoencoder_epochs=40,
-    baseline_fractions=False,
 )  # fmt: skip
 FEW = (rows.GLOBAL_MEAN, rows.BIASED_MF, rows.BIASES, rows.LR, rows.ABLATION1)
 
@@ -55,7 +54,7 @@ def market() -> Dataset:
 
 
 def test_every_row_of_every_table_has_a_recipe_or_names_what_it_needs() -> None:
-    derived = {rows.PERMUTED, rows.BOOSTING, rows.at_fraction(rows.BEST_BASELINE, 100)}
+    derived = {rows.PERMUTED, rows.at_fraction(rows.BEST_BASELINE, 100)}
     derived |= {row.name for row in rows.ROWS if row.same_as or row.name.endswith("environment)")}
     assert {row.name for row in rows.ROWS} - derived <= set(RECIPES)
     assert set(RECIPES) <= set(rows.BY_NAME)
@@ -102,9 +101,9 @@ def test_the_key_covers_data_texts_parameters_and_code(study: Study, monkeypatch
     assert key != Cell("movies", rows.LR).key(study)
     for change in ({"users": 41}, {"epochs": 3}, {"first_seed": 101}, {"autoencoder_epochs": 41}):
         assert cell.key(Study(replace(TINY, **change))) != key
-    monkeypatch.setitem(experiments.RECIPES, rows.LR, replace(RECIPES[rows.LR], texts=Texts(Source(share=0.5))))
+    monkeypatch.setitem(RECIPES, rows.LR, replace(RECIPES[rows.LR], texts=Texts(Source(share=0.5))))
     assert cell.key(study) != key
-    monkeypatch.setattr(experiments, "code_hash", lambda model: "other code")
+    monkeypatch.setattr(jobs, "code_hash", lambda model: "other code")
     assert cell.key(study) != key
 
 
@@ -116,6 +115,28 @@ def test_the_strict_profile_trains_on_all_of_it_for_a_fixed_number_of_epochs(stu
     assert not len(strict.split("movies").validation)
     frame = strict.metrics()
     assert set(frame["epochs"]) == {5.0} and set(frame["part"]) == {"test"}
+
+
+def test_side_rows_run_on_fewer_markets_and_not_at_all_in_small_runs(study: Study) -> None:
+    side = rows.without_biases(rows.BASELINES[0])
+    assert side not in study.rows_of("hotels")
+    larger = Study(replace(TINY, replicates=3, side_replicates=2))
+    assert side in larger.rows_of("hotels")
+    assert Cell("hotels", side).seeds(larger) == larger.seeds[:2]
+    assert Cell("hotels", rows.BIASED_MF).seeds(larger) == larger.seeds
+
+
+def test_boosted_trees_are_a_row_like_any_other(study: Study) -> None:
+    for row in (rows.BOOSTING, rows.GLOBAL_MEAN):
+        Cell("hotels", row).compute(study)
+    rmse = study.metrics([2]).filter(part="test", metric="RMSE").group_by("row").agg(pl.col("value").mean())
+    assert rmse.filter(row=rows.BOOSTING)["value"].item() < rmse.filter(row=rows.GLOBAL_MEAN)["value"].item()
+
+
+def test_two_tables_of_one_name_are_refused(tmp_path: Path) -> None:
+    specs = [f"table:{tmp_path}/a/shop.csv", f"table:{tmp_path}/b/shop.csv"]
+    with pytest.raises(InputError, match="two data sets of this run are called 'shop'"):
+        Study(TINY, specs).data("shop")
 
 
 def test_results_missing_is_one_sentence(study: Study) -> None:
@@ -159,7 +180,7 @@ def test_nothing_of_a_test_record_reaches_texts_or_features(market: Dataset) -> 
     for row in RECIPES:
         recipe = RECIPES[row]
         # Baselines carry native targets of their own records; tests/models/test_invariants.py holds them to this.
-        if recipe.model is None or row in MODELS or recipe.fraction < 1 or not runnable(row, market):
+        if recipe.model is None or recipe.model in MODELS.values() or recipe.fraction < 1 or not runnable(row, market):
             continue
         own = recipe.texts is not None and recipe.texts == Texts()
         one, two = (

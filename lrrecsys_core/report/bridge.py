@@ -71,8 +71,8 @@ def bridge(metrics: pl.DataFrame) -> Figure:
             if not column:
                 ax.set_ylabel("% better than\nAblation 1 (RMSE)")
         axes[1][column].set_xlabel("environments that taught the reasoner")
-    if markets and axes[0][0].get_legend_handles_labels()[0]:
-        axes[0][0].legend(fontsize=6.5)
+    if markets and (drawn := axes[0][0].get_legend_handles_labels())[0]:
+        fig.legend(*drawn, loc="outside lower center", ncols=3, fontsize=7)
     return fig
 
 
@@ -97,6 +97,8 @@ def trends(metrics: pl.DataFrame) -> pl.DataFrame:
                     found.append((dataset, metric, method, where, e.effect, e.low, e.high, e.p_greater(), len(values)))
     return pl.DataFrame(
         found,
-        schema=["dataset", "metric", "method", "environment", "effect", "low", "high", "p", "markets"],
+        schema=dict.fromkeys(["dataset", "metric", "method", "environment"], pl.String)
+        | dict.fromkeys(["effect", "low", "high", "p"], pl.Float64)
+        | {"markets": pl.Int64},
         orient="row",
     )

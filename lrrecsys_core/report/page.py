@@ -184,7 +184,7 @@ def write_report(
     write_figures(run, metrics, predictions, toy)
     sections = [Section("Claims", [], claim_grids(claims, verdicts(claims)))]
     sections.append(Section(table_title(1, metrics), [], [parts_grid(tables[1])]))
-    sections += [Section(table_title(k, metrics), table_notes(k, metrics), grids(tables[k])) for k in range(2, 7)]
+    sections += [Section(table_title(k, metrics), table_notes(k, metrics), grids(tables[k])) for k in tables if k != 1]
     sections.append(Section("Size and training time", [], [costs_grid(costs_table(metrics))]))
     page = paths.results(run) / "report.html"
     with paths.replacing(page) as partial:

@@ -24,7 +24,7 @@ TITLES: Final[dict[int | str, str]] = {
     4: "Explanations by different reasoners",
     5: "Which explanations",
     6: "Ablations, robustness and controls",
-    r.BIASES_OFF: "Every network without the residual biases of the shared protocol",
+    r.SENSITIVITY: "What choices of the shared protocol are worth: residual biases, aspects",
 }
 SDS_ALLOWED: Final = 2.0
 SCHEMA: Final = {
@@ -141,7 +141,7 @@ def result_table(
     Parameters
     ----------
     table : int or str
-        2 to 6, or the side table `rows.BIASES_OFF`.
+        2 to 6, or the side table `rows.SENSITIVITY`.
     metrics : frame
         Columns dataset, row, metric, part, replicate, value, tier, explainer, note, simulated, by_construction,
         ordered.
@@ -266,9 +266,9 @@ def write_tables(
     folder = paths.tables(run)
     tables: dict[int | str, pl.DataFrame] = {1: parts_table(parts)}
     write_all(folder, "table1", tables[1], table_title(1, metrics), [], [parts_grid(tables[1])])
-    sides = {row.name for row in r.rows_of(r.BIASES_OFF) if row.side}
+    sides = {row.name for row in r.rows_of(r.SENSITIVITY) if row.side}
     ran = not sides.isdisjoint(metrics["row"].unique())
-    for table in (*range(2, 7), *([r.BIASES_OFF] if ran else [])):
+    for table in (*range(2, 7), *([r.SENSITIVITY] if ran else [])):
         tables[table] = result_table(table, metrics, same_as_paper=same_as_paper)
         title, notes = table_title(table, metrics), table_notes(table, metrics)
         write_all(

@@ -1,0 +1,112 @@
+"""Points are chosen on validation, on settling markets or on a sample of whole users, and kept per data set."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from lrrecsys_core import chosen, rows
+from lrrecsys_core.chosen import Point, chosen_point
+from lrrecsys_core.data.dataset import Dataset, make_dataset
+from lrrecsys_core.errors import InputError
+from lrrecsys_core.experiments import Study
+from lrrecsys_core.models.registry import MODELS
+from lrrecsys_core.profiles import get_profile
+from lrrecsys_core.search import POINTS, SEARCHED, SearchStudy, best_point, forget, grid, sampled, search
+
+
+def shop(users: int = 30, each: int = 8) -> Dataset:
+    rng = np.random.default_rng(0)
+    who = np.repeat(np.arange(users), each)
+    what = np.concatenate([rng.permutation(25)[:each] for _ in range(users)])
+    frame = pl.DataFrame(
+        {
+            "user_id": [f"u{k}" for k in who],
+            "item_id": [f"i{k}" for k in what],
+            "rating": rng.integers(1, 6, len(who)).astype(float),
+            "timestamp": np.arange(len(who)),
+        }
+    )
+    items = pl.DataFrame({"item_id": [f"i{k}" for k in range(25)], "name": [f"Thing {k}" for k in range(25)]})
+    return make_dataset("shop", "product", frame, items)
+
+
+def test_a_sample_holds_whole_users_and_no_more_records_than_asked() -> None:
+    data = shop()
+    small = sampled(data, 100)
+    kept = small.interactions["user_id"].unique()
+    assert len(small.interactions) == 96 and len(kept) == 12
+    assert len(data.interactions.filter(pl.col("user_id").is_in(kept.implode()))) == 96
+    assert sampled(data, 240) is data
+    assert sampled(data, 100).fingerprint == small.fingerprint
+
+
+def test_every_model_searched_has_as_many_points() -> None:
+    for row in SEARCHED:
+        points = [json.dumps(point, sort_keys=True) for point in grid(row)]
+        assert len(set(points)) == POINTS
+
+
+def test_best_point_weighs_both_tasks_and_all_data_sets() -> None:
+    values = {0: (0.20, 0.70), 1: (0.21, 0.80), 2: (0.30, 0.80)}
+    found = [
+        (point, name, 0, metric, value + shift)
+        for point, pair in values.items()
+        for metric, value in zip(("RMSE", "AUC"), pair, strict=True)
+        for name, shift in (("a", 0.0), ("b", 0.01))
+    ]
+    frame = pl.DataFrame(found, schema=["point", "dataset", "replicate", "metric", "value"], orient="row")
+    assert best_point(frame) == 1
+
+
+def test_chosen_points_are_kept_per_data_set_and_searched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LRRECSYS_ROOT", str(tmp_path))
+    table = tmp_path / "shop.csv"
+    data = shop()
+    data.interactions.write_csv(table)
+    study = SearchStudy([f"table:{table}?timestamp=timestamp"])
+    file = tmp_path / "points.json"
+    told = search(study, [rows.BIASES], into=file, progress=False)
+    assert told[rows.BIASES]["point"] % 2 == 0  # four of the eight points on real data
+    assert set(json.loads(file.read_text())) == {"shop"}
+    tried = pl.read_parquet(next((tmp_path / "results").rglob("search/*.parquet")))
+    assert tried["point"].n_unique() == 4
+    monkeypatch.setattr("lrrecsys_core.search.search_row", lambda *_: pytest.fail("searched twice"))
+    assert search(study, [rows.BIASES], into=file, progress=False) == told
+    forget(study, into=file)
+    assert json.loads(file.read_text()) == {}
+
+
+def test_report_seeds_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="seeds 0-9"):
+        search(Study(get_profile("smoke")), [rows.BIASES], into=tmp_path / "x.json", progress=False)
+
+
+def test_a_row_trains_at_the_points_of_its_data_else_at_those_of_the_markets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "points.json"
+    markets = {rows.LR: {"lr": 0.01}, "MTER": {"lr": 0.02}, rows.COMPARER: {"lr": 0.04}}
+    file.write_text(json.dumps({"markets": markets, "shop": {rows.LR: {"lr": 0.03}}}))
+    monkeypatch.setattr(chosen, "SHIPPED", file)
+    assert chosen_point(rows.LR) == Point(0.01) and chosen_point(rows.LR, "shop") == Point(0.03)
+    assert chosen_point("MTER", "shop") == Point(0.02)
+    assert chosen_point(rows.without_biases("MTER")) == Point(0.02)
+    assert chosen_point(rows.without_biases(rows.COMPARER)) == Point(0.04)
+    assert chosen_point(rows.at_fraction("MTER", 25)) == Point(0.02)
+    assert chosen_point(rows.SHUFFLE_ALL, "shop") == Point(0.03)
+
+
+def test_the_shipped_points_belong_to_the_grids() -> None:
+    listed = json.loads(chosen.SHIPPED.read_text(encoding="utf-8"))
+    for dataset, points in listed.items():
+        assert set(points) == set(SEARCHED), dataset
+        for row, told in points.items():
+            point = dict(grid(row)[told["point"]])
+            assert (point.pop("lr"), point.pop("weight_decay")) == (told["lr"], told["weight_decay"])
+            assert point == told["params"], (dataset, row)
+    assert set(MODELS) < set(SEARCHED)
