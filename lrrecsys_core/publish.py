@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from torch import nn
 
-from lrrecsys_core import rows
+from lrrecsys_core import paths, rows
 from lrrecsys_core.data.dataset import make_dataset
 from lrrecsys_core.data.split import Split, make_split
 from lrrecsys_core.experiments import Study
@@ -17,8 +17,11 @@ from lrrecsys_core.explain.reasoners import MetadataExplainer
 from lrrecsys_core.models.autoencoder import WIDTH, AutoEncoder
 from lrrecsys_core.models.base import Sizes
 from lrrecsys_core.models.lr_recsys import LRRecsys
+from lrrecsys_core.report.formats import Grid, number, write_all
 from lrrecsys_core.report.page import Toy, write_report
 from lrrecsys_core.report.tables import write_tables
+
+CUTS = "A tied cut is a user whose last training and first test record have the same time."
 
 
 def publish(study: Study) -> Path:
@@ -30,12 +33,33 @@ def publish(study: Study) -> Path:
         When the run has no results yet.
     """
     metrics, predictions = study.metrics(), study.predictions()
+    publish_data(study)
     return write_report(study.run, metrics, predictions, parts=parameter_parts(study), toy=toy_texts())
 
 
 def publish_tables(study: Study) -> dict[int | str, pl.DataFrame]:
     """Write Tables 1-6 from what is kept; rows that were not run say so."""
     return write_tables(study.run, study.metrics(), parts=parameter_parts(study))
+
+
+def publish_data(study: Study) -> pl.DataFrame:
+    """Write and return the table ``data``: counts of every data set and shares of its split (first replicate)."""
+    lines = []
+    for name in study.datasets:
+        split = study.split(name)
+        records = split.dataset.interactions
+        counts = {"records": records.height, **{of: records[f"{of}_id"].n_unique() for of in ("user", "item")}}
+        lines.append({"data set": name, "records": counts["records"], "users": counts["user"], "items": counts["item"]})
+        lines[-1] |= {key.replace("_", " "): value for key, value in split.shares.items()}
+    table = pl.DataFrame(lines)
+    body = [
+        [key, *(f"{line[key]:,}" if isinstance(line[key], int) else number(line[key], 3) for line in lines)]
+        for key in table.columns[1:]
+    ]
+    title = f"Data and split ({'SIMULATED markets' if study.simulated else 'real data'})"
+    notes = ["Shares of all records; cold users and items as shares of the test (or validation) records.", CUTS]
+    write_all(paths.tables(study.run), "data", table, title, notes, [Grid("", ["", *study.datasets], body)])
+    return table
 
 
 def parameter_parts(study: Study) -> pl.DataFrame:

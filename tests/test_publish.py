@@ -12,7 +12,7 @@ from lrrecsys_core.cases import lay_open, telling_records
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.experiments import Study
 from lrrecsys_core.profiles import get_profile
-from lrrecsys_core.publish import fruit_basket, parameter_parts, toy_texts
+from lrrecsys_core.publish import fruit_basket, parameter_parts, publish_data, toy_texts
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +29,15 @@ def test_the_toy_history_is_that_of_figure_2() -> None:
     assert "whole fruit" in toy.negative
     assert not any(word in toy.positive + toy.negative for word in ("carton", "logo"))
     assert fruit_basket().history_mask[4].sum() == 4
+
+
+def test_the_data_table_counts_records_and_adds_up(root: Path, study: Study) -> None:
+    table = publish_data(study)
+    assert table["data set"].to_list() == list(study.datasets)
+    assert (table["records"] == [study.data(name)[0].interactions.height for name in study.datasets]).all()
+    total = table["train"] + table["validation"] + table["test"]
+    np.testing.assert_allclose(total, 1.0)
+    assert "SIMULATED" in (root / "paper_tables" / study.run / "data.md").read_text()
 
 
 def test_the_parts_of_table_1_add_up_to_the_quoted_weights(root: Path, study: Study) -> None:
