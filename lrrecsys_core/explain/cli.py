@@ -36,6 +36,12 @@ def _llm(command: Command) -> Command:
         click.option("--chat-format", default="", help="template, plain or vicuna; by default the model's own."),
         click.option("--revision", default="", help="Commit of the model to pin; enters every key."),
         click.option(
+            "--served-as",
+            default=None,
+            metavar="NAME",
+            help="What the server calls the model, or the folder it is loaded from, when that differs.",
+        ),
+        click.option(
             "--llm",
             "llm_spec",
             required=True,
@@ -47,17 +53,21 @@ def _llm(command: Command) -> Command:
     return command
 
 
+_fraction = click.option(
+    "--fraction", default=1.0, show_default=True,
+    help="Share of the training records kept, as in Table 3: other histories, so other prompts.",
+)  # fmt: skip
 _store = click.option("--store", "path", required=True, type=click.Path(path_type=Path), help="The SQLite file.")
 _paper_order = click.option("--paper-order", is_flag=True, help="Keep the paper's order, not the one caches like.")
 
 
-def _split(data: str, variants: tuple[str, ...]) -> Split:
+def _split(data: str, variants: tuple[str, ...], fraction: float) -> Split:
     from lrrecsys_core.explain.sources import open_data
 
     for variant in variants:
         if variant not in VARIANTS:
             raise InputError(f"variant {variant!r} is unknown: choose one of {', '.join(VARIANTS)}")
-    return make_split(open_data(data))
+    return make_split(open_data(data), train_fraction=fraction)
 
 
 @explain.command()
@@ -101,6 +111,7 @@ def _figures(row: list[float]) -> str:
 
 @explain.command()
 @_data
+@_fraction
 @_llm
 @_store
 @_paper_order
@@ -115,7 +126,7 @@ def _figures(row: list[float]) -> str:
 @click.option("--gpus", type=float, default=0, help="Ray: GPUs of each worker.")
 @click.option("--without-prompts", is_flag=True, help="Keep answers only: a smaller store.")
 def run(
-    data: str, variants: tuple[str, ...], llm_spec: str, revision: str, chat_format: str, path: Path,
+    data: str, variants: tuple[str, ...], fraction: float, llm_spec: str, revision: str, chat_format: str, path: Path,
     paper_order: bool, second_try: bool, limit: int | None, workers: int, gpus: float, without_prompts: bool,
     **options: Any,
 ) -> None:  # fmt: skip
@@ -131,7 +142,7 @@ def run(
     options |= {"revision": revision, "chat_format": chat_format}
     given = {name: value for name, value in options.items() if value is not None}
     llm: LLM = RayLLM(llm_spec, given, workers, gpus) if workers else open_llm(llm_spec, **given)
-    split = _split(data, variants)
+    split = _split(data, variants, fraction)
     records = None if limit is None else np.arange(min(limit, len(split.user)))
     with ExplanationStore(path, keep_requests=not without_prompts) as store:
         for variant in variants:
@@ -164,6 +175,7 @@ def _report(counts: list[dict[str, Any]], failures: list[tuple[str, int]]) -> No
 
 @explain.command()
 @_data
+@_fraction
 @_llm
 @_store
 @_paper_order
@@ -171,8 +183,8 @@ def _report(counts: list[dict[str, Any]], failures: list[tuple[str, int]]) -> No
 @click.option("--go-on", is_flag=True, help="Names stand in for profiles that lack an answer.")
 @click.option("--lines", default=50_000, show_default=True, type=click.IntRange(min=1), help="Most lines in a shard.")
 def export(
-    data: str, variants: tuple[str, ...], llm_spec: str, revision: str, chat_format: str, path: Path,
-    paper_order: bool, folder: Path, go_on: bool, lines: int,
+    data: str, variants: tuple[str, ...], fraction: float, llm_spec: str, revision: str, served_as: str | None,
+    chat_format: str, path: Path, paper_order: bool, folder: Path, go_on: bool, lines: int,
 ) -> None:  # fmt: skip
     """Write what is not answered yet as OpenAI Batch files, which ``vllm run-batch`` reads too.
 
@@ -184,10 +196,10 @@ def export(
     from lrrecsys_core.explain.sources import open_llm
     from lrrecsys_core.explain.store import ExplanationStore
 
-    llm = open_llm(llm_spec, revision=revision, chat_format=chat_format)
+    llm = open_llm(llm_spec, revision=revision, chat_format=chat_format, served_as=served_as)
     if not isinstance(llm, Endpoint):
         raise InputError(f"batch files are for endpoints: write --llm endpoint:MODEL, not {llm_spec!r}")
-    split = _split(data, variants)
+    split = _split(data, variants, fraction)
     with ExplanationStore(path) as store:
         step, requests = all_requests(split, llm.model, store, variants, paper_order=paper_order, go_on=go_on)
         shards = export_batch(requests, llm, store, folder, lines=lines)

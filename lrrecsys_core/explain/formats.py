@@ -65,6 +65,11 @@ class KnownLLM:
     revision: str = ""
 
     @property
+    def name(self) -> str:
+        """What tables call it: "Llama 3.1", and for a model of one's own its identifier."""
+        return rows.BY_NAME[self.row].llm if self.row in rows.BY_NAME else self.row
+
+    @property
     def pinned(self) -> str:
         """Identifier with revision, as it enters keys."""
         return f"{self.model}@{self.revision}" if self.revision else self.model

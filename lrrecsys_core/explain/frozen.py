@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.explanations import Explanations
-from lrrecsys_core.explain.formats import known_llm
-from lrrecsys_core.explain.generate import explain_records
+from lrrecsys_core.explain.formats import known_llm, split_revision
+from lrrecsys_core.explain.generate import explain_records, item_profiles
 from lrrecsys_core.explain.llm import LLM, Request, Result
+from lrrecsys_core.explain.prompts import VARIANTS, record_requests
 from lrrecsys_core.explain.store import ExplanationStore
 
 FORMAT = "lrrecsys-explanations-1"
 ROWS_PER_FILE = 500_000
+SAMPLE = 256  # records looked up to tell whether a store was asked about all of them
 FRAME_SCHEMA = {
     "key": pl.String, "model": pl.String, "template": pl.String, "client": pl.String, "request": pl.String,
     "text": pl.String, "finish_reason": pl.String, "prompt_tokens": pl.Int64, "completion_tokens": pl.Int64,
@@ -119,6 +123,13 @@ class FrozenStore:
         frame = pl.DataFrame({"key": wanted, "found": self._keys.gather(places), "text": self._texts.gather(places)})
         return {key: text for key, found, text in frame.iter_rows() if key == found}
 
+    def models(self) -> set[str]:
+        """Identifiers, with revision, of the models that were asked."""
+        return {source["model"] for source in self.manifest["sources"]}
+
+    def close(self) -> None:
+        """Nothing to close: everything was read when it was opened."""
+
     def add(self, request: Request, result: Result, llm: LLM) -> None:
         """Refused: a frozen store is the record of what was.
 
@@ -159,6 +170,8 @@ class Recorded:
 def recorded_explanations(split: Split, path: str | Path, model: str, variant: str = "full") -> Explanations:
     """Texts of every record from a store alone: how a row of Table 4 is rebuilt where there is no LLM.
 
+    Corrected answers are preferred where the store holds any, and prompts in the paper's order are found as well.
+
     Parameters
     ----------
     split
@@ -166,17 +179,73 @@ def recorded_explanations(split: Split, path: str | Path, model: str, variant: s
     path
         A frozen folder, or an SQLite store.
     model
-        Short name of one of the paper's LLMs, or the identifier the answers were made with; revision behind "@".
+        Short name of one of the paper's LLMs, or the identifier the answers were made with. The revision behind "@" may
+        be left out where the store holds only one.
     variant
         One of :data:`lrrecsys_core.explain.prompts.VARIANTS`.
 
     Raises
     ------
     InputError
-        When the store cannot be read, or holds none of the answers.
+        When the store cannot be read, or holds none of the answers, or those of several revisions.
     """
+    with closing(open_store(path)) as store:
+        llm = _recorded(store, model)
+        (_, usual), (_, paper) = (_sampled(split, store, llm, variant, paper_order=order) for order in (False, True))
+        return explain_records(split, llm, variant, store=store, paper_order=paper > usual, second_try=True)
+
+
+def stored_variants(split: Split, path: str | Path, model: str) -> frozenset[str]:
+    """The variants for which a store was asked about every record, by a sample of them: what its rows can be made of.
+
+    A trial of the first records does not count, nor does a variant without any answer; failures do.
+
+    Parameters
+    ----------
+    split, path, model
+        As in :func:`recorded_explanations`.
+
+    Raises
+    ------
+    InputError
+        When the store cannot be read, or holds answers of several revisions of the model.
+    """
+    with closing(open_store(path)) as store:
+        llm = _recorded(store, model)
+        looked_up = (
+            (variant, *_sampled(split, store, llm, variant, paper_order=order))
+            for variant in VARIANTS
+            for order in (False, True)
+        )
+        return frozenset(variant for variant, unasked, answers in looked_up if not unasked and answers)
+
+
+def _sampled(
+    split: Split, store: ExplanationStore | FrozenStore, llm: Recorded, variant: str, *, paper_order: bool
+) -> tuple[int, int]:
+    """Of the prompts about a sample of the records, how many were never asked and how many are answered."""
+    profiles = None if variant == "no_profile" else item_profiles(split, llm, store=store)
+    sample = np.unique(np.linspace(0, len(split.user) - 1, SAMPLE).astype(int))
+    keys = {
+        request.key(llm.model)
+        for slot in VARIANTS[variant]
+        for request in record_requests(split, profiles, variant, slot, sample, paper_order=paper_order)
+    }
+    found = store.texts(list(keys))
+    return len(keys) - len(found), sum(text is not None for text in found.values())
+
+
+def _recorded(store: ExplanationStore | FrozenStore, model: str) -> Recorded:
+    """The model as the store knows it: with the revision it was pinned to."""
     known = known_llm(model)
-    return explain_records(split, Recorded(known.row, known.pinned), variant, store=open_store(path))
+    held = {name for name in store.models() if split_revision(name)[0] == known.model}
+    if known.revision or not held:
+        return Recorded(known.name, known.pinned)
+    if len(held) > 1:
+        raise InputError(
+            f"the store holds answers of {' and '.join(sorted(held))}: keep each revision in a store of its own"
+        )
+    return Recorded(known.name, held.pop())
 
 
 def open_store(path: str | Path) -> ExplanationStore | FrozenStore:

@@ -74,14 +74,15 @@ def plan_dataset(
             raise InputError(f"variant {variant!r} is unknown: choose one of {', '.join(VARIANTS)}")
     if spec.startswith("table:"):
         user, item, time, sample = _stream_table(spec)
+        items = _distinct(item)
     else:
         dataset = open_data(spec)
-        records = dataset.interactions
+        items, records = dataset.items.height, dataset.interactions
         user, item = (records[name].hash().to_numpy() for name in ("user_id", "item_id"))
         time = records["timestamp"].to_numpy() if dataset.ordered else None
         sample = _sample(dataset)
     count = count_tokens or (lambda text: round(len(text) / CHARACTERS_PER_TOKEN))
-    return _steps(user, item, time, sample, variants, count)
+    return _steps(user, item, time, items, sample, variants, count)
 
 
 def _sample(dataset: Dataset) -> Dataset:
@@ -131,13 +132,13 @@ def _steps(
     user: Codes,
     item: Codes,
     time: NDArray[np.int64] | None,
+    items: int,
     sample: Dataset,
     variants: Sequence[str],
     count: Callable[[str], int],
 ) -> list[Step]:
     split = make_split(sample)
     some = np.random.default_rng(0).permutation(len(split.user))[:SAMPLE]
-    items = _distinct(item)
     seen, pair = (len(user), len(user)) if time is None else distinct_prompts(user, item, time)
     steps: list[Step] = []
     if set(variants) - {"no_profile"}:

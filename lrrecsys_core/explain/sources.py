@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from lrrecsys_core.data.dataset import Dataset
@@ -55,7 +56,7 @@ def open_llm(spec: str, *, revision: str = "", chat_format: str = "", **options:
     Raises
     ------
     InputError
-        When the text cannot be understood.
+        When the text cannot be understood, or an option is not one of this kind of client.
     """
     kind, _, place = spec.partition(":")
     given = {name: value for name, value in options.items() if value is not None}
@@ -64,8 +65,10 @@ def open_llm(spec: str, *, revision: str = "", chat_format: str = "", **options:
     if kind not in ("endpoint", "transformers") or not place:
         raise InputError(f"{spec!r} names no LLM: write endpoint:MODEL, transformers:MODEL or metadata")
     known = known_llm(place, revision)
-    if kind == "endpoint":
-        return Endpoint(known.pinned, known.row, chat_format=chat_format or known.chat_format, **given)
-    # A model of one's own may come without a chat template, which only its tokenizer can tell.
-    fallback = "auto" if known.row == known.model else known.chat_format
-    return TransformersLLM(known.pinned, known.row, chat_format=chat_format or fallback, **given)
+    client: type[Endpoint | TransformersLLM] = Endpoint if kind == "endpoint" else TransformersLLM
+    if alien := sorted(given.keys() - {field.name for field in fields(client)}):
+        raise InputError(f"{kind}:{place} has no option {alien[0].replace('_', '-')!r}: leave it out")
+    fallback = known.chat_format
+    if kind == "transformers" and known.row == known.model:
+        fallback = "auto"  # a model of one's own may come without a chat template, which only its tokenizer can tell
+    return client(known.pinned, known.name, chat_format=chat_format or fallback, **given)

@@ -23,6 +23,8 @@ class TransformersLLM:
         Folder or hub identifier, with revision behind "@" where pinned; enters every key.
     name
         Shown in tables; the model when empty.
+    served_as
+        Folder or hub identifier to load it from, when that differs from the model.
     chat_format
         "auto" uses the tokenizer's chat template and, where it has none, "plain"; see
         :mod:`lrrecsys_core.explain.formats`.
@@ -36,6 +38,7 @@ class TransformersLLM:
 
     model: str
     name: str = ""
+    served_as: str = ""
     chat_format: str = "auto"
     batch_size: int = 16
     window: int = 512
@@ -134,7 +137,9 @@ class TransformersLLM:
 
             logging.disable_progress_bar()  # notebooks compare what is printed
 
-            place, revision = split_revision(self.model)
+            place, revision = split_revision(self.served_as or self.model)
+            if not isinstance(getattr(torch, self.dtype, None), torch.dtype) and self.dtype != "auto":
+                raise InputError(f"the type {self.dtype!r} is unknown: choose auto, float32, bfloat16 or float16")
             pinned = {"revision": revision} if revision else {}
             try:
                 tokenizer = AutoTokenizer.from_pretrained(place, padding_side="left", **pinned)
@@ -148,7 +153,11 @@ class TransformersLLM:
             if tokenizer.pad_token_id is None:
                 tokenizer.pad_token = tokenizer.eos_token
             device = ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
-            self._loaded = tokenizer, model.to(device).eval()
+            try:
+                self._loaded = tokenizer, model.to(device).eval()
+            except (AssertionError, RuntimeError) as error:  # torch's ways of saying that there is none, or no room
+                reason = str(error).split("\n", 1)[0]
+                raise InputError(f"the device {device!r} cannot be used ({reason}): choose another") from error
         return self._loaded
 
 

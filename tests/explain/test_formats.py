@@ -28,6 +28,7 @@ def test_the_six_llms_are_the_rows_of_table_4() -> None:
     expected = [rows.LLAMA31, rows.LLAMA3, rows.MIXTRAL, rows.VICUNA, rows.QWEN2, rows.GPT2]
     assert [known.row for known in PAPER_LLMS.values()] == expected
     assert all(known.revision == "" for known in PAPER_LLMS.values())
+    assert [known.name for known in PAPER_LLMS.values()][:2] == ["Llama 3.1", "Llama 3"]
 
 
 def test_a_revision_enters_the_model_and_the_key() -> None:
@@ -54,6 +55,13 @@ def test_llms_by_text() -> None:
     own = open_llm("transformers:/some/folder", dtype="float32")
     assert isinstance(own, TransformersLLM)
     assert (own.chat_format, own.dtype) == ("auto", "float32")
+    named = open_llm("endpoint:llama-3.1", served_as="llama3.1:8b")
+    assert (named.name, named.model, named.served_as) == (  # type: ignore[attr-defined]
+        "Llama 3.1", "meta-llama/Llama-3.1-8B-Instruct", "llama3.1:8b",
+    )  # fmt: skip
+    for spec, alien in (("endpoint:m", {"batch_size": 3}), ("transformers:m", {"timeout": 1.0})):
+        with pytest.raises(InputError, match="has no option"):
+            open_llm(spec, **alien)
     assert open_llm("metadata").model.startswith("metadata")
     for wrong in ("gpt-2", "endpoint:", "metadata:x", "other:m"):
         with pytest.raises(InputError, match="names no LLM"):

@@ -15,6 +15,7 @@ from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.cli import explain
 from lrrecsys_core.explain.plan import distinct_prompts, plan_dataset
 from lrrecsys_core.explain.prompts import record_requests
+from lrrecsys_core.explain.sources import open_data
 
 
 @pytest.fixture
@@ -46,6 +47,10 @@ def test_counts_equal_the_prompts_a_run_makes(table: str, suffix: str) -> None:
         exact / len(records) / 4, rel=0.02
     )
     assert steps["profiles"].prompts == split.dataset.items.height
+
+
+def test_a_market_asks_about_all_its_items() -> None:
+    assert plan_dataset("market:movies")[0].prompts == open_data("market:movies").items.height
 
 
 def test_records_of_one_moment_share_their_history() -> None:

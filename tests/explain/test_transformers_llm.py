@@ -67,6 +67,18 @@ def test_a_missing_model_is_one_clear_sentence() -> None:
         list(TransformersLLM("no/such-folder").complete(requests()))
 
 
+def test_a_model_may_be_loaded_from_elsewhere_than_it_is_called(chat: str) -> None:
+    named = list(TransformersLLM("meta-llama/Llama-3.1-8B-Instruct", served_as=chat).complete(requests()))
+    assert {one.key for one in named} == {one.key("meta-llama/Llama-3.1-8B-Instruct") for one in requests()}
+    assert {one.text for one in named} == {one.text for one in TransformersLLM(chat).complete(requests())}
+
+
+@pytest.mark.parametrize("wrong", [{"device": "nowhere"}, {"dtype": "float17"}])
+def test_a_device_or_type_that_is_not_there_is_one_clear_sentence(chat: str, wrong: dict[str, str]) -> None:
+    with pytest.raises(InputError, match="nowhere|float17"):
+        TransformersLLM(chat, **wrong).load()
+
+
 def test_hidden_states_are_means_over_tokens_whatever_the_batch(plain: str) -> None:
     import torch
 
