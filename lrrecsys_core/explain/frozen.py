@@ -195,6 +195,18 @@ def recorded_explanations(split: Split, path: str | Path, model: str, variant: s
         return explain_records(split, llm, variant, store=store, paper_order=paper > usual, second_try=True)
 
 
+def recorded_profiles(split: Split, path: str | Path, model: str) -> list[str]:
+    """Stored profile of each row of ``split.dataset.items`` (Sec 3.6), its name where there is none.
+
+    Parameters
+    ----------
+    split, path, model
+        As in :func:`recorded_explanations`.
+    """
+    with closing(open_store(path)) as store:
+        return item_profiles(split, _recorded(store, model), store=store)
+
+
 def stored_variants(split: Split, path: str | Path, model: str) -> frozenset[str]:
     """The variants for which a store was asked about every record, by a sample of them: what its rows can be made of.
 
@@ -218,6 +230,20 @@ def stored_variants(split: Split, path: str | Path, model: str) -> frozenset[str
             for order in (False, True)
         )
         return frozenset(variant for variant, unasked, answers in looked_up if not unasked and answers)
+
+
+def holds(path: str | Path, model: str) -> bool:
+    """Whether there is a store that was asked anything of a model; the revision behind "@" may be left out."""
+    path = Path(path)
+    manifest = path / "manifest.json"
+    if manifest.is_file():  # reading the answers would take longer than the question is worth
+        models = {source["model"] for source in json.loads(manifest.read_text()).get("sources", ())}
+    elif path.is_file():
+        with closing(ExplanationStore(path, write=False)) as store:
+            models = store.models()
+    else:
+        return False
+    return any(model in (name, split_revision(name)[0]) for name in models)
 
 
 def _sampled(

@@ -262,5 +262,9 @@ def test_rows_whose_texts_the_store_lacks_are_not_run(
     ask(url, movies, store, "--fraction", "0.5")
     assert half in study.rows_of("movielens")
     assert study.explanations("movielens", half).explainer == LLM
+    ask(url, movies, tmp_path / "own.sqlite", "--llm", "endpoint:my/model@1")
+    monkeypatch.setenv("LRRECSYS_STORES", f"my/model={tmp_path / 'own.sqlite'}")
+    assert study.explanations("movielens").explainer == "my/model"
+    assert rows.LR in study.rows_of("movielens") and rows.LLAMA31 not in study.rows_of("movielens")
     monkeypatch.setenv("LRRECSYS_STORES", "")
     assert study.explanations("movielens").explainer.startswith("metadata")
