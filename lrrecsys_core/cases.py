@@ -6,9 +6,24 @@ import numpy as np
 import polars as pl
 
 from lrrecsys_core import rows
+from lrrecsys_core.data.split import Split
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.experiments import Study
+from lrrecsys_core.explain.frozen import recorded_profiles
+from lrrecsys_core.explain.generate import item_profiles
+from lrrecsys_core.explain.prompts import record_requests
+from lrrecsys_core.jobs import text_job
+from lrrecsys_core.recipes import RECIPES, stores
 from lrrecsys_core.report.evidence import ATTENTION, Evidence
+from lrrecsys_core.texts import reasoner
+
+SAID = {  # the rows whose texts are shown of a case, by what they are
+    "explanation": rows.LR,
+    "aspect terms": rows.ASPECTS_ONLY,
+    "general explanation": rows.GENERAL_ONLY,
+    "summary of the history": rows.SUMMARY,
+    "rating named by the explainer": rows.DIRECT,
+}
 
 
 def telling_records(study: Study, name: str, replicate: int = 0) -> pl.DataFrame:
@@ -73,3 +88,50 @@ def lay_open(study: Study, name: str, case: dict[str, object], replicate: int = 
         ("explanations by", told.explainer),
     ]
     return pl.DataFrame(lines, schema=["what", "value"], orient="row")
+
+
+def opposite_records(split: Split, seed: int = 0) -> tuple[int, int]:
+    """Two test records of one consumer with five past items, one liked and one not; random by `seed`.
+
+    They are chosen by ratings alone, before any model is trained. Where no consumer has both, the test records with
+    the highest and the lowest rating.
+    """
+    test = split.test[split.history_mask[split.test].sum(1) == split.history_mask.shape[1]]
+    test = test if len(test) else split.test
+    both = np.intersect1d(*(split.user_position[test[split.liked[test] == value]] for value in (0, 1)))
+    if not len(both):
+        return int(test[np.argmax(split.rating[test])]), int(test[np.argmin(split.rating[test])])
+    rng = np.random.default_rng(seed)
+    own = test[split.user_position[test] == rng.choice(both)]
+    return int(own[np.argmax(split.rating[own])]), int(own[np.argmin(split.rating[own])])
+
+
+def question(study: Study, name: str, at: int, slot: str = "positive", replicate: int = 0) -> str:
+    """The prompt about record `at` of the split, with profiles; with names and details where texts are not asked for.
+
+    Parameters
+    ----------
+    slot : "positive" or "negative".
+    """
+    split = study.split(name, replicate)
+    source = text_job(study, name, RECIPES[rows.LR], replicate).texts.source
+    assert source is not None
+    profiles = None
+    if source.kind == "store":
+        profiles = recorded_profiles(split, stores()[source.model], source.model)
+    elif source.kind in ("simulated", "metadata"):
+        profiles = item_profiles(split, reasoner(source, split))
+    return next(record_requests(split, profiles, "full", slot, np.array([at]))).messages[-1][1]
+
+
+def told_about(study: Study, name: str, at: int, replicate: int = 0) -> dict[str, str]:
+    """What record `at` of the split is and everything that was said about it: rating and texts, nothing trained."""
+    split, at_hand = study.split(name, replicate), study.rows_of(name)
+    item = split.dataset.items.row(int(split.item_position[at]), named=True)
+    found = {"candidate": item["name"], "its details": item["details"], "rating": f"{split.rating[at]:g}"}
+    for what, row in SAID.items():
+        if row in at_hand:
+            told = study.explanations(name, row, replicate)
+            for slot in told.codes:
+                found[what if slot == "single" else f"{slot} {what}"] = told.texts(slot)[at]
+    return found
