@@ -144,7 +144,8 @@ def run_notebooks(
     Raises
     ------
     InputError
-        Unknown profile, notebook, or data path; unknown or ill-typed parameter; output folder not writable.
+        Unknown profile, notebook, data path, or store of texts; unknown or ill-typed parameter; output folder not
+        writable.
     NotebookError
         A cell failed.
     """
@@ -170,6 +171,7 @@ def run_notebooks(
     if load:
         for spec in specs:
             load(spec)
+    texts = _named_texts()
     run = paths.run_name(profile, specs)
     folder = paths.writable(paths.results(run) / "notebooks")
     paths.figures(run), paths.tables(run)
@@ -177,6 +179,7 @@ def run_notebooks(
     for variable in provenance.THREAD_VARIABLES:  # kernels and their workers inherit it: sums come out in one order
         os.environ.setdefault(variable, "1")
     record = provenance.describe(profile, specs, {k: v for k, v in values.items() if k != "datasets"})
+    record["texts"] = {name: paths.digest(place) for name, place in texts.items()}
     bar = tqdm(notebooks, desc=f"run {run}", unit="notebook", disable=not progress)
     for path in bar:
         bar.set_postfix_str(path.stem)
@@ -267,6 +270,20 @@ class _PeakMemory:
 
 def _first_line(source: str) -> str:
     return next((line.strip() for line in source.splitlines() if line.strip() and not line.startswith("#")), "empty")
+
+
+def _named_texts() -> dict[str, Path]:
+    """The stores that the environment names; its relative paths, the encoder's too, become absolute, as for data."""
+    from lrrecsys_core.recipes import STORES_VARIABLE, stores
+    from lrrecsys_core.texts import ENCODER_VARIABLE
+
+    named = stores()
+    if named:
+        os.environ[STORES_VARIABLE] = ",".join(f"{model}={place}" for model, place in named.items())
+    encoder = os.environ.get(ENCODER_VARIABLE)
+    if encoder and Path(encoder).is_dir():
+        os.environ[ENCODER_VARIABLE] = str(Path(encoder).resolve())
+    return {model: Path(place) for model, place in named.items()}
 
 
 def _absolute(spec: str) -> str:

@@ -69,6 +69,24 @@ def test_a_run_leaves_copies_outputs_and_a_manifest(root: Path) -> None:
     ]
 
 
+def test_stores_of_texts_are_found_from_the_callers_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lrrecsys_core.explain.store import ExplanationStore
+
+    ExplanationStore(root / "mine.sqlite").close()
+    (root / "encoder").mkdir()
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("LRRECSYS_STORES", "gpt-2=mine.sqlite")
+    monkeypatch.setenv("LRRECSYS_ENCODER", "encoder")
+    names = "from pathlib import Path\nimport os\nfrom lrrecsys_core.recipes import stores\n"
+    check = "assert Path(stores()['gpt-2']).is_file() and Path(os.environ['LRRECSYS_ENCODER']).is_dir()"
+    write_notebook(root, "01_first", names + check)
+    run_notebooks("smoke", progress=False)
+    assert manifest_of(root)["texts"] == {"gpt-2": paths.digest(root / "mine.sqlite")}
+    monkeypatch.setenv("LRRECSYS_STORES", "gpt-2=other.sqlite")
+    with pytest.raises(InputError, match="nothing is"):
+        run_notebooks("smoke", progress=False)
+
+
 def test_the_first_failing_cell_stops_the_run_and_is_named(root: Path) -> None:
     write_notebook(root, "01_bad", "1 + 1", "# why\nvalue = 1 / 0\n")
     write_notebook(root, "02_never", WRITE)

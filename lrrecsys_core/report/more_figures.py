@@ -127,9 +127,7 @@ def cold_start(sources: Sequence[Evidence]) -> Figure:
 
 def _by_activity(ax: Axes, source: Evidence, found: Sequence[Panel], count: str, references: Sequence[str]) -> None:
     activity = np.concatenate([panel.column(count) for panel in found])
-    # Quantiles may coincide where many share one count; each group then holds what lies above the last edge.
-    edges = np.unique(np.quantile(activity, [0.2, 0.4, 0.6, 0.8]))
-    edges = edges[edges < activity.max()]
+    edges = _edges(activity)
     labels = _ranges(activity, edges)
     for shift, (reference, colour) in enumerate(zip(references, (OURS, OTHER), strict=False)):
         estimates = []
@@ -145,6 +143,15 @@ def _by_activity(ax: Axes, source: Evidence, found: Sequence[Panel], count: str,
     ax.set_xticks(range(edges.size + 1), labels)
     ax.axhline(0, color="black", lw=0.6)
     ax.set_ylabel("squared-error gain")
+
+
+def _edges(activity: np.ndarray) -> np.ndarray:
+    """Upper ends of all groups of about equal size but the last, none of them empty.
+
+    Quantiles may coincide where many share one count, so there may be fewer than five groups.
+    """
+    edges = np.unique(np.quantile(activity, [0.2, 0.4, 0.6, 0.8], method="lower"))
+    return edges[edges < activity.max()]
 
 
 def _ranges(activity: np.ndarray, edges: np.ndarray) -> list[str]:

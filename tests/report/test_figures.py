@@ -96,3 +96,11 @@ def test_keywords_take_any_text() -> None:
     fig = more_figures.keywords([("$x$ spa", 3)], [], "An inn $", explainer="simulated reasoner")
     fig.canvas.draw()
     assert "no explanations" in _texts(fig)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_group_of_activity_is_empty(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    activity = rng.choice(rng.integers(1, 40, size=1 + seed % 6), size=3 + 7 * seed)
+    group = np.searchsorted(more_figures._edges(activity), activity, side="left")
+    assert set(group) == set(range(len(more_figures._edges(activity)) + 1))
