@@ -108,7 +108,8 @@ class Study:
         recipe = RECIPES[row]
         if recipe.texts is None:
             raise InputError(f"the row {row!r} reads no texts: choose one with explanations, such as {rows.LR!r}.")
-        return explanations_of(self.split(name, replicate, recipe.fraction), recipe.texts)
+        job = text_job(self, name, recipe, replicate)
+        return explanations_of(self.split(name, replicate, recipe.fraction), job.texts)
 
     def text_set(self, name: str, row: str = rows.LR, replicate: int = 0) -> TextSet:
         """The texts of a row with their embeddings and the facts of the autoencoder; made if missing."""

@@ -15,7 +15,7 @@ from lrrecsys_core.chosen import Point, chosen_point
 from lrrecsys_core.data.simulate import DEFAULT_PARAMETERS
 from lrrecsys_core.fingerprints import code_hash, content_hash, plain
 from lrrecsys_core.models.base import Sizes
-from lrrecsys_core.recipes import RECIPES, Recipe, Texts, default_source, stores
+from lrrecsys_core.recipes import RECIPES, Recipe, Source, Texts, default_source, stores
 from lrrecsys_core.serving import keep_model, model_folder
 from lrrecsys_core.texts import ENCODER_VARIABLE, TextSet, load_coder, load_text_set, make_text_set, save_text_set
 
@@ -102,6 +102,8 @@ class Cell:
         recipe, seeds = self.recipe(), self.seeds(study)
         splits = [study.split(self.dataset, k, recipe.fraction) for k in range(len(seeds))]
         jobs = self.text_jobs(study)
+        if any(job.source.kind == "store" for job in jobs):
+            recipe = replace(recipe, by_construction=False)  # an LLM answered, not the simulation
         made = [job.texts_of(study) for job in jobs]
         texts = [made[k % len(made)] if made else None for k in range(len(seeds))]
         result = run_cell(self.row, self.dataset, recipe, splits, texts, seeds, self.training(study))
@@ -118,6 +120,7 @@ class Cell:
                     "profile": asdict(study.profile),
                     "specs": study.specs,
                     "explainer": texts[0].explainer,
+                    "stored": jobs[0].source.kind == "store",
                     "task": "regression",
                 },
             )
@@ -135,6 +138,12 @@ class TextJob:
     replicate: int
     fraction: float
 
+    @property
+    def source(self) -> Source:
+        """Where the texts come from: the row's own source, or the data set's."""
+        assert self.texts.source is not None
+        return self.texts.source
+
     def key(self, study: Study) -> str:
         """Content hash of everything the texts and their codes depend on."""
         parts: dict[str, Any] = {
@@ -148,9 +157,8 @@ class TextJob:
         }
         if study.profile.paper_strict:
             parts["strict"] = True
-        source = self.texts.source
-        if source is not None and source.kind == "store":
-            parts["store"] = paths.digest(Path(stores()[source.model]))
+        if self.source.kind == "store":
+            parts["store"] = paths.digest(Path(stores()[self.source.model]))
         return content_hash(parts)
 
     def done(self, study: Study) -> bool:
@@ -179,8 +187,11 @@ class TextJob:
         return made
 
     def _shifted(self, study: Study) -> bool:
-        """Whether some row is evaluated under a shift by these texts, whichever row asked for them first."""
-        if not study.simulated or self.dataset.startswith(rows.NULL_PREFIX):
+        """Whether some row is evaluated under a shift by these texts, whichever row asked for them first.
+
+        Nobody but a reasoner can be asked about a market that has moved.
+        """
+        if self.source.kind != "simulated" or self.dataset.startswith(rows.NULL_PREFIX):
             return False
         moved = (text_job(study, self.dataset, recipe, self.replicate) for recipe in RECIPES.values() if recipe.shifted)
         return any(other == self for other in moved)
@@ -189,9 +200,9 @@ class TextJob:
 def text_job(study: Study, name: str, recipe: Recipe, replicate: int) -> TextJob:
     """The text set that a recipe reads in one replicate of a data set."""
     assert recipe.texts is not None
-    source = recipe.texts.source or default_source(study.data(name)[0])
-    slots = recipe.texts.slots
-    if recipe.texts.variant == "full":
+    slots, variant = recipe.texts.slots, recipe.texts.variant
+    source = recipe.texts.source or default_source(study.data(name)[0], variant, recipe.fraction)
+    if variant == "full":
         slots = ("positive", "negative")  # "positive only" reads one slot of the same set
     return TextJob(name, replace(recipe.texts, source=source, slots=slots), replicate, recipe.fraction)
 

@@ -9,8 +9,10 @@ from typing import Any, Literal
 
 from lrrecsys_core import rows
 from lrrecsys_core.data.dataset import Dataset
+from lrrecsys_core.data.split import make_split
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.formats import PAPER_LLMS
+from lrrecsys_core.explain.frozen import holds, stored_variants
 from lrrecsys_core.models.base import Recommender
 from lrrecsys_core.models.lr_recsys import LRRecsys
 from lrrecsys_core.models.ncf import LRRecsysNCF
@@ -163,14 +165,16 @@ def stores() -> dict[str, str]:
     Raises
     ------
     InputError
-        If an entry is not of that form, names no model of Table 4, or a path where nothing is.
+        If an entry is not of that form, or names a path where nothing is, or a model that is neither in Table 4 nor
+        in the store.
     """
     found = {}
     for entry in filter(None, os.environ.get(STORES_VARIABLE, "").split(",")):
         model, equals, place = entry.partition("=")
-        if not equals or model not in PAPER_LLMS:
+        if not equals or not (model in PAPER_LLMS or holds(place, model)):
             raise InputError(
-                f"{STORES_VARIABLE} has {entry!r}: write MODEL=PATH with a MODEL among {', '.join(PAPER_LLMS)}."
+                f"{STORES_VARIABLE} has {entry!r}: write MODEL=PATH with a MODEL among {', '.join(PAPER_LLMS)}, "
+                "or one whose answers the store holds."
             )
         if not Path(place).exists():
             raise InputError(
@@ -180,7 +184,33 @@ def stores() -> dict[str, str]:
     return found
 
 
-def default_source(dataset: Dataset) -> Source:
+_STORED: dict[tuple[object, ...], frozenset[str]] = {}
+
+
+def stored(dataset: Dataset, model: str, fraction: float = 1.0) -> frozenset[str]:
+    """The variants for which the store named for a model was asked about every record of a data set."""
+    place = Path(stores()[model])
+    key = (place, place.stat().st_mtime_ns, model, dataset.fingerprint, fraction)
+    if key not in _STORED:
+        _STORED[key] = stored_variants(make_split(dataset, train_fraction=fraction), place, model)
+    return _STORED[key]
+
+
+def default_source(dataset: Dataset, variant: str = "full", fraction: float = 1.0) -> Source:
+    """Where the texts of a row come from that names no source.
+
+    From the first store in LRRECSYS_STORES with the full texts of the data set, and then nowhere else: rows that are
+    compared must not differ in who wrote their texts, so those whose variant it lacks stay "not run". Without such a
+    store, from the first one with this variant.
+    """
+    for wanted, share in (("full", 1.0), (variant, fraction)):
+        for model in stores():
+            if wanted in stored(dataset, model, share):
+                return Source("store", model=model)
+    return source_without_llm(dataset)
+
+
+def source_without_llm(dataset: Dataset) -> Source:
     """Markets: a reasoner that knows 80% of S* and three spurious attributes; real data: imported texts if any."""
     if dataset.simulated:
         return Source()
@@ -197,11 +227,12 @@ def runnable(name: str, dataset: Dataset) -> bool:
         return name in NULL_ROWS
     if recipe.texts is None:
         return True
-    source = recipe.texts.source or default_source(dataset)
+    variant = recipe.texts.variant
+    source = recipe.texts.source or default_source(dataset, variant, recipe.fraction)
+    if source.kind == "store":
+        return source.model in stores() and variant in stored(dataset, source.model, recipe.fraction)
     if source.kind == "imported":
-        return dataset.texts is not None and recipe.texts.variant == "full"
+        return dataset.texts is not None and variant == "full"
     if source.kind == "extractive":
         return bool(os.environ.get("LRRECSYS_ENCODER")) and (dataset.texts is not None or dataset.reviews is not None)
-    if source.kind == "metadata":
-        return not dataset.simulated
-    return source.kind != "store" or source.model in stores()
+    return source.kind != "metadata" or not dataset.simulated

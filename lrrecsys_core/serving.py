@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from lrrecsys_core.models.autoencoder import TextCodes
 from lrrecsys_core.models.base import Sizes
 from lrrecsys_core.models.lr_recsys import SLOTS, LRRecsys
 from lrrecsys_core.profiles import Profile
-from lrrecsys_core.recipes import RECIPES, Texts
+from lrrecsys_core.recipes import RECIPES, Texts, source_without_llm
 from lrrecsys_core.recommend import FittedModel, load_model, save_model, stored_reasons
 from lrrecsys_core.rows import LR
 from lrrecsys_core.texts import TextSet, explanations_of
@@ -63,8 +64,11 @@ def served(run: str, dataset: str | None = None) -> FittedModel:
         raise InputError(f"run {run!r} holds no model of {name!r}: choose among {', '.join(kept)}.")
     about = load_about(folder / name)
     study = Study(Profile(**about["profile"]), about["specs"])
-    texts = RECIPES[LR].texts or Texts()
-    return load_model(folder / name, study.split(name), lambda pairs: explanations_of(pairs, texts))
+    split = study.split(name)
+    texts = replace(RECIPES[LR].texts or Texts(), source=source_without_llm(split.dataset))
+    # Where an LLM wrote the reasons, those stored are all there are: nobody else's are mixed in.
+    explain = None if about.get("stored") else lambda pairs: explanations_of(pairs, texts)
+    return load_model(folder / name, split, explain)
 
 
 def load_about(folder: Path) -> dict[str, Any]:

@@ -235,7 +235,12 @@ def test_a_row_of_an_llm_comes_to_life_with_its_store(
     monkeypatch.setenv("LRRECSYS_STORES", f"gpt-2={place}")
     assert rows.GPT2 in study.rows_of("hotels") and rows.LLAMA31 not in study.rows_of("hotels")
     Cell("hotels", rows.GPT2).compute(study)
-    assert set(study.metrics()["explainer"]) == {rows.GPT2}
+    Cell("hotels", rows.LR).compute(study)
+    Cell("hotels", rows.LASSO_REASONER).compute(study)
+    by = dict(study.metrics().select("row", "explainer").unique().iter_rows())
+    assert by[rows.GPT2] == by[rows.LR] == "GPT-2", "with a store, rows that name no source read it"
+    assert by[rows.LASSO_REASONER].startswith("simulated reasoner")
+    assert rows.shifted(rows.LR) not in by and rows.shifted(rows.LASSO_REASONER) in by, "texts cannot follow a shift"
 
 
 @pytest.mark.parametrize(
