@@ -24,7 +24,7 @@ class Profile:
     theory : size of the simulations of theory (smoke, demo or full).
     paper_strict : the paper's stated training: all 80% of the records, a fixed number of epochs, no validation.
     side_replicates : replicates of the side tables on markets: every baseline on 50, 25 and 12% of the data (Table 3)
-        and every row without residual biases. 0 leaves them out; real data have them where it equals `replicates`.
+        and every row without residual biases. Fewer than `replicates`: the first market only; 0 leaves them out.
     """
 
     name: str
@@ -65,13 +65,13 @@ _SMOKE = Profile(
 )
 _DEMO = Profile(
     "demo",
-    users=300,
-    items=200,
-    records_per_user=14,
+    users=200,
+    items=140,
+    records_per_user=12,
     replicates=10,
     epochs=20,
     patience=3,
-    autoencoder_epochs=40,
+    autoencoder_epochs=30,
     compile=True,
     theory="demo",
     seeds_on_files=5,

@@ -121,7 +121,8 @@ def test_side_rows_run_on_fewer_markets_and_not_at_all_in_small_runs(study: Stud
     side = rows.without_biases(rows.BASELINES[0])
     assert side not in study.rows_of("hotels")
     larger = Study(replace(TINY, replicates=3, side_replicates=2))
-    assert side in larger.rows_of("hotels")
+    assert side in larger.rows_of("hotels") and side not in larger.rows_of("movies")
+    assert side in Study(replace(TINY, side_replicates=2)).rows_of("movies")
     assert Cell("hotels", side).seeds(larger) == larger.seeds[:2]
     assert Cell("hotels", rows.BIASED_MF).seeds(larger) == larger.seeds
 
