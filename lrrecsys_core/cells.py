@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from lrrecsys_core import metrics, rows
+from lrrecsys_core.chosen import Step
 from lrrecsys_core.data.simulate import market_truth, record_attributes
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.explain.checks import direct_ratings
@@ -36,8 +37,8 @@ class Training:
     epochs: int = 100
     patience: int = 5
     batch_size: int = 128
-    lr: float = 0.01
-    weight_decay: float = 0.0
+    regression: Step = Step()
+    classification: Step = Step()
     compiled: bool = False
     optimizer: str = "adam"
 
@@ -140,7 +141,8 @@ def run_cell(
             torch.manual_seed(seed)
             modules.append(recipe.model.build(split, sizes, task, **params))
             fields.append(numbered[same])
-            replicates.append(Replicate(seed, split.train, split.validation, task, training.lr, training.weight_decay))
+            step: Step = getattr(training, task)
+            replicates.append(Replicate(seed, split.train, split.validation, task, step.lr, step.weight_decay))
     fitted = fit(
         modules, fields, replicates, epochs=training.epochs, pretrain_epochs=training.epochs,
         patience=training.patience, batch_size=training.batch_size,

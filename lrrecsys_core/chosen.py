@@ -1,7 +1,9 @@
 """The grid point each row trains at: chosen on validation and shipped as a table, for markets and for each public set.
 
-The points for markets come from settling markets (seeds 0-9); those of a public data set from a sample of its users.
-Other data train at the points of the markets until `lrrecsys search` has chosen their own.
+Step size and L2 weight are chosen for each task apart: squared errors on [0, 1] and cross-entropies differ in scale,
+so what regularises one shuts the other off. The network's own settings are shared by both tasks. The points for
+markets come from settling markets (seeds 0-9); those of a public data set from a sample of its users. Other data
+train at the points of the markets until `lrrecsys search` has chosen their own.
 """
 
 from __future__ import annotations
@@ -13,17 +15,26 @@ from pathlib import Path
 from typing import Any
 
 from lrrecsys_core import rows
+from lrrecsys_core.models.base import TASKS
 
 MARKETS = "markets"
 SHIPPED = Path(__file__).with_name("chosen_points.json")
 
 
 @dataclass(frozen=True)
-class Point:
-    """A point of a model's grid: step size, L2 weight, build parameters."""
+class Step:
+    """Step size and L2 weight."""
 
     lr: float = 0.01
     weight_decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of a model's grid: the step of each task, and the build parameters they share."""
+
+    regression: Step = Step()
+    classification: Step = Step()
     params: dict[str, Any] = field(default_factory=dict)
 
 
@@ -39,8 +50,12 @@ def chosen_point(row: str, dataset: str = MARKETS) -> Point:
 def _tables(file: Path) -> dict[str, dict[str, Point]]:
     return {
         dataset: {
-            name: Point(**{k: v for k, v in point.items() if k in Point.__dataclass_fields__})
-            for name, point in listed.items()
+            name: Point(params=told["params"], **{task: _step(told[task]) for task in TASKS})
+            for name, told in listed.items()
         }
         for dataset, listed in json.loads(file.read_text(encoding="utf-8")).items()
     }
+
+
+def _step(told: dict[str, Any]) -> Step:
+    return Step(told["lr"], told["weight_decay"])

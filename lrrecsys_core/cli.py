@@ -101,7 +101,7 @@ def search(datasets: tuple[str, ...], again: bool) -> None:
         if again:
             forget(study)
         for row, point in choose(study).items():
-            click.echo(f"{row}: {point['point']} (validation {point['validation']})")
+            click.echo(f"{row}: points {point['regression']['point']} and {point['classification']['point']}")
 
 
 @lrrecsys.command()

@@ -47,8 +47,8 @@ class Cell:
         return Training(
             profile.epochs,
             profile.patience,
-            lr=point.lr,
-            weight_decay=point.weight_decay,
+            regression=point.regression,
+            classification=point.classification,
             compiled=profile.compile and _uses(self.shape) >= COMPILE_FROM,
         )
 

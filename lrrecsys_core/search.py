@@ -119,13 +119,22 @@ def _build(point: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in point.items() if key not in ("lr", "weight_decay")}
 
 
-def best_point(found: pl.DataFrame) -> int:
-    """The point with the lowest mean excess: RMSE and 1 - AUC, each relative to the best point on that data set."""
+def best_points(found: pl.DataFrame, points: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """Task -> number of its point: the best network for both tasks, and for each task its best step.
+
+    A point's loss is its RMSE or 1 - AUC relative to the best point on that data set, averaged over data sets. A
+    network is as good as its best regression and its best classification together.
+    """
     loss = pl.when(pl.col("metric") == "AUC").then(1 - pl.col("value")).otherwise(pl.col("value"))
     mean = found.with_columns(loss=loss).group_by("point", "dataset", "metric").agg(pl.col("loss").mean())
-    excess = mean.with_columns(excess=pl.col("loss") / pl.col("loss").min().over("dataset", "metric"))
-    ranked = excess.group_by("point").agg(pl.col("excess").mean()).sort("excess", "point")
-    return int(ranked["point"][0])
+    excess = mean.with_columns(pl.col("loss") / pl.col("loss").min().over("dataset", "metric"))
+    ranked = excess.group_by("point", "metric").agg(pl.col("loss").mean()).sort("loss", "point")
+    build = {k: json.dumps(_build(point), sort_keys=True) for k, point in enumerate(points)}
+    ranked = ranked.with_columns(build=pl.col("point").replace_strict(build))
+    best = ranked.group_by("build", "metric", maintain_order=True).first()
+    network = best.group_by("build", maintain_order=True).agg(pl.col("loss").sum()).sort("loss", maintain_order=True)
+    chosen = {metric: point for _, metric, point, _ in best.filter(build=network["build"][0]).iter_rows()}
+    return {task: chosen[metric] for task, metric in zip(TASKS, ("RMSE", "AUC"), strict=True)}
 
 
 def search(
@@ -155,16 +164,12 @@ def search(
         found = search_row(study, row)
         with paths.replacing(study.folder / "search" / f"{row.replace(' ', '_')}.parquet") as partial:
             found.write_parquet(partial)
-        number = best_point(found)
-        point = grid(row)[number]
-        scores = found.filter(pl.col("point") == number).group_by("metric").agg(pl.col("value").mean()).sort("metric")
-        told = {
-            "lr": point.get("lr", 0.01),
-            "weight_decay": point.get("weight_decay", 0.0),
-            "params": _build(point),
-            "validation": {name: round(float(np.round(value, 4)), 4) for name, value in scores.iter_rows()},
-            "point": number,
-        }
+        points, told = grid(row), {}
+        for (task, number), metric in zip(best_points(found, points).items(), ("RMSE", "AUC"), strict=True):
+            value = found.filter(point=number, metric=metric)["value"].mean()
+            step = {"lr": points[number].get("lr", 0.01), "weight_decay": points[number].get("weight_decay", 0.0)}
+            told[task] = step | {"point": number, f"validation {metric}": round(float(value), 4)}  # type: ignore[arg-type]
+        told["params"] = _build(points[number])
         kept = _chosen(into)
         paths.write_json(into, {**kept, key: {**kept.get(key, {}), row: told}})
     return dict(_chosen(into).get(key, {}))

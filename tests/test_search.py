@@ -10,13 +10,14 @@ import polars as pl
 import pytest
 
 from lrrecsys_core import chosen, rows
-from lrrecsys_core.chosen import Point, chosen_point
+from lrrecsys_core.chosen import Point, Step, chosen_point
 from lrrecsys_core.data.dataset import Dataset, make_dataset
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.experiments import Study
+from lrrecsys_core.models.base import TASKS
 from lrrecsys_core.models.registry import MODELS
 from lrrecsys_core.profiles import get_profile
-from lrrecsys_core.search import POINTS, SEARCHED, SearchStudy, best_point, forget, grid, sampled, search
+from lrrecsys_core.search import POINTS, SEARCHED, SearchStudy, best_points, forget, grid, sampled, search
 
 
 def shop(users: int = 30, each: int = 8) -> Dataset:
@@ -51,16 +52,18 @@ def test_every_model_searched_has_as_many_points() -> None:
         assert len(set(points)) == POINTS
 
 
-def test_best_point_weighs_both_tasks_and_all_data_sets() -> None:
-    values = {0: (0.20, 0.70), 1: (0.21, 0.80), 2: (0.30, 0.80)}
+def test_the_network_serves_both_tasks_and_each_task_has_its_own_step() -> None:
+    points = [{"lr": lr, "weight_decay": 0.0, "kind": kind} for kind in "ab" for lr in (0.1, 0.2)]
+    values = {0: (0.20, 0.70), 1: (0.24, 0.80), 2: (0.19, 0.60), 3: (0.30, 0.65)}
     found = [
         (point, name, 0, metric, value + shift)
         for point, pair in values.items()
         for metric, value in zip(("RMSE", "AUC"), pair, strict=True)
-        for name, shift in (("a", 0.0), ("b", 0.01))
+        for name, shift in (("first", 0.0), ("second", 0.01))
     ]
     frame = pl.DataFrame(found, schema=["point", "dataset", "replicate", "metric", "value"], orient="row")
-    assert best_point(frame) == 1
+    # Network b has the best regression by little, but its best classification is far behind that of network a.
+    assert best_points(frame, points) == {"regression": 0, "classification": 1}
 
 
 def test_chosen_points_are_kept_per_data_set_and_searched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +74,7 @@ def test_chosen_points_are_kept_per_data_set_and_searched_once(tmp_path: Path, m
     study = SearchStudy([f"table:{table}?timestamp=timestamp"])
     file = tmp_path / "points.json"
     told = search(study, [rows.BIASES], into=file, progress=False)
-    assert told[rows.BIASES]["point"] % 2 == 0  # four of the eight points on real data
+    assert told[rows.BIASES]["regression"]["point"] % 2 == 0  # four of the eight points on real data
     assert set(json.loads(file.read_text())) == {"shop"}
     tried = pl.read_parquet(next((tmp_path / "results").rglob("search/*.parquet")))
     assert tried["point"].n_unique() == 4
@@ -89,16 +92,22 @@ def test_report_seeds_are_refused(tmp_path: Path) -> None:
 def test_a_row_trains_at_the_points_of_its_data_else_at_those_of_the_markets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def told(lr: float) -> dict[str, object]:
+        return {"params": {}, **{task: {"lr": lr * k, "weight_decay": 0.0} for k, task in enumerate(TASKS, 1)}}
+
+    def point(lr: float) -> Point:
+        return Point(Step(lr), Step(2 * lr))
+
     file = tmp_path / "points.json"
-    markets = {rows.LR: {"lr": 0.01}, "MTER": {"lr": 0.02}, rows.COMPARER: {"lr": 0.04}}
-    file.write_text(json.dumps({"markets": markets, "shop": {rows.LR: {"lr": 0.03}}}))
+    markets = {rows.LR: told(0.01), "MTER": told(0.02), rows.COMPARER: told(0.04)}
+    file.write_text(json.dumps({"markets": markets, "shop": {rows.LR: told(0.03)}}))
     monkeypatch.setattr(chosen, "SHIPPED", file)
-    assert chosen_point(rows.LR) == Point(0.01) and chosen_point(rows.LR, "shop") == Point(0.03)
-    assert chosen_point("MTER", "shop") == Point(0.02)
-    assert chosen_point(rows.without_biases("MTER")) == Point(0.02)
-    assert chosen_point(rows.without_biases(rows.COMPARER)) == Point(0.04)
-    assert chosen_point(rows.at_fraction("MTER", 25)) == Point(0.02)
-    assert chosen_point(rows.SHUFFLE_ALL, "shop") == Point(0.03)
+    assert chosen_point(rows.LR) == point(0.01) and chosen_point(rows.LR, "shop") == point(0.03)
+    assert chosen_point("MTER", "shop") == point(0.02)
+    assert chosen_point(rows.without_biases("MTER")) == point(0.02)
+    assert chosen_point(rows.without_biases(rows.COMPARER)) == point(0.04)
+    assert chosen_point(rows.at_fraction("MTER", 25)) == point(0.02)
+    assert chosen_point(rows.SHUFFLE_ALL, "shop") == point(0.03)
 
 
 def test_the_shipped_points_belong_to_the_grids() -> None:
@@ -106,7 +115,8 @@ def test_the_shipped_points_belong_to_the_grids() -> None:
     for dataset, points in listed.items():
         assert set(points) == set(SEARCHED), dataset
         for row, told in points.items():
-            point = dict(grid(row)[told["point"]])
-            assert (point.pop("lr"), point.pop("weight_decay")) == (told["lr"], told["weight_decay"])
-            assert point == told["params"], (dataset, row)
+            for task in TASKS:
+                point = dict(grid(row)[told[task]["point"]])
+                assert (point.pop("lr"), point.pop("weight_decay")) == (told[task]["lr"], told[task]["weight_decay"])
+                assert point == told["params"], (dataset, row)
     assert set(MODELS) < set(SEARCHED)
