@@ -218,6 +218,9 @@ def _data_key(study: Study, name: str, replicate: int) -> str:
     if not study.simulated:
         return study.data(name)[0].fingerprint
     profile = study.profile
-    size = (profile.users, profile.items, profile.records_per_user)
-    parameters = asdict(DEFAULT_PARAMETERS[name.removeprefix(rows.NULL_PREFIX)])
-    return content_hash([name, study.seeds[replicate], size, parameters])
+    return _market_key(name, study.seeds[replicate], (profile.users, profile.items, profile.records_per_user))
+
+
+@cache
+def _market_key(name: str, seed: int, size: tuple[int, int, int]) -> str:
+    return content_hash([name, seed, size, asdict(DEFAULT_PARAMETERS[name.removeprefix(rows.NULL_PREFIX)])])

@@ -7,7 +7,7 @@ import os
 import warnings
 
 import polars as pl
-from IPython.display import Markdown
+from IPython.display import Image, Markdown, display
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
@@ -51,8 +51,10 @@ def label(dataset: Dataset) -> str:
 
 def show(figure: Figure, run: str, name: str) -> None:
     """Save a figure as ``figures/<run>/<name>.pdf`` and ``.png``, and show it."""
-    save(figure, run, name)
-    plt.show()
+    files = {file.suffix: file for file in save(figure, run, name)}
+    plt.close(figure)  # what is shown is the file, instead of the same drawing made once more
+    width = round(figure.get_figwidth() * figure.dpi)
+    display(Image(files[".png"], width=width))
 
 
 def show_table(run: str, name: str) -> Markdown:

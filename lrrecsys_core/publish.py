@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,12 @@ from lrrecsys_core.report.tables import write_tables
 CUTS = "A tied cut is a user whose last training and first test record have the same time."
 
 
-def publish(study: Study) -> Path:
+def publish(study: Study, *, redraw: bool = True) -> Path:
     """Write every table, claim, figure and the page of a run from what is kept of it; return the page.
+
+    Parameters
+    ----------
+    redraw : draw every figure; if False only those that are missing or older than some kept result.
 
     Raises
     ------
@@ -34,7 +39,14 @@ def publish(study: Study) -> Path:
     """
     metrics, predictions = study.metrics(), study.predictions()
     publish_data(study)
-    return write_report(study.run, metrics, predictions, parts=parameter_parts(study), toy=toy_texts())
+    return write_report(
+        study.run, metrics, predictions, parts=parameter_parts(study), toy=toy_texts(), newer_than=newest(study, redraw)
+    )
+
+
+def newest(study: Study, redraw: bool) -> float:
+    """Time of the last kept result, which an up-to-date figure is newer than; infinite when all are to be redrawn."""
+    return inf if redraw else max(file.stat().st_mtime for file in (study.folder / "cells").iterdir())
 
 
 def publish_tables(study: Study) -> dict[int | str, pl.DataFrame]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Final
 
@@ -138,25 +140,38 @@ def pictures(run: str) -> list[Path]:
 
 
 def write_figures(
-    run: str, metrics: pl.DataFrame, predictions: pl.LazyFrame | pl.DataFrame | None, toy: Toy | None = None
+    run: str,
+    metrics: pl.DataFrame,
+    predictions: pl.LazyFrame | pl.DataFrame | None,
+    toy: Toy | None = None,
+    newer_than: float = inf,
 ) -> None:
-    """Draw every figure that rests on these frames, and Figures 1-4 (2 where its texts are given)."""
+    """Draw every figure that rests on these frames, and Figures 1-4 (2 where its texts are given).
+
+    Figures whose files are newer than `newer_than` (seconds since 1970) are left as they are.
+    """
     found = sources(metrics, predictions)
-    drawn: list[tuple[str, Figure]] = [("fig01", schematics.fig01())]
+    draw: dict[str, Callable[[], Figure]] = {"fig01": schematics.fig01}
     if toy is not None:
-        texts = schematics.fig02(toy.history, toy.candidate, toy.positive, toy.negative, toy.source)
-        drawn.append(("fig02", texts))
-    drawn += [("fig03", schematics.fig03()), ("fig04", schematics.fig04()), ("fig06", figures.fig06(found))]
-    drawn += [(f"fig06_{source.dataset}", figures.fig06([source])) for source in found if len(found) > 1]
+        draw["fig02"] = partial(schematics.fig02, toy.history, toy.candidate, toy.positive, toy.negative, toy.source)
+    draw |= {"fig03": schematics.fig03, "fig04": schematics.fig04, "fig06": partial(figures.fig06, found)}
+    draw |= {f"fig06_{source.dataset}": partial(figures.fig06, [source]) for source in found if len(found) > 1}
     # The paper's Figure 7 shows Yelp, whose place the restaurants take.
     shown = next((source for source in found if source.dataset in ("restaurants", "yelp")), found[0])
-    drawn += [("fig07", figures.fig07(shown)), ("fig09", figures.fig09(found)), ("fig10", figures.fig10(found))]
-    drawn += [("knowledge_dial", more_figures.dial(found)), ("controls", more_figures.controls(metrics, predictions))]
-    drawn.append(("bridge", bridge.bridge(metrics)))
-    drawn += [("cold_start", more_figures.cold_start(found)), ("learning_curves", more_figures.learning(found))]
-    for name, fig in drawn:
-        save(fig, run, name)
-        plt.close(fig)
+    draw |= {"fig07": partial(figures.fig07, shown), "fig09": partial(figures.fig09, found)}
+    draw |= {"fig10": partial(figures.fig10, found), "knowledge_dial": partial(more_figures.dial, found)}
+    draw |= {
+        "controls": partial(more_figures.controls, metrics, predictions),
+        "bridge": partial(bridge.bridge, metrics),
+    }
+    draw |= {"cold_start": partial(more_figures.cold_start, found)}
+    draw |= {"learning_curves": partial(more_figures.learning, found)}
+    for name, figure in draw.items():
+        files = [paths.figures(run) / f"{name}.{suffix}" for suffix in ("png", "pdf")]
+        if not all(file.is_file() and file.stat().st_mtime > newer_than for file in files):
+            fig = figure()
+            save(fig, run, name)
+            plt.close(fig)
 
 
 def write_report(
@@ -167,6 +182,7 @@ def write_report(
     parts: pl.DataFrame | None = None,
     same_as_paper: Collection[str] = (),
     toy: Toy | None = None,
+    newer_than: float = inf,
 ) -> Path:
     """Write the tables, claims, figures and ``results/<run>/report.html`` of a run from its results alone.
 
@@ -178,10 +194,11 @@ def write_report(
     parts, same_as_paper
         As in :func:`~lrrecsys_core.report.tables.write_tables`.
     toy : texts of Figure 2, or None.
+    newer_than : as in :func:`write_figures`.
     """
     tables = write_tables(run, metrics, parts=parts, same_as_paper=same_as_paper)
     claims = write_claims(run, metrics, predictions)
-    write_figures(run, metrics, predictions, toy)
+    write_figures(run, metrics, predictions, toy, newer_than)
     sections = [Section("Claims", [], claim_grids(claims, verdicts(claims)))]
     sections.append(Section(table_title(1, metrics), [], [parts_grid(tables[1])]))
     sections += [Section(table_title(k, metrics), table_notes(k, metrics), grids(tables[k])) for k in tables if k != 1]

@@ -8,7 +8,7 @@ import pytest
 
 from lrrecsys_core import rows as r
 from lrrecsys_core.report.formats import Grid
-from lrrecsys_core.report.page import Section, Toy, render, write_report
+from lrrecsys_core.report.page import Section, Toy, render, write_figures, write_report
 from tests.report.synthetic import study
 
 
@@ -56,3 +56,16 @@ def test_a_run_with_next_to_nothing_still_gets_its_page(root: Path, monkeypatch:
     metrics, _ = study({r.GLOBAL_MEAN: 0.2}, replicates=1, users=5)
     text = write_report("smoke", metrics.filter(pl.col("metric") == "RMSE")).read_text(encoding="utf-8")
     assert "not run" in text and "not tested" in text
+
+
+def test_figures_newer_than_the_results_are_left_as_they_are(root: Path) -> None:
+    metrics, predictions = study({r.LR: 0.1, "SASRec": 0.2, r.ABLATION1: 0.2}, replicates=2, users=10)
+    write_figures("smoke", metrics, predictions)
+    folder = root / "figures" / "smoke"
+    before = {file.name: file.stat().st_mtime_ns for file in folder.iterdir()}
+    (folder / "fig10.pdf").unlink()
+    write_figures("smoke", metrics, predictions, newer_than=0.0)
+    after = {file.name: file.stat().st_mtime_ns for file in folder.iterdir()}
+    assert {name for name in before if after[name] != before[name]} == {"fig10.pdf", "fig10.png"}
+    write_figures("smoke", metrics, predictions, newer_than=max(after.values()) / 1e9 + 1)
+    assert all(file.stat().st_mtime_ns > after[file.name] for file in folder.iterdir())
