@@ -60,9 +60,9 @@ def publish_data(study: Study) -> pl.DataFrame:
     for name in study.datasets:
         split = study.split(name)
         records = split.dataset.interactions
-        counts = {"records": records.height, **{of: records[f"{of}_id"].n_unique() for of in ("user", "item")}}
-        lines.append({"data set": name, "records": counts["records"], "users": counts["user"], "items": counts["item"]})
-        lines[-1] |= {key.replace("_", " "): value for key, value in split.shares.items()}
+        counts = {f"{of}s": records[f"{of}_id"].n_unique() for of in ("user", "item")}
+        shares = {key.replace("_", " "): value for key, value in split.shares.items()}
+        lines.append({"data set": name, "records": records.height, **counts, **shares})
     table = pl.DataFrame(lines)
     body = [
         [key, *(f"{line[key]:,}" if isinstance(line[key], int) else number(line[key], 3) for line in lines)]

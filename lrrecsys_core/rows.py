@@ -138,9 +138,9 @@ class Row:
 
 
 def _registry() -> tuple[Row, ...]:
-    rows = [Row(LR, (2, 5, 6), "ours"), *(Row(name, (2,), "baseline") for name in BASELINES)]
+    rows = [Row(LR, (2, 5, 6, SENSITIVITY), "ours"), *(Row(name, (2, SENSITIVITY), "baseline") for name in BASELINES)]
     rows += [
-        Row(COMPARER, (2,), "rival"),
+        Row(COMPARER, (2, SENSITIVITY), "rival"),
         Row(LETTER, (2, SENSITIVITY), "variant"),
         Row(BOOSTING, (2,), "rival", optional=True),
         Row(BIASED_MF, (2,), "rival"),

@@ -153,6 +153,8 @@ def result_table(
     frame with the columns of :data:`SCHEMA`; RMSE and MAE on [0, 1].
     """
     lines: list[dict[str, object]] = []
+    if table == r.SENSITIVITY:
+        metrics = shared_replicates(metrics)
     names = datasets_in_order(metrics)
     if table == 6:
         names += [market.dataset for market in null_markets(metrics)]
@@ -168,6 +170,32 @@ def result_table(
             if table == 2 and spec.name == r.LR:
                 lines += [make.improved(metric) for metric in m.METRICS]
     return pl.DataFrame(lines, schema=SCHEMA)
+
+
+def shared_replicates(metrics: pl.DataFrame) -> pl.DataFrame:
+    """Of the data sets with rows of the side table: its rows, on the replicates that all of them have."""
+    side = [row.name for row in r.rows_of(r.SENSITIVITY) if row.side]
+    chosen = metrics.filter(
+        pl.col("row").is_in([row.name for row in r.rows_of(r.SENSITIVITY)]),
+        pl.col("row").is_in(side).any().over("dataset"),
+    )
+    # A data set's replicates are numbered from 0, and those of a side row are its first.
+    last = pl.col("replicate").max().over("dataset", "row")
+    return chosen.filter(pl.col("replicate") <= last.min().over("dataset"))
+
+
+def short_rows(table: int | str, metrics: pl.DataFrame) -> list[str]:
+    """One sentence per data set and number of replicates: which rows of a table have fewer than the others."""
+    shown = [row.name for row in r.rows_of(table)]
+    counts = metrics.filter(pl.col("row").is_in(shown)).group_by("dataset", "row").agg(pl.col("replicate").n_unique())
+    sentences = []
+    for name in datasets_in_order(metrics):
+        here = {row: count for dataset, row, count in counts.iter_rows() if dataset == name}
+        most = max(here.values(), default=0)
+        for fewer in sorted(set(here.values()) - {most}):
+            listed = ", ".join(row for row in shown if here.get(row) == fewer)
+            sentences.append(f"On {name}, {fewer} of {most} replicates only: {listed}.")
+    return sentences
 
 
 def table_title(table: int | str, metrics: pl.DataFrame) -> str:
@@ -193,6 +221,10 @@ def table_notes(table: int | str, metrics: pl.DataFrame) -> list[str]:
     if not metrics["ordered"].all():
         notes.append("Unordered data: no timestamps, so histories and the split are drawn at random.")
     notes.append("Published numbers stand apart: other data and another LLM, not comparable unless the status says so.")
+    if table == r.SENSITIVITY:
+        notes.append("Every row on the same replicates: the first ones, where the other tables may rest on more.")
+    else:
+        notes += short_rows(table, metrics)
     authors = metrics.filter(pl.col("explainer") != "").group_by("row").agg(pl.col("explainer").unique().sort())
     written = {row: ", ".join(names) for row, names in authors.iter_rows()}
     by_author: dict[str, list[str]] = {}

@@ -8,7 +8,15 @@ import pytest
 from lrrecsys_core import metrics as m
 from lrrecsys_core import rows as r
 from lrrecsys_core.report import formats
-from lrrecsys_core.report.tables import SCHEMA, grids, paper_values, parts_table, result_table, write_tables
+from lrrecsys_core.report.tables import (
+    SCHEMA,
+    grids,
+    paper_values,
+    parts_table,
+    result_table,
+    table_notes,
+    write_tables,
+)
 from tests.report.synthetic import everything, study
 
 
@@ -126,3 +134,20 @@ def test_hostile_text_is_escaped(root: Path) -> None:
 
 def test_every_metric_has_a_direction() -> None:
     assert set(m.LOWER_IS_BETTER) == set(m.METRICS) == set(paper_values()["metric"])
+
+
+def test_the_side_table_compares_on_the_replicates_that_all_its_rows_have() -> None:
+    plain, side = "DIN", r.without_biases("DIN")
+    metrics = _metrics({plain: [0.1, 0.2], side: [0.3]})
+    table = result_table(r.SENSITIVITY, metrics)
+    assert _cell(table, plain)["ours_mean"] == pytest.approx(0.1) and _cell(table, plain)["replicates"] == 1
+    assert _cell(table, side)["ours_mean"] == pytest.approx(0.3)
+    elsewhere = _metrics({plain: [0.1, 0.2]}, dataset="movies")
+    assert set(result_table(r.SENSITIVITY, pl.concat([metrics, elsewhere]))["dataset"]) == {"hotels"}
+
+
+def test_rows_on_fewer_replicates_than_the_rest_are_named() -> None:
+    part = r.at_fraction("DIN", 50)
+    metrics = _metrics({r.at_fraction(r.LR, 50): [0.1, 0.2], part: [0.3]})
+    assert f"On hotels, 1 of 2 replicates only: {part}." in table_notes(3, metrics)
+    assert not any("replicates only" in note for note in table_notes(2, metrics))
