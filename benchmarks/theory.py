@@ -80,12 +80,11 @@ def lasso(n: int, p: tuple[int, ...]) -> None:
     tolerance = 1e-6
 
     def ours() -> list[float]:
-        design = Design(X)
         return [
             float(np.abs(solution.values).sum())
+            for design in (Design(X[:, :width]) for width in p)
             for y in responses
-            for width in p
-            for solution in lasso_sweep(design, y, X.T @ y, width, float(theory_lambda(n, width)) * multiples)
+            for solution in lasso_sweep(design, y, design.X.T @ y, float(theory_lambda(n, design.p)) * multiples)
         ]
 
     def plain(penalty: float, columns: Array, y: Array) -> Array:
@@ -94,8 +93,8 @@ def lasso(n: int, p: tuple[int, ...]) -> None:
     def theirs() -> list[float]:
         return [
             float(np.abs(plain(penalty, X[:, :width], y)).sum())
-            for y in responses
             for width in p
+            for y in responses
             for penalty in float(theory_lambda(n, width)) * multiples
         ]
 

@@ -152,7 +152,8 @@ class Study:
             ``with joblib.parallel_config(backend="ray")`` around the call.
         """
         named = None if only is None else set(only)
-        cells = [cell for cell in self.cells(tables) if named is None or cell.row in named]
+        # Backwards: the slowest networks (UniSRec, UCEPic) stand last, and one started last keeps the others waiting.
+        cells = [cell for cell in reversed(self.cells(tables)) if named is None or cell.row in named]
         missing = [cell for cell in cells if not cell.done(self)]
         texts = dict.fromkeys(job for cell in missing for job in cell.text_jobs(self))
         waiting = [job for job in texts if not job.done(self)]

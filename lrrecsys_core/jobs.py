@@ -49,7 +49,8 @@ class Cell:
             profile.patience,
             regression=point.regression,
             classification=point.classification,
-            compiled=profile.compile and _uses(self.shape) >= COMPILE_FROM,
+            # A row on a part of the records has too few steps to earn its compilation back.
+            compiled=profile.compile and _uses(self.shape) >= COMPILE_FROM and self.recipe().fraction == 1.0,
         )
 
     def recipe(self) -> Recipe:

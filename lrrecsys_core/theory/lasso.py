@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,20 +24,20 @@ MULTIPLES = np.geomspace(1.5, 0.08, 18)
 class Design:
     """A design whose Gram columns are computed once, when a variable first matters.
 
-    One cache serves every penalty, every response and every ``p`` up to the number of columns, which is what makes a
-    sweep cheap: a gradient then costs (variables ever active) x p operations instead of n x p.
+    One cache serves every penalty and every response, which is what makes a sweep cheap: a gradient then costs
+    (variables ever active) x p operations instead of n x p.
 
     Parameters
     ----------
-    X : (n, P) design; the problems solved use its first ``p`` columns.
+    X : (n, p) design.
     """
 
     def __init__(self, X: Array) -> None:
         self.X = X
-        self.n, self.width = X.shape
+        self.n, self.p = X.shape
         self.order: list[int] = []
-        self._slot = np.full(self.width, -1)
-        self._gram = np.empty((64, self.width))
+        self._slot = np.full(self.p, -1)
+        self._gram = np.empty((64, self.p))
 
     def slots(self, columns: NDArray[np.int64]) -> NDArray[np.int64]:
         """Rows of the cache that hold the Gram columns of `columns` (k,)."""
@@ -44,7 +45,7 @@ class Design:
         if len(new):
             start, stop = len(self.order), len(self.order) + len(new)
             if stop > len(self._gram):
-                self._gram = np.concatenate([self._gram[:start], np.empty((max(start, stop), self.width))])
+                self._gram = np.concatenate([self._gram[:start], np.empty((max(start, stop), self.p))])
             self._gram[start:stop] = self.X[:, new].T @ self.X
             self._slot[new] = np.arange(start, stop)
             self.order.extend(new.tolist())
@@ -55,12 +56,12 @@ class Design:
         slots = self.slots(columns)
         return np.ascontiguousarray(self._gram[np.ix_(slots, rows)].T)
 
-    def times(self, columns: NDArray[np.int64], values: Array, p: int) -> Array:
-        """First `p` entries of ``X' X b`` for the sparse ``b`` with `values` at `columns`."""
+    def times(self, columns: NDArray[np.int64], values: Array) -> Array:
+        """``X' X b`` (p,) for the sparse ``b`` with `values` at `columns`."""
         slots = self.slots(columns)
         weights = np.zeros(len(self.order))
         weights[slots] = values
-        return weights @ self._gram[: len(self.order), :p]
+        return weights @ self._gram[: len(self.order)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,21 +83,21 @@ NOTHING = Sparse(np.zeros(0, np.int64), np.zeros(0))
 
 
 def solve_lasso(
-    design: Design, y: Array, cross: Array, p: int, penalty: float, start: Sparse = NOTHING, tolerance: float = 1e-6
+    design: Design, y: Array, cross: Array, penalty: float, start: Sparse = NOTHING, tolerance: float = 1e-6
 ) -> Sparse:
-    """Minimise ``|y - X b|^2 / (2n) + penalty |b|_1`` over the first `p` columns (Eq 20).
+    """Minimise ``|y - X b|^2 / (2n) + penalty |b|_1`` (Eq 20).
 
     A working set grows by the variables that break the optimality condition until none does.
 
     Parameters
     ----------
-    y : (n,) response; cross : (P,) ``X' y``; start : a nearby solution.
+    y : (n,) response; cross : (p,) ``X' y``; start : a nearby solution.
     """
     working, beta = start.columns, start.values
     while True:
         if len(working):
             beta = _coordinate_descent(design, y, cross, working, beta, penalty, tolerance)
-        gradient = (cross[:p] - design.times(working, beta, p)) / design.n
+        gradient = (cross - design.times(working, beta)) / design.n
         gradient[working] = 0
         broken = np.flatnonzero(np.abs(gradient) > penalty * (1 + 1e-4))
         if not len(broken):
@@ -125,15 +126,15 @@ def _coordinate_descent(
     return np.asarray(path[:, 0])
 
 
-def lasso_sweep(design: Design, y: Array, cross: Array, p: int, penalties: Array) -> Iterator[Sparse]:
+def lasso_sweep(design: Design, y: Array, cross: Array, penalties: Array) -> Iterator[Sparse]:
     """Solutions for decreasing `penalties`, each started from the one before."""
     solution = NOTHING
     for penalty in penalties:
-        solution = solve_lasso(design, y, cross, p, float(penalty), solution)
+        solution = solve_lasso(design, y, cross, float(penalty), solution)
         yield solution
 
 
-def scaled_lasso(design: Design, y: Array, cross: Array, p: int, rounds: int = 20) -> tuple[Sparse, float]:
+def scaled_lasso(design: Design, y: Array, cross: Array, rounds: int = 20) -> tuple[Sparse, float]:
     """Lasso with the theoretical penalty for its own estimate of sigma (Sun and Zhang 2012).
 
     Returns
@@ -142,8 +143,8 @@ def scaled_lasso(design: Design, y: Array, cross: Array, p: int, rounds: int = 2
     """
     sigma, solution = float(np.sqrt(y @ y / design.n)), NOTHING
     for _ in range(rounds):
-        penalty = float(theory_lambda(design.n, p, sigma))
-        solution = solve_lasso(design, y, cross, p, penalty, solution)
+        penalty = float(theory_lambda(design.n, design.p, sigma))
+        solution = solve_lasso(design, y, cross, penalty, solution)
         residual = y - design.X[:, solution.columns] @ solution.values
         update = float(np.sqrt(residual @ residual / design.n))
         if abs(update - sigma) < 1e-3 * sigma:
@@ -175,7 +176,7 @@ def lasso_support(X: Array, y: Array) -> NDArray[np.int64]:
     usable = np.flatnonzero(scale > 0)
     design = Design(X[:, usable] / scale[usable])
     centred = y - y.mean()
-    solution, _ = scaled_lasso(design, centred, design.X.T @ centred, len(usable))
+    solution, _ = scaled_lasso(design, centred, design.X.T @ centred)
     return np.sort(usable[solution.columns])
 
 
@@ -212,24 +213,20 @@ def linear_repetition(setting: LinearSetting, seed: int, repetition: int) -> lis
     full = draw_design(rng, max(setting.n), max(setting.p), setting.rho)
     noise = setting.sigma * rng.standard_normal(max(setting.n))
     rows: list[Row] = []
-    for n in setting.n:
-        design = Design(full[:n])
-        noise_cross = design.X.T @ noise[:n]
-        support = np.arange(setting.s)
-        support_rows = design.gram(np.arange(design.width), support)
+    for n, p in product(setting.n, setting.p):
+        # A design of its own for every p: Gram columns as long as the widest would cost more than sharing them saves.
+        design = Design(full[:n, :p])
         for signal in setting.signals:
             truth = np.full(setting.s, signal)
-            y = design.X[:, : setting.s] @ truth + noise[:n]
-            cross = support_rows @ truth + noise_cross
-            for p in setting.p:
-                tests = _rules(setting, design, y, cross, p, truth, repetition)
-                about: Row = {"rho": setting.rho, "signal": signal, "n": n, "p": p, "s": setting.s}
-                rows += [about | {"repetition": repetition} | test for test in tests]
+            y = full[:n, : setting.s] @ truth + noise[:n]
+            about: Row = {"rho": setting.rho, "signal": signal, "n": n, "p": p, "s": setting.s}
+            tests = _rules(setting, design, y, design.X.T @ y, truth, repetition)
+            rows += [about | {"repetition": repetition} | test for test in tests]
     return rows
 
 
 def _rules(
-    setting: LinearSetting, design: Design, y: Array, cross: Array, p: int, truth: Array, repetition: int
+    setting: LinearSetting, design: Design, y: Array, cross: Array, truth: Array, repetition: int
 ) -> Iterator[Row]:
     clock = time.perf_counter()
 
@@ -243,22 +240,22 @@ def _rules(
         return result
 
     yield row("oracle", least_squares(design, cross, np.arange(setting.s)), 0.0)
-    known = float(theory_lambda(design.n, p, setting.sigma))
-    solution = solve_lasso(design, y, cross, p, known)
+    known = float(theory_lambda(design.n, design.p, setting.sigma))
+    solution = solve_lasso(design, y, cross, known)
     yield row("theory", solution, known)
     yield row("refit", least_squares(design, cross, solution.columns), known)
-    yield row("estimated", *scaled_lasso(design, y, cross, p))
+    yield row("estimated", *scaled_lasso(design, y, cross))
     best, best_penalty = NOTHING, np.inf
-    for penalty, candidate in zip(known * MULTIPLES, lasso_sweep(design, y, cross, p, known * MULTIPLES), strict=False):
+    for penalty, candidate in zip(known * MULTIPLES, lasso_sweep(design, y, cross, known * MULTIPLES), strict=False):
         if candidate.error(truth) < best.error(truth):
             best, best_penalty = candidate, float(penalty)
         # The error is U-shaped in the penalty and the dense end of the path is its costly part.
         elif candidate.error(truth) > 1.1 * best.error(truth) and penalty < known:
             break
     yield row("hindsight", best, best_penalty)
-    if p in setting.cross_validated and repetition < setting.cross_validations:
+    if design.p in setting.cross_validated and repetition < setting.cross_validations:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model = LassoCV(alphas=known * MULTIPLES, cv=5, fit_intercept=False).fit(design.X[:, :p], y)
+            model = LassoCV(alphas=known * MULTIPLES, cv=5, fit_intercept=False).fit(design.X, y)
         columns = np.flatnonzero(model.coef_)
         yield row("cross-validated", Sparse(columns, model.coef_[columns]), float(model.alpha_))
