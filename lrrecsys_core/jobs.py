@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
+
 from lrrecsys_core import paths, rows
 from lrrecsys_core.cells import Training, run_cell
 from lrrecsys_core.chosen import Point, chosen_point
@@ -58,6 +60,17 @@ class Cell:
         recipe = RECIPES[self.row]
         return replace(recipe, params={**self.point().params, **recipe.params})
 
+    def sizes(self, study: Study) -> dict[str, Recipe]:
+        """The recipes compared on validation, by size: ``matched`` (as wide as LR-Recsys) and ``published``."""
+        recipe = self.recipe()
+        published = getattr(recipe.model, "as_published", None)
+        if published is None or rows.BY_NAME[self.row].kind != "baseline":
+            return {"": recipe}
+        found = {"matched": recipe}
+        if study.profile.published_sizes:
+            found["published"] = replace(recipe, params={**recipe.params, **published})
+        return found
+
     @property
     def shape(self) -> tuple[str, str]:
         """Sort key that brings rows with equal networks together, so that a compiled step is used again."""
@@ -77,7 +90,7 @@ class Cell:
 
     def key(self, study: Study) -> str:
         """Content hash of everything the cell's numbers depend on."""
-        recipe = self.recipe()
+        recipe, sizes = self.recipe(), self.sizes(study)
         parts = {
             "data": [_data_key(study, self.dataset, k) for k in range(self._distinct(study))],
             "seeds": self.seeds(study),
@@ -88,6 +101,8 @@ class Cell:
         }
         if study.profile.paper_strict:
             parts["strict"] = True
+        if len(sizes) > 1:
+            parts["sizes"] = plain(sizes)
         return content_hash(parts)
 
     def path(self, study: Study, kind: str) -> Path:
@@ -100,14 +115,20 @@ class Cell:
 
     def compute(self, study: Study) -> None:
         """Train, evaluate and file the cell."""
-        recipe, seeds = self.recipe(), self.seeds(study)
-        splits = [study.split(self.dataset, k, recipe.fraction) for k in range(len(seeds))]
+        seeds, sizes = self.seeds(study), self.sizes(study)
+        splits = [study.split(self.dataset, k, self.recipe().fraction) for k in range(len(seeds))]
         jobs = self.text_jobs(study)
-        if any(job.source.kind == "store" for job in jobs):
-            recipe = replace(recipe, by_construction=False)  # an LLM answered, not the simulation
+        if any(job.source.kind == "store" for job in jobs):  # an LLM answered, not the simulation
+            sizes = {size: replace(recipe, by_construction=False) for size, recipe in sizes.items()}
         made = [job.texts_of(study) for job in jobs]
         texts = [made[k % len(made)] if made else None for k in range(len(seeds))]
-        result = run_cell(self.row, self.dataset, recipe, splits, texts, seeds, self.training(study))
+        training = self.training(study)
+        results = {
+            size: run_cell(self.row, self.dataset, recipe, splits, texts, seeds, training)
+            for size, recipe in sizes.items()
+        }
+        size = better_size({size: result.metrics for size, result in results.items()})
+        result = results[size]
         if self.row == rows.LR and result.fitted is not None and texts[0] is not None:
             keep_model(
                 model_folder(study.run, self.dataset),
@@ -125,7 +146,8 @@ class Cell:
                     "task": "regression",
                 },
             )
-        for kind, frame in (("predictions", result.predictions), ("metrics", result.metrics)):
+        measured = result.metrics.with_columns(size=pl.lit(size))
+        for kind, frame in (("predictions", result.predictions), ("metrics", measured)):
             with paths.replacing(self.path(study, kind)) as partial:
                 frame.write_parquet(partial)
 
@@ -206,6 +228,23 @@ def text_job(study: Study, name: str, recipe: Recipe, replicate: int) -> TextJob
     if variant == "full":
         slots = ("positive", "negative")  # "positive only" reads one slot of the same set
     return TextJob(name, replace(recipe.texts, source=source, slots=slots), replicate, recipe.fraction)
+
+
+def better_size(measured: dict[str, pl.DataFrame]) -> str:
+    """The size with the smaller losses on validation, RMSE and 1 - AUC relative to the better one, added up."""
+    if len(measured) == 1:
+        return next(iter(measured))
+    losses = pl.concat(
+        frame.filter(pl.col("part") == "validation", pl.col("metric").is_in(["RMSE", "AUC"]))
+        .group_by("metric")
+        .agg(pl.col("value").mean())
+        .select(
+            size=pl.lit(size), metric="metric", loss=pl.when(metric="AUC").then(1 - pl.col("value")).otherwise("value")
+        )
+        for size, frame in measured.items()
+    )
+    excess = losses.with_columns(pl.col("loss") / pl.col("loss").min().over("metric"))
+    return str(excess.group_by("size", maintain_order=True).agg(pl.col("loss").sum()).sort("loss")["size"][0])
 
 
 @cache

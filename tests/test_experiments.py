@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from lrrecsys_core import jobs, rows
 from lrrecsys_core.cells import direct_answers, record_fields, run_cell, shuffled
@@ -33,6 +34,7 @@ from lrrecsys_core.models.registry import MODELS
 from lrrecsys_core.profiles import Profile
 from lrrecsys_core.recipes import RECIPES, Recipe, Source, Texts, runnable, stores
 from lrrecsys_core.texts import TextSet, make_text_set, reasoner
+from lrrecsys_core.train import as_tensors
 
 TINY = Profile(
     "tiny", users=40, items=40, records_per_user=10, replicates=2, epochs=2, patience=2, autoencoder_epochs=40,
@@ -125,6 +127,55 @@ def test_side_rows_run_on_fewer_markets_and_not_at_all_in_small_runs(study: Stud
     assert side in Study(replace(TINY, side_replicates=2)).rows_of("movies")
     assert Cell("hotels", side).seeds(larger) == larger.seeds[:2]
     assert Cell("hotels", rows.BIASED_MF).seeds(larger) == larger.seeds
+
+
+def test_a_baseline_is_kept_at_the_size_that_is_better_on_validation(study: Study) -> None:
+    both = Study(replace(TINY, published_sizes=True))
+    cell = Cell("hotels", "MMALFM")
+    assert cell.key(both) != cell.key(study) and Cell("hotels", rows.LR).key(both) == Cell("hotels", rows.LR).key(study)
+    alone = {}
+    for size, recipe in cell.sizes(both).items():
+        splits = [both.split("hotels", k) for k in range(2)]
+        alone[size] = run_cell(
+            "MMALFM", "hotels", recipe, splits, [None, None], both.seeds, cell.training(both)
+        ).metrics.select("part", "metric", "replicate", "value")
+    assert list(alone) == ["matched", "published"] and not alone["matched"].equals(alone["published"])
+    cell.compute(both)
+    kept = both.metrics([2])
+    (size,) = set(kept["size"])
+    assert size == jobs.better_size(alone)
+    assert kept.select(alone[size].columns).sort(pl.all()).equals(alone[size].sort(pl.all()))
+
+
+def test_the_better_size_by_hand() -> None:
+    def frame(rmse: float, auc: float, test: float) -> pl.DataFrame:
+        lines = [("validation", "RMSE", rmse), ("validation", "AUC", auc), ("test", "RMSE", test), ("test", "AUC", 1.0)]
+        return pl.DataFrame(lines, schema=["part", "metric", "value"], orient="row")
+
+    # RMSE .20 against .22 is 10% more; 1 - AUC .24 against .30 is 25% more.
+    assert jobs.better_size({"matched": frame(0.20, 0.70, 0.1), "published": frame(0.22, 0.76, 0.9)}) == "published"
+    assert jobs.better_size({"matched": frame(0.20, 0.75, 0.9), "published": frame(0.22, 0.76, 0.1)}) == "matched"
+
+
+@pytest.mark.parametrize("row", rows.BASELINES)
+def test_every_baseline_can_be_built_and_trained_at_its_published_size(row: str, market: Dataset) -> None:
+    recipe = Cell("hotels", row).sizes(Study(replace(TINY, published_sizes=True)))["published"]
+    split = make_split(market)
+    sizes = Sizes.of(split)
+    assert recipe.model is not None
+    model = recipe.model.build(split, sizes, "regression", **recipe.params)
+    fields = as_tensors(record_fields(recipe, split, sizes, None, 0))
+    some = split.train[-4:]
+    batch = {name: fields[name][some] for name in model.reads}
+    batch |= {"target": torch.rand(4), "weight": torch.ones(4), "classification": torch.zeros(())}
+    batch |= {name: torch.from_numpy(drawn) for name, drawn in model.draws(4, np.random.default_rng(0)).items()}
+    loss = model.loss(batch)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert sum(w.numel() for w in model.parameters()) > sum(
+        w.numel()
+        for w in recipe.model.build(split, sizes, "regression", **Cell("hotels", row).recipe().params).parameters()
+    ) or row in ("A3NCF", "SULM", "MMALFM")  # published smaller than, or as wide as, LR-Recsys
 
 
 def test_boosted_trees_are_a_row_like_any_other(study: Study) -> None:

@@ -26,6 +26,10 @@ TITLES: Final[dict[int | str, str]] = {
     6: "Ablations, robustness and controls",
     r.SENSITIVITY: "What choices of the shared protocol are worth: residual biases, aspects",
 }
+SIZES: Final = {
+    "matched": "At matched size, as wide as LR-Recsys",
+    "published": "At the published size, better on validation",
+}
 SDS_ALLOWED: Final = 2.0
 SCHEMA: Final = {
     "row": pl.String, "dataset": pl.String, "metric": pl.String, "paper_mean": pl.Float64, "paper_sd": pl.Float64,
@@ -198,6 +202,21 @@ def short_rows(table: int | str, metrics: pl.DataFrame) -> list[str]:
     return sentences
 
 
+def sizes_told(table: int | str, metrics: pl.DataFrame) -> list[str]:
+    """One sentence per size: the baselines of a table that were trained at it."""
+    shown = [row.name for row in r.rows_of(table)]
+    if "size" not in metrics.columns:
+        return []
+    found = metrics.filter(pl.col("row").is_in(shown), pl.col("size").fill_null("") != "")
+    sentences = []
+    for size, words in SIZES.items():
+        where = dict(found.filter(size=size).group_by("row").agg(pl.col("dataset").unique().sort()).iter_rows())
+        listed = [f"{row} ({', '.join(where[row])})" if size == "published" else row for row in shown if row in where]
+        if listed:
+            sentences.append(f"{words}: {', '.join(listed)}.")
+    return sentences
+
+
 def table_title(table: int | str, metrics: pl.DataFrame) -> str:
     """Title of a table, which says whether its data are simulated."""
     if table == 1:
@@ -224,7 +243,7 @@ def table_notes(table: int | str, metrics: pl.DataFrame) -> list[str]:
     if table == r.SENSITIVITY:
         notes.append("Every row on the same replicates: the first ones, where the other tables may rest on more.")
     else:
-        notes += short_rows(table, metrics)
+        notes += sizes_told(table, metrics) + short_rows(table, metrics)
     authors = metrics.filter(pl.col("explainer") != "").group_by("row").agg(pl.col("explainer").unique().sort())
     written = {row: ", ".join(names) for row, names in authors.iter_rows()}
     by_author: dict[str, list[str]] = {}

@@ -151,3 +151,11 @@ def test_rows_on_fewer_replicates_than_the_rest_are_named() -> None:
     metrics = _metrics({r.at_fraction(r.LR, 50): [0.1, 0.2], part: [0.3]})
     assert f"On hotels, 1 of 2 replicates only: {part}." in table_notes(3, metrics)
     assert not any("replicates only" in note for note in table_notes(2, metrics))
+
+
+def test_the_size_of_every_baseline_is_named() -> None:
+    metrics = _metrics({r.LR: [0.1, 0.2], "DIN": [0.3, 0.4], "SASRec": [0.3, 0.4]})
+    size = pl.col("row").replace_strict({r.LR: "", "DIN": "matched", "SASRec": "published"}).alias("size")
+    notes = table_notes(2, metrics.with_columns(size))
+    assert "At matched size, as wide as LR-Recsys: DIN." in notes
+    assert "At the published size, better on validation: SASRec (hotels)." in notes
