@@ -1,4 +1,4 @@
-"""The simulations of notebook 06 in three sizes, each kept as Parquet rows under ``results/<run>/theory``."""
+"""The simulations of notebook 06 in three sizes, each kept as Parquet rows under ``results/<profile>/theory``."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ class Study:
     Parameters
     ----------
     profile : name of a profile, whose ``theory`` field names the size.
-    datasets : real data sets of the run; they name its folder and change nothing else.
+    datasets : real data sets of the run; they name the folder of its claims and change nothing else.
     seed : root seed of all simulations.
     """
 
@@ -168,6 +168,8 @@ class Study:
         self.run = paths.run_name(profile, datasets)
         self.seed = seed
         self.folder = paths.results(self.run) / "theory"
+        # No simulation reads the data sets: what one run of the profile made, the others read.
+        self.kept = paths.results(self.profile.name) / "theory"
 
     def linear(self) -> pl.DataFrame:
         """Lasso and oracle at n = 1000, s = 20 as p grows: independent and AR(0.5) designs, strong and weak signals."""
@@ -258,7 +260,7 @@ class Study:
 
     def _rows(self, name: str, grid: object, repetition: Callable[[int], list[Row]], repetitions: int) -> pl.DataFrame:
         parameters: dict[str, object] = {"grid": repr(grid), "repetitions": repetitions, "seed": self.seed}
-        return cached(self.folder, name, parameters, lambda: repeat(repetition, repetitions, self.sizes.jobs))
+        return cached(self.kept, name, parameters, lambda: repeat(repetition, repetitions, self.sizes.jobs))
 
     def _nonlinear(self, name: str, settings: list[NonlinearSetting]) -> pl.DataFrame:
         parameters: dict[str, object] = {"settings": [asdict(s) for s in settings], "seed": self.seed}
@@ -266,4 +268,4 @@ class Study:
         def cell(index: int) -> list[Row]:
             return nonlinear_cell(settings[index], self.seed)
 
-        return cached(self.folder, name, parameters, lambda: repeat(cell, len(settings), self.sizes.jobs))
+        return cached(self.kept, name, parameters, lambda: repeat(cell, len(settings), self.sizes.jobs))

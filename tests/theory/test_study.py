@@ -78,9 +78,9 @@ def test_every_figure_and_sentence_from_cached_rows(study: Study) -> None:
     ]
     for figure_of, rows_of in draw:
         rows = rows_of()
-        stamp = {file: file.stat().st_mtime_ns for file in study.folder.glob("*.parquet")}
+        stamp = {file: file.stat().st_mtime_ns for file in study.kept.glob("*.parquet")}
         assert rows_of().equals(rows)
-        assert stamp == {file: file.stat().st_mtime_ns for file in study.folder.glob("*.parquet")}
+        assert stamp and stamp == {file: file.stat().st_mtime_ns for file in study.kept.glob("*.parquet")}
         figure, sentence = figure_of(rows)
         assert figure.axes[0].lines
         assert any(character.isdigit() for character in sentence)
@@ -90,6 +90,16 @@ def test_every_figure_and_sentence_from_cached_rows(study: Study) -> None:
     assert table["theory / oracle"].min() > 1  # type: ignore[operator]
     # Independent columns: s beta^2 = 20 for beta = 1.
     assert table.filter((pl.col("rho") == 0) & (pl.col("beta") == 1))["SNR"].to_list() == [20.0]
+
+
+def test_a_run_on_real_data_reads_the_simulations_of_its_profile(study: Study) -> None:
+    real = Study("smoke", ["movielens:ratings"])
+    assert real.kept == study.kept and real.folder != study.folder
+    real.sizes = study.sizes
+    study.linear()
+    kept = sorted(study.kept.iterdir())
+    real.linear()
+    assert sorted(study.kept.iterdir()) == kept
 
 
 def test_claims_are_written_for_the_report(study: Study) -> None:
