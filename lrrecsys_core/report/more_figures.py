@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from lrrecsys_core import metrics as m
 from lrrecsys_core import rows as r
@@ -97,6 +98,7 @@ def controls(metrics: pl.DataFrame, predictions: pl.LazyFrame | pl.DataFrame | N
             ax.set_yticks(range(len(known)), list(known), fontsize=7)
             ax.invert_yaxis()
             ax.axvline(0, color="black", lw=0.6)
+            ax.xaxis.set_major_locator(MaxNLocator(4))
             ax.set_title(plain(titled(source)))
             ax.set_xlabel(f"% better than Ablation 1 ({metric})")
     return fig
@@ -140,7 +142,7 @@ def _by_activity(ax: Axes, source: Evidence, found: Sequence[Panel], count: str,
                     parts.append((Panel(panel.records.filter(pl.Series(inside)), {}), gain))
             estimates.append(source.mean([p for p, _ in parts], [g for _, g in parts]) if parts else None)
         _bars(ax, [k + 0.12 * shift for k in range(edges.size + 1)], estimates, colour, plain(f"over {reference}"))
-    ax.set_xticks(range(edges.size + 1), labels)
+    ax.set_xticks(range(edges.size + 1), labels, fontsize=7)
     ax.axhline(0, color="black", lw=0.6)
     ax.set_ylabel("squared-error gain")
 
