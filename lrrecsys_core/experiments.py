@@ -122,9 +122,8 @@ class Study:
     def rows_of(self, name: str, tables: Iterable[int | str] = TABLES) -> list[str]:
         """Rows of these tables that can be computed on a data set, each once."""
         data = self.data(name)[0]
-        # Short of all replicates, the side rows are a sample: the first market's, and none on real data.
-        sides = self.profile.side_replicates >= self.profile.replicates
-        sides |= self.simulated and name == self.datasets[0] and self.profile.side_replicates > 0
+        # Short of all replicates, the side rows are a sample: the first markets of each domain, and none on real data.
+        sides = self.profile.side_replicates >= (1 if self.simulated else self.profile.replicates)
         wanted = (row for table in tables for row in rows.rows_of(table) if sides or not row.side)
         return [name for name in dict.fromkeys(row.name for row in wanted) if runnable(name, data)]
 

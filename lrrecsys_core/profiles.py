@@ -26,7 +26,7 @@ class Profile:
         otherwise all are as wide as LR-Recsys ("matched").
     paper_strict : the paper's stated training: all 80% of the records, a fixed number of epochs, no validation.
     side_replicates : replicates of the side tables on markets: every baseline on 50, 25 and 12% of the data (Table 3)
-        and every row without residual biases. Fewer than `replicates`: the first market only; 0 leaves them out.
+        and every row without residual biases. Fewer than `replicates`: none on real data; 0 leaves them out.
     """
 
     name: str

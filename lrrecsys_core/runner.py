@@ -105,7 +105,7 @@ def check_parameters(given: Mapping[str, object], defaults: Mapping[str, Value],
     """
     for name, value in given.items():
         if name not in defaults:
-            raise InputError(f"{where} has no parameter {name!r}: choose among {', '.join(defaults) or 'none'}")
+            raise InputError(f"{where}: no parameter {name!r}: choose among {', '.join(defaults) or 'none'}")
         default = defaults[name]
         fits = type(value) is type(default) or (type(value) is int and type(default) is float) or default is None
         if not fits or not _plain(value):
