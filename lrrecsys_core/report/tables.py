@@ -229,6 +229,9 @@ def table_title(table: int | str, metrics: pl.DataFrame) -> str:
 
 def table_notes(table: int | str, metrics: pl.DataFrame) -> list[str]:
     """What a reader has to know before comparing figures, and who wrote the explanations behind each row."""
+    metrics = metrics.filter(
+        pl.col("row").is_in([name for row in r.rows_of(table) for name in (row.name, row.same_as)])
+    )
     notes = ["RMSE and MAE on ratings rescaled to [0, 1]. Mean (standard deviation) over replicates."]
     if metrics["simulated"].any():
         notes.append(
