@@ -113,6 +113,19 @@ def test_sets_and_negatives_of_a_market() -> None:
     assert set(told[record][told[record] > 0]) == set(own)
 
 
+def test_ids_are_held_small_by_the_mean_of_their_squares() -> None:
+    split = market()
+    sizes = Sizes.of(split)
+    model = AARM.build(split, sizes, "regression", dropout=0.0).eval()
+    fields = fields_of(AARM, split, sizes)
+    some = split.train[:3]
+    batch = batch_of({name: fields[name][some] for name in model.reads})
+    extra = model.loss(batch) - model.rating_loss(model(batch), batch)
+    user, item = model.users(batch["user"]), model.items(batch["item"])
+    expected = model.ridge * ((user**2).mean(-1) + (item**2).mean(-1)).mean()
+    assert model.ridge > 0 and extra.item() == pytest.approx(expected.item(), rel=1e-3)
+
+
 @pytest.mark.parametrize("schedule", ["point", "joint"])
 def test_replicates_side_by_side(schedule: str) -> None:
     models, batches = replicates(AARM, schedule=schedule)

@@ -69,6 +69,9 @@ def test_aspect_matches_exist_for_test_records_and_are_proper() -> None:
     assert (match[split.test].sum(1) > 0.05).all() and match[split.test].std(0).min() > 1e-3
     nothing = (split.earlier_of_user.count == 0) & (split.earlier_of_item.count == 0)
     np.testing.assert_allclose(match[nothing], 0.25, rtol=1e-5)  # equal importance, equal topics
+    # Importances sum to 1; user and item that speak of different things take something off each.
+    both = (split.earlier_of_user.count > 0) & (split.earlier_of_item.count > 0)
+    assert np.median(match[both].sum(1)) < 0.999
 
 
 def test_the_l1_term_is_in_the_loss() -> None:
