@@ -289,7 +289,7 @@ def _described(
         explainer=pl.lit(explainer),
         note=pl.lit(note),
         simulated=pl.lit(data.simulated),
-        by_construction=pl.lit(recipe.by_construction and data.simulated),
+        by_construction=pl.lit(recipe.by_construction),
         ordered=pl.lit(data.ordered),
         parameters_shared=pl.lit(shared),
         parameters_entity=pl.lit(entity),

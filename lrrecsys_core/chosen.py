@@ -14,6 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from lrrecsys_core import rows
 from lrrecsys_core.models.base import TASKS
 
@@ -44,6 +46,19 @@ def chosen_point(row: str, dataset: str = MARKETS) -> Point:
     table = {**tables[MARKETS], **tables.get(dataset, {})}
     base = next((name for name in (*rows.BASELINES, rows.COMPARER) if row.startswith(f"{name} ")), row)
     return table.get(base) or table[rows.LR]
+
+
+def relative_losses(found: pl.DataFrame, by: str) -> pl.DataFrame:
+    """How much worse each candidate is than the best: `by`, metric, loss (1 for the best), averaged over data sets.
+
+    Parameters
+    ----------
+    found : validation values with columns `by`, dataset, metric (RMSE or AUC, whose loss is 1 - AUC), value.
+    """
+    loss = pl.when(pl.col("metric") == "AUC").then(1 - pl.col("value")).otherwise(pl.col("value"))
+    mean = found.with_columns(loss=loss).group_by(by, "dataset", "metric").agg(pl.col("loss").mean())
+    excess = mean.with_columns(pl.col("loss") / pl.col("loss").min().over("dataset", "metric"))
+    return excess.group_by(by, "metric").agg(pl.col("loss").mean())
 
 
 @cache

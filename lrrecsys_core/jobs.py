@@ -13,7 +13,7 @@ import polars as pl
 
 from lrrecsys_core import paths, rows
 from lrrecsys_core.cells import Training, run_cell
-from lrrecsys_core.chosen import Point, chosen_point
+from lrrecsys_core.chosen import Point, chosen_point, relative_losses
 from lrrecsys_core.data.simulate import DEFAULT_PARAMETERS
 from lrrecsys_core.fingerprints import code_hash, content_hash, plain
 from lrrecsys_core.models.base import Sizes
@@ -118,7 +118,7 @@ class Cell:
         seeds, sizes = self.seeds(study), self.sizes(study)
         splits = [study.split(self.dataset, k, self.recipe().fraction) for k in range(len(seeds))]
         jobs = self.text_jobs(study)
-        if any(job.source.kind == "store" for job in jobs):  # an LLM answered, not the simulation
+        if any(job.source.kind == "store" for job in jobs):  # an LLM answered, not a programme
             sizes = {size: replace(recipe, by_construction=False) for size, recipe in sizes.items()}
         made = [job.texts_of(study) for job in jobs]
         texts = [made[k % len(made)] if made else None for k in range(len(seeds))]
@@ -234,17 +234,14 @@ def better_size(measured: dict[str, pl.DataFrame]) -> str:
     """The size with the smaller losses on validation, RMSE and 1 - AUC relative to the better one, added up."""
     if len(measured) == 1:
         return next(iter(measured))
-    losses = pl.concat(
-        frame.filter(pl.col("part") == "validation", pl.col("metric").is_in(["RMSE", "AUC"]))
-        .group_by("metric")
-        .agg(pl.col("value").mean())
-        .select(
-            size=pl.lit(size), metric="metric", loss=pl.when(metric="AUC").then(1 - pl.col("value")).otherwise("value")
+    found = pl.concat(
+        frame.filter(pl.col("part") == "validation", pl.col("metric").is_in(["RMSE", "AUC"])).select(
+            "dataset", "metric", "value", size=pl.lit(size)
         )
         for size, frame in measured.items()
     )
-    excess = losses.with_columns(pl.col("loss") / pl.col("loss").min().over("metric"))
-    return str(excess.group_by("size", maintain_order=True).agg(pl.col("loss").sum()).sort("loss")["size"][0])
+    total = relative_losses(found, "size").group_by("size").agg(pl.col("loss").sum())
+    return str(total.sort("loss", "size")["size"][0])
 
 
 @cache

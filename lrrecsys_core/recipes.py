@@ -71,7 +71,7 @@ class Recipe:
     fraction : share of the training records kept (Table 3).
     shifted : also evaluate the trained row where the spurious attributes behave differently.
     permuted : also evaluate it with texts permuted over the test records.
-    by_construction : on markets the simulation programs the answer, so the row is no evidence there.
+    by_construction : unless an LLM wrote its texts, a programme decides how the row comes out, so it is no evidence.
     """
 
     model: type[Recommender] | None = None

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from lrrecsys_core import metrics, paths, rows
 from lrrecsys_core.cells import model_params, record_fields
-from lrrecsys_core.chosen import MARKETS, SHIPPED
+from lrrecsys_core.chosen import MARKETS, SHIPPED, relative_losses
 from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.experiments import Study
@@ -125,10 +125,7 @@ def best_points(found: pl.DataFrame, points: Sequence[dict[str, Any]]) -> dict[s
     A point's loss is its RMSE or 1 - AUC relative to the best point on that data set, averaged over data sets. A
     network is as good as its best regression and its best classification together.
     """
-    loss = pl.when(pl.col("metric") == "AUC").then(1 - pl.col("value")).otherwise(pl.col("value"))
-    mean = found.with_columns(loss=loss).group_by("point", "dataset", "metric").agg(pl.col("loss").mean())
-    excess = mean.with_columns(pl.col("loss") / pl.col("loss").min().over("dataset", "metric"))
-    ranked = excess.group_by("point", "metric").agg(pl.col("loss").mean()).sort("loss", "point")
+    ranked = relative_losses(found, "point").sort("loss", "point")
     build = {k: json.dumps(_build(point), sort_keys=True) for k, point in enumerate(points)}
     ranked = ranked.with_columns(build=pl.col("point").replace_strict(build))
     best = ranked.group_by("build", "metric", maintain_order=True).first()

@@ -134,6 +134,17 @@ def test_side_rows_run_on_fewer_markets_and_not_at_all_in_small_runs_or_on_real_
     assert Cell("hotels", rows.BIASED_MF).seeds(larger) == larger.seeds
 
 
+def test_rows_that_a_programme_answers_are_no_evidence_on_real_data_either(study: Study, tmp_path: Path) -> None:
+    table = tmp_path / "shop.csv"
+    lines = [f"u{k % 5},i{k % 8},{1 + k % 5},{k},item {k % 8},kind {k % 3}" for k in range(40)]
+    table.write_text("\n".join(["user_id,item_id,rating,timestamp,name,details", *lines]))
+    real = Study(TINY, [f"table:{table}?timestamp=timestamp&name=name&details=details"])
+    for row in (rows.DIRECT, rows.GLOBAL_MEAN):
+        Cell("shop", row).compute(real)
+    told = {row: set(part["by_construction"]) for (row,), part in real.metrics().group_by("row")}
+    assert told == {rows.DIRECT: {True}, rows.GLOBAL_MEAN: {False}}
+
+
 def test_a_baseline_is_kept_at_the_size_that_is_better_on_validation(study: Study) -> None:
     both = Study(replace(TINY, published_sizes=True))
     cell = Cell("hotels", "MMALFM")
@@ -143,7 +154,7 @@ def test_a_baseline_is_kept_at_the_size_that_is_better_on_validation(study: Stud
         splits = [both.split("hotels", k) for k in range(2)]
         alone[size] = run_cell(
             "MMALFM", "hotels", recipe, splits, [None, None], both.seeds, cell.training(both)
-        ).metrics.select("part", "metric", "replicate", "value")
+        ).metrics.select("dataset", "part", "metric", "replicate", "value")
     assert list(alone) == ["matched", "published"] and not alone["matched"].equals(alone["published"])
     cell.compute(both)
     kept = both.metrics([2])
@@ -155,7 +166,8 @@ def test_a_baseline_is_kept_at_the_size_that_is_better_on_validation(study: Stud
 def test_the_better_size_by_hand() -> None:
     def frame(rmse: float, auc: float, test: float) -> pl.DataFrame:
         lines = [("validation", "RMSE", rmse), ("validation", "AUC", auc), ("test", "RMSE", test), ("test", "AUC", 1.0)]
-        return pl.DataFrame(lines, schema=["part", "metric", "value"], orient="row")
+        frame = pl.DataFrame(lines, schema=["part", "metric", "value"], orient="row")
+        return frame.with_columns(dataset=pl.lit("hotels"))
 
     # RMSE .20 against .22 is 10% more; 1 - AUC .24 against .30 is 25% more.
     assert jobs.better_size({"matched": frame(0.20, 0.70, 0.1), "published": frame(0.22, 0.76, 0.9)}) == "published"

@@ -70,7 +70,7 @@ class Evidence:
         return frozenset(self.metrics.filter(pl.col("by_construction"))["row"].to_list())
 
     def by_construction(self, *rows: str) -> bool:
-        """Whether the simulation programmed any of these rows' answers."""
+        """Whether a programme, not an LLM, decided how any of these rows come out."""
         return not self._programmed.isdisjoint(rows)
 
     @cached_property

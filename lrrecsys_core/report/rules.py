@@ -13,7 +13,6 @@ import numpy as np
 from lrrecsys_core import metrics as m
 from lrrecsys_core import rows as r
 from lrrecsys_core import stats
-from lrrecsys_core.explain.reasoners import MetadataExplainer
 from lrrecsys_core.report import record_rules
 from lrrecsys_core.report.evidence import Evidence
 from lrrecsys_core.report.finding import Finding, absent, missing
@@ -72,9 +71,6 @@ def _better_on_all(evidence: Evidence, ours: str, references: Sequence[str]) -> 
 def _direct(evidence: Evidence) -> list[Finding]:
     if r.DIRECT_LLAMA31 in evidence.rows and r.LLAMA31 in evidence.rows:
         return _better_on_all(evidence, r.LLAMA31, [r.DIRECT_LLAMA31])
-    author = evidence.explainer(r.DIRECT)
-    if author == MetadataExplainer.name:
-        return [absent(metric, f"{r.LR} vs {r.DIRECT}", f"no LLM answered: {author}") for metric in m.METRICS]
     return _better_on_all(evidence, r.LR, [r.DIRECT])
 
 

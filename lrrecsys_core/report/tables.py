@@ -239,7 +239,7 @@ def table_notes(table: int | str, metrics: pl.DataFrame) -> list[str]:
             "about real markets. A replicate is a fresh market; the reasoner is a programme with a stated knowledge."
         )
     if metrics["by_construction"].any():
-        notes.append("By construction: the simulation programmed this row's answers, so it is no evidence.")
+        notes.append("By construction: a programme, not an LLM, wrote this row's texts, so it is no evidence.")
     if not metrics["ordered"].all():
         notes.append("Unordered data: no timestamps, so histories and the split are drawn at random.")
     notes.append("Published numbers stand apart: other data and another LLM, not comparable unless the status says so.")

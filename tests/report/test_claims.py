@@ -7,7 +7,6 @@ import polars as pl
 import pytest
 
 from lrrecsys_core import rows as r
-from lrrecsys_core.explain.reasoners import MetadataExplainer
 from lrrecsys_core.report.claim_report import headlines, write_claims
 from lrrecsys_core.report.claims import CONTROL, claims_table, combine, evidence_table, verdicts
 from tests.report.synthetic import everything, study
@@ -211,11 +210,3 @@ def test_refused_answers_are_left_out_of_both_sides() -> None:
     ours = predictions.filter((pl.col("row") == r.LR) & (pl.col("task") == "regression") & (pl.col("record") % 2 == 1))
     expected = -float(((ours["prediction"] - ours["target"]) ** 2).mean() ** 0.5)  # type: ignore[operator, arg-type]
     assert line["effect"] == pytest.approx(expected)
-
-
-def test_the_metadata_explainer_is_no_llm_that_recommends() -> None:
-    metrics, predictions = study({r.LR: 0.1, r.DIRECT: 0.3}, simulated=False, dataset="movielens")
-    direct = pl.col("row") == r.DIRECT
-    for author, verdict in ((MetadataExplainer.name, "not tested"), ("some-llm-7b", "supported")):
-        told = pl.when(direct).then(pl.lit(author)).otherwise(pl.col("explainer")).alias("explainer")
-        assert _verdict("C5", metrics.with_columns(told), predictions) == verdict
