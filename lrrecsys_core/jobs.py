@@ -175,7 +175,7 @@ class TextJob:
             "fraction": self.fraction,
             "seed": study.seeds[self.replicate],
             "epochs": study.profile.autoencoder_epochs,
-            "encoder": os.environ.get(ENCODER_VARIABLE) if self.texts.raw else None,
+            "encoder": (os.environ.get(ENCODER_VARIABLE) or None) if self.texts.raw else None,
             "code": code_hash(None),
         }
         if study.profile.paper_strict:

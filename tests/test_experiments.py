@@ -134,6 +134,16 @@ def test_side_rows_run_on_fewer_markets_and_not_at_all_in_small_runs_or_on_real_
     assert Cell("hotels", rows.BIASED_MF).seeds(larger) == larger.seeds
 
 
+def test_an_empty_encoder_variable_is_no_encoder(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = Cell("movies", rows.ABLATION2)
+    monkeypatch.delenv("LRRECSYS_ENCODER", raising=False)
+    unset = cell.key(study)
+    monkeypatch.setenv("LRRECSYS_ENCODER", "")
+    assert cell.key(study) == unset
+    monkeypatch.setenv("LRRECSYS_ENCODER", "some-encoder")
+    assert cell.key(study) != unset
+
+
 def test_rows_that_a_programme_answers_are_no_evidence_on_real_data_either(study: Study, tmp_path: Path) -> None:
     table = tmp_path / "shop.csv"
     lines = [f"u{k % 5},i{k % 8},{1 + k % 5},{k},item {k % 8},kind {k % 3}" for k in range(40)]
