@@ -162,32 +162,41 @@ def _ranges(activity: np.ndarray, edges: np.ndarray) -> list[str]:
     return [str(low) if low == high else f"{low}-{high}" for low, high in ends]
 
 
+def _less_and_less(name: str) -> list[str]:
+    """The rows of a model from the smallest share of the training data to all of it."""
+    return [r.at_fraction(name, p) if p < 100 else name for p in sorted(r.FRACTIONS)]
+
+
 def learning(sources: Sequence[Evidence]) -> Figure:
-    """Table 3 as curves: every model's figure against the share of the training data, same test set."""
+    """Table 3 as curves: every model's figure against the share of the training data, same test set.
+
+    All points of a panel rest on the n replicates that all its rows have, or the models would differ by their markets.
+    """
     fig, axes = panels(len(m.METRICS), max(len(sources), 1), 3.2, 2.3)
     percents = sorted(r.FRACTIONS)
     for column, source in enumerate(sources):
         for line, metric in zip(axes, m.METRICS, strict=True):
             ax = line[column]
             best = source.best_baseline(metric)
+            models = (*source.baselines, r.LR)
+            present = [row for name in models for row in _less_and_less(name) if source.values(row, metric)]
+            shared = dict(zip(present, source.paired(metric, *present), strict=True))
+            n = len(shared[present[0]]) if present else 0
             drawn = False
-            for name in (*source.baselines, r.LR):
-                found = [
-                    stats.paired_t(list((source.values(r.at_fraction(name, p), metric) or full).values()))
-                    for p in percents
-                    for full in ({} if p != 100 else source.values(name, metric),)
-                ]
-                estimates = [e if e.n else None for e in found]
+            for name in models:
+                estimates = [stats.paired_t(shared[row]) if row in shared else None for row in _less_and_less(name)]
                 if not any(estimates):
                     continue
                 drawn = True
-                if name == r.LR:
-                    _bars(ax, percents, estimates, OURS, "LR-Recsys")
+                if name == r.LR and n > 2:
+                    _bars(ax, percents, estimates, OURS, f"LR-Recsys, n = {n}")
                 else:
                     points = [(p, e.effect) for p, e in zip(percents, estimates, strict=True) if e is not None]
                     x, y = zip(*points, strict=True)
-                    if name == best:
-                        ax.plot(x, y, "o-", lw=1.4, ms=3, color=POSITIVE, label=plain(f"{name} (best)"))
+                    if name == r.LR:  # an interval from two replicates would fill the panel
+                        ax.plot(x, y, "o-", lw=1.4, ms=4, color=OURS, label=f"LR-Recsys, n = {n}")
+                    elif name == best:
+                        ax.plot(x, y, "o-", lw=1.4, ms=3, color=POSITIVE, label=plain(f"{name} (best), n = {n}"))
                     else:
                         ax.plot(x, y, "o-", lw=0.8, ms=2.5, color=OTHER, alpha=0.6)
             if not drawn:
