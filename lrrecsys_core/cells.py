@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
 from lrrecsys_core import metrics, rows
 from lrrecsys_core.chosen import Step
@@ -20,6 +21,7 @@ from lrrecsys_core.data.split import Split
 from lrrecsys_core.explain.checks import direct_ratings
 from lrrecsys_core.explain.generate import Explanations
 from lrrecsys_core.models.base import TASKS, Recommender, Sizes, base_rate
+from lrrecsys_core.models.biases import bias_logits, residual_biases
 from lrrecsys_core.models.lr_recsys import LRRecsys
 from lrrecsys_core.models.ncf import LRRecsysNCF
 from lrrecsys_core.recipes import Recipe
@@ -107,6 +109,16 @@ def model_params(recipe: Recipe, splits: Sequence[Split], texts: Sequence[TextSe
     return params
 
 
+def build_module(
+    model: type[Recommender], split: Split, sizes: Sizes, task: str, seed: int, params: dict[str, Any]
+) -> Recommender:
+    """A fresh module of one replicate and task on top of the residual biases that all rows share (rule P2)."""
+    torch.manual_seed(seed)
+    module = model.build(split, sizes, task, **params)
+    module.hold_biases(*(torch.tensor(part, dtype=torch.float32) for part in residual_biases(split, task)))
+    return module
+
+
 def run_cell(
     row: str, dataset: str, recipe: Recipe, splits: Sequence[Split], texts: Sequence[TextSet | None],
     seeds: Sequence[int], training: Training,
@@ -138,8 +150,7 @@ def run_cell(
         if same == k:
             numbered[k] = as_tensors(record_fields(recipe, split, sizes, texts[k], seed))
         for task in TASKS:
-            torch.manual_seed(seed)
-            modules.append(recipe.model.build(split, sizes, task, **params))
+            modules.append(build_module(recipe.model, split, sizes, task, seed, params))
             fields.append(numbered[same])
             step: Step = getattr(training, task)
             replicates.append(Replicate(seed, split.train, split.validation, task, step.lr, step.weight_decay))
@@ -158,7 +169,8 @@ def run_cell(
                 for part in parts:
                     records = split.test if part == "test" else split.validation
                     outcome = predict(module, given, records)
-                    metric_rows += _measured(name, dataset, k, task, part, split, records, outcome)
+                    own_part = _own_part(split, task, records, outcome)
+                    metric_rows += _measured(name, dataset, k, task, part, split, records, outcome, own_part)
                     if part == "test":
                         predicted.append(_predictions(name, dataset, k, task, split, records, outcome, module, given))
     seconds = time.perf_counter() - started
@@ -183,12 +195,21 @@ def _evaluations(
     return out
 
 
+def _own_part(split: Split, task: str, records: np.ndarray, outcome: np.ndarray) -> float | None:
+    """How much a model says beyond the shared biases: standard deviation over records of its logit minus theirs."""
+    if not len(records):
+        return None
+    base = bias_logits(split, task, *residual_biases(split, task))[records]
+    return float(np.std(logit(outcome.astype(np.float64).clip(1e-6, 1 - 1e-6)) - base))
+
+
 def _measured(
-    row: str, dataset: str, replicate: int, task: str, part: str, split: Split, records: np.ndarray, outcome: np.ndarray
-) -> list[dict[str, Any]]:
+    row: str, dataset: str, replicate: int, task: str, part: str, split: Split, records: np.ndarray,
+    outcome: np.ndarray, own_part: float | None = None,
+) -> list[dict[str, Any]]:  # fmt: skip
     """Metric rows of one fitted module on one part; a refused prediction (NaN) is left out, never guessed."""
     given = np.isfinite(outcome)
-    about = {"dataset": dataset, "row": row, "replicate": replicate, "part": part}
+    about = {"dataset": dataset, "row": row, "replicate": replicate, "part": part, "own_part": own_part}
     records, outcome = records[given], outcome[given]
     if not len(records):
         values = {}
@@ -230,12 +251,14 @@ def _floor(
     row: str, dataset: str, recipe: Recipe, splits: Sequence[Split], texts: Sequence[TextSet | None],
     seeds: Sequence[int],
 ) -> tuple[pl.DataFrame, pl.DataFrame]:  # fmt: skip
-    """Rows without a network: the training mean, boosted trees, or the number the LLM itself answers."""
+    """Rows without a network: the training mean, biases, boosted trees, or the number the LLM itself answers."""
     measured, predicted = [], []
     for k, split in enumerate(splits):
         for task in TASKS:
             if recipe.floor == "mean":
                 outcome = np.full(len(split.user), base_rate(split, task))
+            elif recipe.floor == "biases":
+                outcome = expit(bias_logits(split, task, *residual_biases(split, task)))
             elif recipe.floor == "boosting":
                 from lrrecsys_core.boosting import boosted  # its library takes long to import
 

@@ -19,7 +19,7 @@ TEXT_CODE = (
     *("theory/markets.py", "theory/selection.py", "theory/lasso.py", "theory/eills.py", "theory/invariance.py"),
     *(f"explain/{name}.py" for name in ("prompts", "reasoners", "generate", "checks", "imported", "extractive")),
 )
-CELL_CODE = ("train.py", "stack.py", "cells.py", "metrics.py", "models/base.py", "models/layers.py")
+CELL_CODE = ("train.py", "stack.py", "cells.py", "metrics.py", "models/base.py", "models/layers.py", "models/biases.py")
 
 
 @cache

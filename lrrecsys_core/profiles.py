@@ -77,7 +77,7 @@ _DEMO = Profile(
     autoencoder_epochs=30,
     compile=True,
     theory="demo",
-    seeds_on_files=5,
+    seeds_on_files=3,
     side_replicates=2,
 )
 _PAPER = Profile(

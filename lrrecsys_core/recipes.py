@@ -65,7 +65,8 @@ class Recipe:
     Parameters
     ----------
     model : class to train; None for rows that need no training (`floor`).
-    floor : ``mean`` (the training mean), ``direct`` (the LLM's own number), ``boosting`` (trees on statistics) or "".
+    floor : ``mean`` (the training mean), ``biases`` (those every network adds to), ``boosting`` (trees on statistics),
+        ``direct`` (the LLM's own number) or "".
     attributes : comparators on markets: give the network ``all`` attributes or the true ``important`` ones as context.
     shuffle : permute the texts over all records, within user or within item.
     fraction : share of the training records kept (Table 3).
@@ -119,6 +120,7 @@ RECIPES: dict[str, Recipe] = {
     },
     **{rows.seeing_own_aspects(name): Recipe(MODELS[name], {"visibility": "oracle"}) for name in rows.READ_ASPECTS},
     rows.GLOBAL_MEAN: Recipe(floor="mean"),
+    rows.BIASES: Recipe(floor="biases"),
     rows.BOOSTING: Recipe(floor="boosting"),
     **{rows.at_fraction(rows.LR, p): _lr(fraction=p / 100) for p in rows.FRACTIONS[1:]},
     **{
@@ -211,10 +213,12 @@ def default_source(dataset: Dataset, variant: str = "full", fraction: float = 1.
 
 
 def source_without_llm(dataset: Dataset) -> Source:
-    """Markets: a reasoner that knows 80% of S* and three spurious attributes; real data: imported texts if any."""
+    """Markets: a reasoner that knows 80% of S* and three spurious attributes; real data: texts imported for every item,
+    or else the metadata explainer."""
     if dataset.simulated:
         return Source()
-    return Source("imported") if dataset.texts is not None else Source("metadata")
+    whole = dataset.texts is not None and set(dataset.items["item_id"]) <= set(dataset.texts["item_id"])
+    return Source("imported" if whole else "metadata")
 
 
 def runnable(name: str, dataset: Dataset) -> bool:

@@ -16,11 +16,10 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import torch
 from tqdm import tqdm
 
 from lrrecsys_core import metrics, paths, rows
-from lrrecsys_core.cells import model_params, record_fields
+from lrrecsys_core.cells import build_module, model_params, record_fields
 from lrrecsys_core.chosen import MARKETS, SHIPPED, relative_losses
 from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.errors import InputError
@@ -32,7 +31,7 @@ from lrrecsys_core.recipes import RECIPES
 from lrrecsys_core.train import Replicate, as_tensors, fit, predict
 
 POINTS = 8
-SEARCHED = (rows.LR, *MODELS)
+SEARCHED = (rows.LR, rows.LETTER, *MODELS)
 SAMPLE = 20_000  # records of a real data set
 _SETTLING = get_profile(
     "demo", users=150, items=100, records_per_user=12, replicates=2, first_seed=0, epochs=20, patience=3,
@@ -94,8 +93,7 @@ def search_row(study: Study, row: str) -> pl.DataFrame:
                 for number in numbers:
                     lr, decay = points[number].get("lr", 0.01), points[number].get("weight_decay", 0.0)
                     for task in TASKS:
-                        torch.manual_seed(seed)
-                        modules.append(recipe.model.build(splits[j], sizes, task, **own))
+                        modules.append(build_module(recipe.model, splits[j], sizes, task, seed, own))
                         runs.append(
                             (Replicate(seed, splits[j].train, splits[j].validation, task, lr, decay), number, j)
                         )

@@ -112,22 +112,51 @@ def fit(
     started = time.perf_counter()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(replicates[0].seed)
-        stack = Stack(modules, fields, replicates, torch.device(device))
         seen = 0
         if modules[0].pretrains:
+            twin = _twins(modules, fields, replicates)
+            first = sorted(set(twin))
+            leaders = [modules[k] for k in first]
+            stack = Stack(leaders, [fields[k] for k in first], [replicates[k] for k in first], torch.device(device))
             _, _, states, count = _stage(
-                stack, modules, "pretrain_loss", pretrain_epochs, batch_size, patience, optimizer, compiled
+                stack, leaders, "pretrain_loss", pretrain_epochs, batch_size, patience, optimizer, compiled
             )
             seen += count
-            for module, state in zip(modules, states, strict=True):
-                module.load_state_dict(state, strict=False)
+            for module, leader in zip(modules, twin, strict=True):
+                module.load_state_dict(states[first.index(leader)], strict=False)
                 module.prepare_rating_stage()
-            stack = Stack(modules, fields, replicates, torch.device(device))
+        stack = Stack(modules, fields, replicates, torch.device(device))
         best, curves, states, count = _stage(stack, modules, "loss", epochs, batch_size, patience, optimizer, compiled)
     for module, state in zip(modules, states, strict=True):
         module.load_state_dict(state, strict=False)
         module.eval()
     return Fit(list(modules), best, curves, time.perf_counter() - started, seen + count, notes)
+
+
+def _twins(modules: Sequence[Model], fields: Sequence[Fields], replicates: Sequence[Replicate]) -> list[int]:
+    """Whose pre-training each module shares: the first that starts and goes on exactly like it, often itself.
+
+    Two tasks of one seed are such twins where the native loss knows nothing of ratings.
+    """
+    if modules[0].pretrain_reads_outcome:
+        return list(range(len(modules)))
+    twin: list[int] = []
+    for k, (module, own, run) in enumerate(zip(modules, fields, replicates, strict=True)):
+        for j in dict.fromkeys(twin):
+            other = replicates[j]
+            same_run = (run.seed, run.lr, run.weight_decay) == (other.seed, other.lr, other.weight_decay)
+            same_records = own is fields[j] and run.train is other.train and run.validation is other.validation
+            if same_run and same_records and _equal(module, modules[j]):
+                twin.append(j)
+                break
+        else:
+            twin.append(k)
+    return twin
+
+
+def _equal(left: Recommender, right: Recommender) -> bool:
+    """Whether two modules of one class have the same weights."""
+    return all(torch.equal(a, b) for a, b in zip(left.parameters(), right.parameters(), strict=True))
 
 
 def _orders(stack: Stack, generators: Sequence[np.random.Generator], batch_size: int) -> tuple[Tensor, Tensor]:

@@ -29,7 +29,8 @@ from lrrecsys_core.explain.generate import explain_records
 from lrrecsys_core.explain.llm import Request, Result
 from lrrecsys_core.explain.reasoners import MetadataExplainer
 from lrrecsys_core.explain.store import ExplanationStore
-from lrrecsys_core.models.base import Sizes
+from lrrecsys_core.models.base import TASKS, Batch, Recommender, Sizes
+from lrrecsys_core.models.biases import bias_logits, residual_biases
 from lrrecsys_core.models.registry import MODELS
 from lrrecsys_core.profiles import Profile
 from lrrecsys_core.recipes import RECIPES, Recipe, Source, Texts, runnable, stores
@@ -340,6 +341,57 @@ def test_a_row_without_training_predicts_the_training_mean(market: Dataset) -> N
     assert test == pytest.approx(float(np.sqrt(((split.target[split.test] - mean) ** 2).mean())), rel=1e-5)
     auc = result.metrics.filter((pl.col("part") == "test") & (pl.col("metric") == "AUC"))["value"].item()
     assert auc == 0.5
+
+
+def test_the_row_of_biases_predicts_them_and_nothing_else(study: Study) -> None:
+    for row in (rows.BIASES, rows.GLOBAL_MEAN, rows.BIASED_MF):
+        Cell("hotels", row).compute(study)
+    told = study.predictions([rows.BIASES])
+    for k in range(2):
+        split = study.split("hotels", k)
+        for task in TASKS:
+            logits = bias_logits(split, task, *residual_biases(split, task))[split.test]
+            mine = told.filter(pl.col("replicate") == k, pl.col("task") == task)
+            assert mine["record"].to_list() == split.record[split.test].tolist()
+            np.testing.assert_allclose(mine["prediction"], 1 / (1 + np.exp(-logits)), rtol=1e-6)
+            assert np.std(logits) > 0.05
+    frame = study.metrics([2])
+    rmse = frame.filter(part="test", metric="RMSE").group_by("row").agg(pl.col("value").mean())
+    assert rmse.filter(row=rows.BIASES)["value"].item() < rmse.filter(row=rows.GLOBAL_MEAN)["value"].item()
+    floors = frame.filter(pl.col("row").is_in([rows.BIASES, rows.GLOBAL_MEAN]))
+    assert floors["own_part"].null_count() == floors.height > 0
+    assert set(floors["parameters_shared"]) == set(floors["parameters_entity"]) == {0}
+    assert (frame.filter(row=rows.BIASED_MF)["own_part"] > 0).all()
+
+
+class _Says(Recommender):
+    """Adds a fixed number to the biases of whoever has a history."""
+
+    inputs = ("user", "item", "history_mask")
+    entities = {"user": ("user",), "item": ("item",)}
+
+    def __init__(self, sizes: Sizes, rate: float = 0.5, biases: bool = True, *, says: float = 0.0) -> None:
+        super().__init__(sizes, rate, biases)
+        self.says, self.idle = says, torch.nn.Parameter(torch.zeros(1))
+
+    def score(self, batch: Batch) -> torch.Tensor:
+        return self.says * batch["history_mask"].any(-1).float() + 0 * self.idle.sum()
+
+
+@pytest.mark.parametrize("says", [0.0, 0.3])
+def test_the_own_part_is_what_a_model_says_beyond_the_biases(says: float, market: Dataset) -> None:
+    splits = [make_split(market), make_split(replace(market, name="other"), train_fraction=0.5)]
+    result = run_cell(
+        "Says", "hotels", Recipe(_Says, {"says": says}), splits, [None, None], [0, 1],
+        Cell("x", rows.LR).training(Study(TINY)),
+    )  # fmt: skip
+    frame = result.metrics
+    assert set(frame["metric"]) == {"RMSE", "MAE", "AUC"} and set(frame["part"]) == {"test", "validation"}
+    spread = {}
+    for part, k, own in frame.select("part", "replicate", "own_part").iter_rows():
+        spread[part, k] = float(np.std(splits[k].history_mask[getattr(splits[k], part)].any(1)))
+        assert own == pytest.approx(says * spread[part, k], abs=1e-5)
+    assert max(spread.values()) > 0.05
 
 
 _SCRIPT = """

@@ -7,10 +7,13 @@ import pytest
 import torch
 
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.models.base import Sizes
+from lrrecsys_core.models.aspect.anr import ANR
+from lrrecsys_core.models.base import Recommender, Sizes
 from lrrecsys_core.models.lr_recsys import LRRecsys
+from lrrecsys_core.models.sequential.bert4rec import BERT4Rec
 from lrrecsys_core.reference import fit_plain
 from lrrecsys_core.train import Replicate, as_tensors, fit, predict
+from tests.models.training import hold_random_biases
 
 USERS, ITEMS, RECORDS = 12, 15, 240
 
@@ -38,8 +41,11 @@ def make_fields(seed: int = 0, records: int = RECORDS) -> dict[str, torch.Tensor
 
 
 def build(seed: int, **params: object) -> LRRecsys:
+    """A network on top of residual biases, of another size in every replicate."""
     torch.manual_seed(seed)
-    return LRRecsys(Sizes(USERS, ITEMS), rate=0.6, **params).double()  # type: ignore[arg-type]
+    model = LRRecsys(Sizes(USERS, ITEMS), rate=0.6, **params).double()  # type: ignore[arg-type]
+    hold_random_biases(model)
+    return model
 
 
 def replicates(validation: bool = True) -> list[Replicate]:
@@ -92,6 +98,91 @@ def test_reserved_row_stays_zero_and_untouched_rows_do_not_move() -> None:
     assert torch.equal(end[0], torch.zeros(8, dtype=torch.float64))
     assert torch.equal(end[-2:], start[-2:])
     assert not torch.equal(end[1:-2], start[1:-2])
+
+
+def test_fixed_biases_count_and_stay() -> None:
+    fields, module = make_fields(), build(0)
+    before = module.user_bias.weight.clone(), module.item_bias.weight.clone()
+    run = Replicate(0, np.arange(200), np.arange(200, RECORDS), weight_decay=0.1)
+    with_biases = fit([module], [fields], [run], epochs=3)
+    assert torch.equal(module.user_bias.weight, before[0]) and torch.equal(module.item_bias.weight, before[1])
+    assert before[0].abs().max() > 0.1 and before[1].abs().max() > 0.1
+    blank = build(0)
+    blank.hold_biases(torch.zeros(USERS), torch.zeros(ITEMS))
+    assert fit([blank], [fields], [run], epochs=3).curves[0][0] != pytest.approx(with_biases.curves[0][0], rel=1e-3)
+
+
+def pretrainer(kind: type[Recommender], seed: int = 0, rate: float = 0.6, **params: object) -> Recommender:
+    """A model with a first stage, its residual biases drawn anew."""
+    sizes = Sizes(USERS, ITEMS)
+    torch.manual_seed(seed)
+    if kind is ANR:
+        model: Recommender = ANR(sizes, rate, pretrain=True, vocabulary=12)
+    else:
+        model = BERT4Rec(sizes, rate, dropout=0.0, **params)  # type: ignore[arg-type]
+    torch.manual_seed(int(100 * rate))
+    hold_random_biases(model)
+    return model.double()
+
+
+def with_documents(seed: int = 0) -> dict[str, torch.Tensor]:
+    rng = np.random.default_rng(seed)
+    told = {f"{of}_document": rng.integers(1, 12, (RECORDS, 4)) for of in ("user", "item")}
+    return {**make_fields(seed), **as_tensors(told)}
+
+
+def both_tasks(train: np.ndarray, validation: np.ndarray) -> list[Replicate]:
+    return [Replicate(4, train, validation, task) for task in ("regression", "classification")]
+
+
+@pytest.mark.parametrize(("kind", "moved", "stages"), [(BERT4Rec, "items.weight", 1), (ANR, "words", 2)])
+def test_two_tasks_of_a_seed_share_a_first_stage_that_reads_no_outcome(
+    kind: type[Recommender], moved: str, stages: int
+) -> None:
+    fields, train = with_documents(), np.arange(200)
+    modules = [pretrainer(kind, rate=rate) for rate in (0.6, 0.3)]
+    start = {name: value.detach().clone() for name, value in modules[1].named_parameters()}
+    kept = [{name: value.clone() for name, value in module.named_buffers()} for module in modules]
+    run = fit(modules, [fields] * 2, both_tasks(train, np.arange(0)), epochs=0, pretrain_epochs=3)
+    assert run.examples == 3 * 200 * stages
+    equal = [torch.equal(value, modules[1].get_parameter(name)) for name, value in modules[0].named_parameters()]
+    assert all(equal) == (stages == 1)
+    assert not torch.equal(modules[1].get_parameter(moved), start[moved])
+    for module, buffers in zip(modules, kept, strict=True):
+        assert all(torch.equal(value, buffers[name]) for name, value in module.named_buffers())
+    if kind is BERT4Rec:
+        assert not any(module.pretrains for module in modules)
+
+
+def test_twins_end_as_if_each_had_been_alone() -> None:
+    fields, runs = with_documents(), both_tasks(np.arange(180), np.arange(180, RECORDS))
+    runs.append(Replicate(5, runs[0].train, runs[0].validation, "classification"))
+    build_all = [lambda: pretrainer(BERT4Rec), lambda: pretrainer(BERT4Rec, rate=0.3), lambda: pretrainer(BERT4Rec, 1)]
+    stages = {"epochs": 3, "pretrain_epochs": 2, "batch_size": 50, "patience": 9}
+    together = fit([make() for make in build_all], [fields] * 3, runs, **stages)  # type: ignore[arg-type]
+    assert together.examples == 180 * (2 * 2 + 3 * 3)
+    for position, (make, run) in enumerate(zip(build_all, runs, strict=True)):
+        alone = fit([make()], [fields], [run], **stages)  # type: ignore[arg-type]
+        for name, value in alone.modules[0].state_dict().items():
+            torch.testing.assert_close(together.modules[position].state_dict()[name], value, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("difference", ["nothing", "seed", "lr", "decay", "train", "validation", "fields", "weights"])
+def test_only_exact_twins_share(difference: str) -> None:
+    fields, train, validation = make_fields(), np.arange(180), np.arange(180, RECORDS)
+    first = Replicate(4, train, validation)
+    second = Replicate(
+        5 if difference == "seed" else 4,
+        train.copy() if difference == "train" else train,
+        validation.copy() if difference == "validation" else validation,
+        "classification",
+        lr=0.02 if difference == "lr" else 0.01,
+        weight_decay=0.1 if difference == "decay" else 0.0,
+    )
+    modules = [pretrainer(BERT4Rec), pretrainer(BERT4Rec, 1 if difference == "weights" else 0)]
+    given = [fields, dict(fields) if difference == "fields" else fields]
+    run = fit(modules, given, [first, second], epochs=1, pretrain_epochs=1)
+    assert run.examples == 180 * (2 + (1 if difference == "nothing" else 2))
 
 
 def test_history_of_unseen_items_is_inert() -> None:

@@ -19,9 +19,10 @@ _NUMBERS = ("rating_min", "rating_max", "liked_from")
 def load_dataset(spec: str) -> Dataset:
     """Load a data set named by a kind and a path.
 
-    - ``movielens:FOLDER``: ratings, movies as published.
-    - ``movielens-imported:FOLDER`` or ``movielens-imported:FOLDER,PROFILES``: with LLM-written movie texts, from the
-      file or folder PROFILES, or from item_profile.json in FOLDER or the folder imdb_exp3rt beside it.
+    - ``movielens:FOLDER``: ratings, movies as published; ``movielens:FOLDER,PROFILES``: also with LLM-written texts of
+      the movies described in the file or folder PROFILES.
+    - ``movielens-imported:FOLDER`` or ``movielens-imported:FOLDER,PROFILES``: those movies alone; without
+      PROFILES from item_profile.json in FOLDER or the folder imdb_exp3rt beside it.
     - ``tripadvisor:FOLDER``, ``yelp:FOLDER``.
     - ``table:FILE?user=..&item=..&rating=..&timestamp=..&name=..&details=..&review=..&context=a,b&domain=..&``
       ``rating_min=..&rating_max=..&liked_from=..``: see `load_table`; whatever is left out keeps its default.
@@ -39,14 +40,23 @@ def load_dataset(spec: str) -> Dataset:
     return _KINDS[kind](place)
 
 
+def _movielens(place: str) -> Dataset:
+    folder, _, given = place.partition(",")
+    return load_movielens(folder, _profiles(folder, given) if given else None)
+
+
 def _imported(place: str) -> Dataset:
     folder, _, given = place.partition(",")
+    return load_movielens(folder, _profiles(folder, given), described_only=True)
+
+
+def _profiles(folder: str, given: str) -> Path:
     candidates = [Path(given), Path(given) / _PROFILES]
     if not given:
         candidates = [Path(folder) / _PROFILES, Path(folder).resolve().parent / "imdb_exp3rt" / _PROFILES]
     for candidate in candidates:
         if candidate.is_file():
-            return load_movielens(folder, candidate)
+            return candidate
     where = given or f"{folder} or in imdb_exp3rt beside it"
     raise InputError(f"no {_PROFILES} at {where}; expected the movie profiles, as movielens-imported:FOLDER,PROFILES.")
 
@@ -76,7 +86,7 @@ def _table(place: str) -> Dataset:
 
 
 _KINDS: dict[str, Callable[[str], Dataset]] = {
-    "movielens": load_movielens,
+    "movielens": _movielens,
     "movielens-imported": _imported,
     "tripadvisor": load_tripadvisor,
     "yelp": load_yelp,

@@ -14,7 +14,9 @@ _PUBLISHED = "a MovieLens folder"
 _NO_GENRE = "(no genres listed)"
 
 
-def load_movielens(folder: str | Path, profiles: str | Path | None = None, *, tags: bool = False) -> Dataset:
+def load_movielens(
+    folder: str | Path, profiles: str | Path | None = None, *, described_only: bool = False, tags: bool = False
+) -> Dataset:
     """Load a MovieLens folder: ratings from 0.5 to 5, liked from 4; genres are item details and aspects.
 
     Parameters
@@ -22,8 +24,10 @@ def load_movielens(folder: str | Path, profiles: str | Path | None = None, *, ta
     folder
         Holds ratings.csv and movies.csv; links.csv with `profiles`, tags.csv with `tags`.
     profiles
-        The file item_profile.json of LLM-written likes and dislikes of IMDb movies (EXP3RT, SIGIR 2025). Only records
-        of movies it describes are kept, and its texts become the `texts` of the data set, named "movielens-imported".
+        The file item_profile.json of LLM-written likes and dislikes of IMDb movies (EXP3RT, SIGIR 2025): the `texts` of
+        the data set.
+    described_only
+        Keep the records of movies with such a text alone, and name the data set "movielens-imported".
     tags
         Also take a user's tags of a rated movie as aspects of that record (in lower case).
 
@@ -69,13 +73,15 @@ def load_movielens(folder: str | Path, profiles: str | Path | None = None, *, ta
         return whole.restricted(whole.interactions)
     texts = _profile_texts(folder, profiles)
     known = texts.join(whole.items, on="item_id", how="semi", maintain_order="left")
-    described = whole.interactions.join(known, on="item_id", how="semi", maintain_order="left")
-    if described.is_empty():
+    rated = known.join(whole.interactions, on="item_id", how="semi", maintain_order="left")
+    if rated.is_empty():
         raise InputError(
             f"{profiles}: no profile belongs to a rated movie of {folder}; expected IMDb numbers of its movies."
         )
-    kept = whole.restricted(described, name="movielens-imported")
-    return replace(kept, texts=known.join(kept.items, on="item_id", how="semi", maintain_order="left"))
+    if not described_only:
+        return replace(whole.restricted(whole.interactions), texts=rated)
+    described = whole.interactions.join(rated, on="item_id", how="semi", maintain_order="left")
+    return replace(whole.restricted(described, name="movielens-imported"), texts=rated)
 
 
 def _tag_aspects(folder: str | Path, records: pl.DataFrame, names: dict[str, str]) -> pl.DataFrame:

@@ -19,7 +19,7 @@ _CELLS = 1 << 24
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one split is equal to itself alone, so that it can be a key
 class Split:
     """All N records of a data set as model inputs, and which of them train, validate and test.
 

@@ -83,8 +83,7 @@ def extractive_explanations(
     """
     chosen = np.arange(len(split.user)) if records is None else np.asarray(records)
     found = gather_statements(split, source)
-    vectors = embed_texts(found.statements, encoder, cache=cache)
-    vectors[0] = 0
+    vectors = _vectors_of_used(found, encoder, cache)
     domain = split.dataset.domain
     sentences: dict[str, int] = {"": 0}
     codes = {slot: np.zeros(len(split.user), dtype=np.int32) for slot in ("positive", "negative")}
@@ -98,7 +97,21 @@ def extractive_explanations(
                     pair = found.statements[liked], found.statements[said]
                     sentence = fill_sentence(*pair, domain.noun, domain.verb_past, domain.verb_base, slot)
                     codes[slot][record] = sentences.setdefault(sentence, len(sentences))
-    return Explanations(f"extractive ({encoder.name})", "full", tuple(sentences), codes)
+    covered = float((codes["positive"] > 0)[chosen].mean()) if len(chosen) else 1.0
+    share = "" if covered == 1.0 else f", a reason for {covered:.0%} of the records"
+    return Explanations(f"extractive ({encoder.name}{share})", "full", tuple(sentences), codes)
+
+
+def _vectors_of_used(found: Sources, encoder: Embedder, cache: str | None) -> Vectors:
+    """(statements, width) vectors of the statements some record may use; zeros for the others and for ""."""
+    used = np.unique(np.concatenate([part.ravel() for part in (found.past, found.praise, found.blame)]))
+    used = used[used > 0]
+    if not len(used):
+        return np.zeros((len(found.statements), 1), dtype=np.float32)
+    known = embed_texts([found.statements[k] for k in used.tolist()], encoder, cache=cache)
+    vectors = np.zeros((len(found.statements), known.shape[1]), dtype=np.float32)
+    vectors[used] = known
+    return vectors
 
 
 def best_pairs(vectors: Vectors, past: Ints, candidates: Ints, *, clash: bool) -> tuple[Ints, Ints]:

@@ -82,4 +82,6 @@ def imported_explanations(split: Split, *, name: str = "imported texts") -> Expl
         flat = ("; ".join(statements(text or "")) for text in items[slot])
         by_item = np.array([sentences.setdefault(text, len(sentences)) for text in flat], dtype=np.int32)
         codes[slot] = by_item[split.item_position]
-    return Explanations(name, "full", tuple(sentences), codes)
+    covered = float((codes["positive"] > 0).mean())
+    told = name if covered == 1.0 else f"{name} (for {covered:.0%} of the records)"
+    return Explanations(told, "full", tuple(sentences), codes)

@@ -52,6 +52,19 @@ def embedding(rows: int, width: int, sd: float = EMBEDDING_SD) -> nn.Embedding:
     return table
 
 
+class FixedTable(nn.Module):
+    """One number per entity that training leaves alone, looked up like an embedding of width 1."""
+
+    weight: Tensor
+
+    def __init__(self, rows: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.zeros(rows, 1))
+
+    def forward(self, index: Tensor) -> Tensor:
+        return F.embedding(index, self.weight)
+
+
 def padded_rows(values: np.ndarray, rows: int) -> Tensor:
     """`values` (n, ...) as a float tensor with zero rows appended up to `rows`: entity tables of one shape."""
     out = np.zeros((rows, *values.shape[1:]), dtype=np.float32)
@@ -81,6 +94,7 @@ class Recommender(nn.Module):
         updated when a batch looks it up.
     nonnegative : parameters projected to >= 0 after every step.
     lr_scale, decay_scale : factor per parameter-name prefix on the learning rate or the weight decay.
+    pretrain_reads_outcome : whether ``pretrain_loss`` depends on ratings, and so on the task.
     tier : *faithful*, *adapted* or *reduced*; `deviations` says in which way.
     """
 
@@ -93,6 +107,7 @@ class Recommender(nn.Module):
     decay_scale: ClassVar[dict[str, float]] = {}
     tier: ClassVar[str] = ""
     deviations: ClassVar[str] = ""
+    pretrain_reads_outcome: ClassVar[bool] = False
     pretrains: bool = False
 
     offset: Tensor
@@ -102,8 +117,8 @@ class Recommender(nn.Module):
         self.biases = biases
         self.register_buffer("offset", torch.tensor(float(np.log(rate / (1 - rate)))))
         if biases:
-            self.user_bias = embedding(sizes.users, 1, sd=0.0)
-            self.item_bias = embedding(sizes.items, 1, sd=0.0)
+            self.user_bias = FixedTable(sizes.users)
+            self.item_bias = FixedTable(sizes.items)
 
     @classmethod
     def build(cls, split: Split, sizes: Sizes, task: str, **params: Any) -> Self:
@@ -147,11 +162,17 @@ class Recommender(nn.Module):
         return self.with_biases(self.score(batch), batch)
 
     def with_biases(self, score: Tensor, batch: Batch) -> Tensor:
-        """Base rate and residual biases added to a score, where the instance has them."""
+        """Base rate and residual biases (rule P2) added to a score, where the instance has them."""
         if not self.biases:
             return score
         bias = self.user_bias(batch["user"]) + self.item_bias(batch["item"])
         return score + self.offset + bias.squeeze(-1)
+
+    def hold_biases(self, of_user: Tensor, of_item: Tensor) -> None:
+        """Take over the residual biases, (users,) and (items,), in logits of the task: see `biases`."""
+        if self.biases:
+            self.user_bias.weight[: len(of_user), 0] = of_user
+            self.item_bias.weight[: len(of_item), 0] = of_item
 
     def rating_loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Eq 5 and its classification twin: MSE of sigmoid(logits), or BCE, averaged over the real records.

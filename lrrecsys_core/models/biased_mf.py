@@ -1,49 +1,26 @@
-"""Two reference rows: user and item biases alone, and biased matrix factorisation.
+"""Biased matrix factorisation.
 
 Y. Koren, R. Bell, C. Volinsky. Matrix Factorization Techniques for Recommender Systems. IEEE Computer 42(8),
 2009, 30-37::
 
-    biases      s = mu + b_u + b_i
-    biased MF   s = mu + b_u + b_i + p_u . q_i          p_u, q_i of width d
+    s = mu + b_u + b_i + p_u . q_i          p_u, q_i of width d
 
 Deviations: D1 sigmoid link on s and the shared losses (rule P1); mu is the logit of the training mean. D2 Adam, whose
-weight decay stands in for the L2 term on the factors; biases are not decayed, since what shrinks useless factors to
-zero would shrink them too.
+weight decay stands in for the L2 term on the factors. D3 the biases are those shared by all rows (rule P2), fitted
+before the factors.
 """
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from lrrecsys_core.models.base import Batch, Recommender, Sizes, embedding
 
 
-class UserItemBiases(Recommender):
-    """``s = mu + b_u + b_i``: what every other row has to beat.
-
-    The biases are the method itself, so `biases` (rule P2) changes nothing and is only accepted.
-    """
-
-    inputs: ClassVar[tuple[str, ...]] = ("user", "item")
-    entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item",)}
-    tier: ClassVar[str] = "faithful"
-    deviations: ClassVar[str] = "D1 sigmoid link"
-    grid: ClassVar[list[dict[str, Any]]] = [
-        {"lr": lr, "weight_decay": decay} for lr in (1e-3, 3e-3, 1e-2, 3e-2) for decay in (0.0, 1e-5)
-    ]
-
-    def __init__(self, sizes: Sizes, rate: float = 0.5, biases: bool = True) -> None:
-        super().__init__(sizes, rate, biases=True)
-
-    def score(self, batch: Batch) -> Tensor:
-        return torch.zeros_like(self.offset).expand(batch["user"].shape)
-
-
 class BiasedMF(Recommender):
-    """``s = mu + b_u + b_i + p_u . q_i``.
+    """Biased matrix factorisation.
 
     Parameters
     ----------
@@ -54,9 +31,8 @@ class BiasedMF(Recommender):
     inputs: ClassVar[tuple[str, ...]] = ("user", "item")
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item",)}
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}
-    decay_scale: ClassVar[dict[str, float]] = {"user_bias": 0.0, "item_bias": 0.0}
     tier: ClassVar[str] = "faithful"
-    deviations: ClassVar[str] = "D1 sigmoid link, D2 Adam, factors decayed"
+    deviations: ClassVar[str] = "D1 sigmoid link, D2 Adam, factors decayed, D3 biases fitted before"
     matched: ClassVar[dict[str, Any]] = {"width": 8}
     grid: ClassVar[list[dict[str, Any]]] = [
         {"lr": lr, "weight_decay": decay} for lr in (3e-3, 1e-2) for decay in (1e-4, 3e-4, 1e-3, 3e-3)

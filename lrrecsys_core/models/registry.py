@@ -12,7 +12,7 @@ from lrrecsys_core.models.aspect.mmalfm import MMALFM
 from lrrecsys_core.models.aspect.mter import MTER, ComparER
 from lrrecsys_core.models.aspect.sulm import SULM
 from lrrecsys_core.models.base import Recommender
-from lrrecsys_core.models.biased_mf import BiasedMF, UserItemBiases
+from lrrecsys_core.models.biased_mf import BiasedMF
 from lrrecsys_core.models.interpretable.amcf import AMCF
 from lrrecsys_core.models.interpretable.peter import PETER
 from lrrecsys_core.models.interpretable.ucepic import UCEPic
@@ -39,5 +39,4 @@ MODELS: Final[dict[str, type[Recommender]]] = {
     "PARSRec": PARSRec,
     rows.COMPARER: ComparER,
     rows.BIASED_MF: BiasedMF,
-    rows.BIASES: UserItemBiases,
 }

@@ -25,6 +25,7 @@ from lrrecsys_core.models.profiles import mentions, tokens
 
 ALPHA, BETA, GAMMA, ETA = 0.1, 0.01, 0.5, 1.0
 TOLERANCE = 1e-3
+PART = 1 << 13  # words that are worked on at once
 _SENTENCE = re.compile(r"[.!?\n]+")
 
 
@@ -157,17 +158,27 @@ def sentence_aspects(
     topic = topic.expand(-1, 2, -1, -1) / topic.sum(-1, keepdim=True)
     picked = torch.full((len(data.user), 2, aspects), 1 / (2 * aspects))
     share = picked[data.sentence][..., None] * topic
-    count = data.count.view(-1, 1, 1, 1)
+    # Part by part: whole temporaries of long reviews would not fit the processor's cache, at many times the cost.
+    parts = [slice(low, low + PART) for low in range(0, len(data.word), PART)]
     for _ in range(sweeps):
-        weighted = share * count
-        of = [_totals(user, weighted[:, 0], data.users), _totals(item, weighted[:, 1], data.items)]
-        of_word = _totals(data.word, weighted.sum((1, 2)), data.words)
-        said = share.sum((1, 2))
-        spoken = (of_word[data.word] - said + BETA) / (of_word.sum(0) - said + data.words * BETA)
-        within = torch.stack([of[0][user], of[1][item]], 1) - share + ALPHA
-        joint = within / within.sum(-1, keepdim=True) * spoken[:, None, None]
-        fit = joint.sum(-1)
-        told = _totals(data.sentence, data.count.view(-1, 1, 1) * fit.log(), len(data.user))
+        of = [torch.zeros(rows, aspects, topics) for rows in (data.users, data.items)]
+        of_word = torch.zeros(data.words, topics)
+        for part in parts:
+            weighted = share[part] * data.count[part].view(-1, 1, 1, 1)
+            of[0].index_add_(0, user[part], weighted[:, 0])
+            of[1].index_add_(0, item[part], weighted[:, 1])
+            of_word.index_add_(0, data.word[part], weighted.sum((1, 2)))
+        of_topic = of_word.sum(0)
+        told = torch.zeros(len(data.user), 2, aspects)
+        for part in parts:
+            own = share[part]
+            said = own.sum((1, 2))
+            spoken = (of_word[data.word[part]] - said + BETA) / (of_topic - said + data.words * BETA)
+            within = torch.stack([of[0][user[part]], of[1][item[part]]], 1) - own + ALPHA
+            joint = within / within.sum(-1, keepdim=True) * spoken[:, None, None]
+            fit = joint.sum(-1)
+            told.index_add_(0, data.sentence[part], data.count[part].view(-1, 1, 1) * fit.log())
+            share[part] = joint / fit[..., None]
         sentences = [_totals(data.user, picked[:, 0], data.users), _totals(data.item, picked[:, 1], data.items)]
         chosen = torch.stack([sentences[0][data.user], sentences[1][data.item]], 1) - picked + GAMMA
         from_item = _totals(data.user, picked[:, 1].sum(-1), data.users)
@@ -176,7 +187,8 @@ def sentence_aspects(
         fresh = torch.softmax(logits.flatten(1), 1).view_as(picked)
         moved = (fresh - picked).abs().sum((1, 2)).mean() if len(fresh) else torch.tensor(0.0)
         picked = fresh
-        share = picked[data.sentence][..., None] * joint / fit[..., None]
+        for part in parts:
+            share[part] *= picked[data.sentence[part]][..., None]
         if moved < TOLERANCE:
             break
     return picked, share

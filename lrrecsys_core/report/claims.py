@@ -84,7 +84,7 @@ def _line(claim: str, source: Evidence, finding: Finding, profile: str) -> dict[
         sample = f"{estimate.n} market{'s' if estimate.n != 1 else ''}"
     line: dict[str, object] = {
         "claim": claim,
-        "statement": STATEMENTS.get(claim, "Gain over Ablation 1 that should not be there"),
+        "statement": STATEMENTS.get(claim, "What should hold whatever the claims say"),
         "evidence": "simulated" if source.simulated else "real",
         "dataset": source.dataset,
         "metric": finding.metric,

@@ -21,6 +21,7 @@ from lrrecsys_core.report.panel import ATTENTION, Panel, make_panel
 from lrrecsys_core.stats import Estimate
 
 Floats = NDArray[np.float64]
+SILENT = 0.01  # logits: at most a quarter of a percentage point of a probability
 
 
 @dataclass
@@ -86,6 +87,20 @@ class Evidence:
     def explainer(self, row: str) -> str:
         """Who wrote the explanations of a row, or ""."""
         return self.words(row, "explainer")
+
+    def silent(self, row: str, *metrics: str) -> tuple[int, int]:
+        """How many of a row's networks add nothing to the shared biases, and how many networks it has.
+
+        A network is silent if its own part moves by less than `SILENT` (standard deviation over the test records).
+        With `metrics`, those of their tasks alone are counted.
+        """
+        if "own_part" not in self.metrics.columns:
+            return 0, 0
+        wanted = [name for name in ("RMSE", "AUC") if not metrics or name in metrics]  # one per task
+        own = self.metrics.filter(pl.col("row") == row, pl.col("part") == "test", pl.col("metric").is_in(wanted))[
+            "own_part"
+        ].drop_nulls()
+        return int((own < SILENT).sum()), len(own)
 
     @cached_property
     def _values(self) -> dict[tuple[str, str, str], dict[int, float]]:

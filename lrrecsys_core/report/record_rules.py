@@ -49,6 +49,12 @@ def _attention(evidence: Evidence) -> list[Panel]:
     ]
 
 
+def _silence(evidence: Evidence) -> str:
+    """How many of the networks behind the attention add nothing to their biases, in words, or ""."""
+    silent, n = evidence.silent(r.LR, "AUC")
+    return f"; {silent} of {n} networks silent, whose attention means nothing" if silent else ""
+
+
 def attend(evidence: Evidence) -> Iterable[Finding]:
     """C11: positive minus negative attention, high minus low rating (Eq 24)."""
     panels = _attention(evidence)
@@ -67,7 +73,7 @@ def attend(evidence: Evidence) -> Iterable[Finding]:
         yield Finding(
             "attention" if word == "true" else "attention, by predicted rating",
             f"positive minus negative attention, high minus low {word} rating", "share of attention", estimate,
-            p=estimate.p_greater(), holds=bool(estimate.low > 0), note=f"Cohen's d {d:.2f}",
+            p=estimate.p_greater(), holds=bool(estimate.low > 0), note=f"Cohen's d {d:.2f}{_silence(evidence)}",
             explainer=evidence.explainer(r.LR), decisive=word == "true",
         )  # fmt: skip
 
@@ -89,7 +95,7 @@ def share(evidence: Evidence) -> Iterable[Finding]:
         f"permuting the explanations at test changes the AUC by {worse.effect:+.2f}%"
         if worse
         else "permutation importance not run"
-    )
+    ) + _silence(evidence)
     yield Finding(
         "attention", "share of both explanations", "share of attention", estimate,
         holds=estimate.inside(*ATTENTION_RANGE), note=note, explainer=evidence.explainer(r.LR),

@@ -235,8 +235,22 @@ JUDGES: Final[dict[str, Callable[[Evidence], Iterable[Finding]]]] = {
 }
 
 
+def _voices(evidence: Evidence) -> Iterable[Finding]:
+    """Share of LR-Recsys' networks that say something of their own: attention in a silent one means nothing."""
+    for metric in ("RMSE", "AUC"):
+        silent, n = evidence.silent(r.LR, metric)
+        if n:
+            share = 1.0 - silent / n
+            counted = Estimate(share, np.nan, share, share, np.inf, "counted", n)
+            yield Finding(
+                metric, f"{r.LR}: networks that add to the biases they stand on", "share", counted,
+                holds=not silent, note=f"{n - silent} of {n}", explainer=evidence.explainer(r.LR),
+            )  # fmt: skip
+
+
 def controls(evidence: Evidence) -> Iterable[Finding]:
-    """Gain over Ablation 1 where there should be none: shuffled explanations, null market, shifted spurious texts."""
+    """Whether networks speak, and gain over Ablation 1 where there should be none: shuffled explanations, null market,
+    shifted spurious texts."""
     if evidence.dataset.startswith(r.NULL_PREFIX):
         pairs: list[tuple[str, str, str]] = [(r.LR, r.ABLATION1, "null market")]
     else:
@@ -247,6 +261,7 @@ def controls(evidence: Evidence) -> Iterable[Finding]:
                 # Ablation 1 reads no texts, so the shift of the items' attributes leaves it as it is.
                 (r.shifted(r.SPURIOUS), r.ABLATION1, "must vanish or reverse"),
             ]
+    yield from _voices(evidence)
     must_cover = {r.SHUFFLE_ALL, r.LR}
     for ours, reference, word in pairs:
         for metric in m.METRICS:

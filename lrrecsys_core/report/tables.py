@@ -13,7 +13,7 @@ import polars as pl
 from lrrecsys_core import metrics as m
 from lrrecsys_core import paths
 from lrrecsys_core import rows as r
-from lrrecsys_core.report.evidence import Evidence, datasets_in_order, null_markets
+from lrrecsys_core.report.evidence import SILENT, Evidence, datasets_in_order, null_markets
 from lrrecsys_core.report.formats import Grid, number, write_all
 from lrrecsys_core.report.sizes import costs_grid, costs_table, parts_grid, parts_table
 
@@ -202,6 +202,21 @@ def short_rows(table: int | str, metrics: pl.DataFrame) -> list[str]:
     return sentences
 
 
+def silent_rows(table: int | str, metrics: pl.DataFrame) -> list[str]:
+    """One sentence per data set: the rows some of whose networks add nothing to the shared biases."""
+    sentences = []
+    for name in datasets_in_order(metrics):
+        evidence = Evidence(name, metrics)
+        counted = {row.name: evidence.silent(row.name) for row in r.rows_of(table)}
+        listed = ", ".join(f"{row} {silent} of {n}" for row, (silent, n) in counted.items() if silent)
+        if listed:
+            sentences.append(
+                f"On {name}, networks (replicates times tasks) that add less than {SILENT:g} logits to the user and "
+                f"item biases under every row, so that the biases alone speak: {listed}."
+            )
+    return sentences
+
+
 def sizes_told(table: int | str, metrics: pl.DataFrame) -> list[str]:
     """One sentence per size: the baselines of a table that were trained at it."""
     shown = [row.name for row in r.rows_of(table)]
@@ -247,6 +262,7 @@ def table_notes(table: int | str, metrics: pl.DataFrame) -> list[str]:
         notes.append("Every row on the same replicates: the first ones, where the other tables may rest on more.")
     else:
         notes += sizes_told(table, metrics) + short_rows(table, metrics)
+    notes += silent_rows(table, metrics)
     authors = metrics.filter(pl.col("explainer") != "").group_by("row").agg(pl.col("explainer").unique().sort())
     written = {row: ", ".join(names) for row, names in authors.iter_rows()}
     by_author: dict[str, list[str]] = {}

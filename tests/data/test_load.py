@@ -10,9 +10,12 @@ import pytest
 from lrrecsys_core.data.item_profiles import read_item_profiles
 from lrrecsys_core.data.load import load_dataset
 from lrrecsys_core.data.movielens import load_movielens
+from lrrecsys_core.data.split import make_split
 from lrrecsys_core.data.tripadvisor import load_tripadvisor
 from lrrecsys_core.data.yelp import load_yelp
 from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.imported import imported_explanations
+from lrrecsys_core.recipes import Source, default_source, source_without_llm
 
 
 def write(folder: Path, **files: str) -> Path:
@@ -138,6 +141,37 @@ def test_movielens_joins_profiles_whether_padded_or_not(movielens: Path, tmp_pat
     assert dataset.texts.rows() == [("1", "Great humor.\nWarm story.", "Too short.")]
     elsewhere = load_dataset(f"movielens-imported:{movielens},{tmp_path}/imdb_exp3rt/item_profile.json")
     assert elsewhere.fingerprint == dataset.fingerprint
+
+
+def test_movielens_with_profiles_keeps_every_record_and_has_texts_of_some_movies(
+    movielens: Path, tmp_path: Path
+) -> None:
+    profiles = [
+        {"item_id": number, "item_synopsis": "[Like]\n- Great humor.\n[Dislike]\n- Too short."}
+        for number in ("114709", "2")  # 2: a movie nobody rated
+    ]
+    folder = write(tmp_path / "profiles", item_profile__json=json.dumps(profiles))
+    dataset, plain = load_dataset(f"movielens:{movielens},{folder}"), load_dataset(f"movielens:{movielens}")
+    assert dataset.name == "movielens" and dataset.interactions.equals(plain.interactions)
+    assert dataset.items.equals(plain.items) and plain.texts is None
+    assert dataset.texts is not None and dataset.texts.rows() == [("1", "Great humor.", "Too short.")]
+    assert dataset.fingerprint != plain.fingerprint
+    assert load_dataset(f"movielens:{movielens},{folder}/item_profile.json").fingerprint == dataset.fingerprint
+    only = load_dataset(f"movielens-imported:{movielens},{folder}")
+    assert source_without_llm(dataset) == source_without_llm(plain) == default_source(dataset) == Source("metadata")
+    assert source_without_llm(only) == default_source(only) == Source("imported")
+    assert imported_explanations(make_split(dataset)).explainer == "imported texts (for 67% of the records)"
+    assert imported_explanations(make_split(only)).explainer == "imported texts"
+
+
+def test_profiles_that_are_not_there_or_fit_no_movie_are_refused(movielens: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no item_profile.json at .*nowhere"):
+        load_dataset(f"movielens:{movielens},{tmp_path}/nowhere")
+    strangers = [{"item_id": "2", "item_synopsis": "[Like]\n- Fun.\n[Dislike]\n- Loud."}]
+    folder = write(tmp_path / "profiles", item_profile__json=json.dumps(strangers))
+    for kind in ("movielens", "movielens-imported"):
+        with pytest.raises(InputError, match="no profile belongs to a rated movie"):
+            load_dataset(f"{kind}:{movielens},{folder}")
 
 
 def test_profiles_are_read_side_by_side(tmp_path: Path) -> None:

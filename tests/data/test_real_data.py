@@ -50,6 +50,16 @@ def test_shares_are_as_the_rules_foresee(split: Split) -> None:
     assert 0 < shares["test_cold_items"] < 0.1
 
 
+def test_all_of_movielens_can_carry_the_texts_of_some_movies() -> None:
+    folder, profiles = DATA / FOLDERS["movielens"], DATA / "imdb_exp3rt"
+    if not folder.is_dir() or not profiles.is_dir():
+        pytest.skip("MovieLens or its profiles are not beside the repository")
+    dataset = load_dataset(f"movielens:{folder},{profiles}")
+    counts = (dataset.interactions.height, dataset.interactions["user_id"].n_unique(), dataset.items.height)
+    assert counts == COUNTS["movielens"]
+    assert dataset.texts is not None and dataset.texts.height == COUNTS["movielens-imported"][2]
+
+
 def test_histories_precede_their_record(split: Split) -> None:
     if split.timestamp is None:
         return

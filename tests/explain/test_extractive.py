@@ -37,7 +37,7 @@ class BagOfWords:
         return counts / np.maximum(np.linalg.norm(counts, axis=1, keepdims=True), 1e-9)
 
 
-def split_of(texts: pl.DataFrame | None = None, reviews: pl.DataFrame | None = None) -> Split:
+def split_of(texts: pl.DataFrame | None = None, reviews: pl.DataFrame | None = None, unrated: str = "") -> Split:
     records = pl.DataFrame(
         {
             "user_id": ["u"] * 4 + ["v"] * 4,
@@ -49,6 +49,8 @@ def split_of(texts: pl.DataFrame | None = None, reviews: pl.DataFrame | None = N
     items = pl.DataFrame(
         {"item_id": list("abcd"), "name": list("ABCD"), "details": ["tea; sea", "music", "tea; noise", "sea"]}
     )
+    if unrated:
+        items = pl.concat([items, pl.DataFrame({"item_id": [unrated], "name": [unrated], "details": [""]})])
     return make_split(make_dataset("t", "movie", records, items, texts=texts, reviews=reviews))
 
 
@@ -97,6 +99,35 @@ def test_item_texts_serve_both_sides() -> None:
     ready = imported_explanations(split)
     assert ready.texts("positive")[at(split, "v", "a")] == "Lovely tea; Calm sea"
     assert ready.coverage == {"positive": 0.75, "negative": 0.5}
+    assert made.explainer == "extractive (bag of words, a reason for 75% of the records)"
+    assert ready.explainer == "imported texts (for 75% of the records)"
+    covered = np.flatnonzero(split.item_position < 3)
+    some = extractive_explanations(split, BagOfWords(), source="texts", records=covered)
+    assert some.explainer == "extractive (bag of words)", "the share is that of the records asked for"
+    whole = pl.concat([texts, pl.DataFrame({"item_id": ["d"], "positive": ["Sea."], "negative": [""]})])
+    complete = split_of(texts=whole)
+    assert extractive_explanations(complete, BagOfWords(), source="texts").explainer == "extractive (bag of words)"
+    assert imported_explanations(complete).explainer == "imported texts"
+
+
+def test_statements_that_no_record_may_use_are_not_embedded() -> None:
+    texts = pl.DataFrame(
+        {
+            "item_id": list("abcde"),
+            "positive": ["Tea.", "Music.", "Sea.\nTea.", "Sea.", "A film nobody rated."],
+            "negative": ["Noise.", "", "", "", "Nor was this said of a rated one."],
+        }
+    )
+    encoder, plain = BagOfWords(), BagOfWords()
+    made = extractive_explanations(split_of(texts=texts, unrated="e"), encoder, source="texts")
+    assert sorted(encoder.embedded) == ["Music", "Noise", "Sea", "Tea"]
+    rated = extractive_explanations(split_of(texts=texts.head(4)), plain, source="texts")
+    assert sorted(plain.embedded) == sorted(encoder.embedded)
+    for slot in ("positive", "negative"):
+        assert list(made.texts(slot)) == list(rated.texts(slot))
+    nothing = texts.head(4).with_columns(positive=pl.lit(""), negative=pl.lit(""))
+    silent = extractive_explanations(split_of(texts=nothing), BagOfWords(), source="texts")
+    assert silent.explainer == "extractive (bag of words, a reason for 0% of the records)"
 
 
 def test_reviews_come_from_strictly_earlier_training_records_of_the_right_people() -> None:

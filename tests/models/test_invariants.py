@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from lrrecsys_core import rows
+from lrrecsys_core.cells import build_module
 from lrrecsys_core.data.dataset import make_dataset
 from lrrecsys_core.data.split import Split, make_split
 from lrrecsys_core.models.base import TASKS, Recommender, Sizes
-from lrrecsys_core.models.biased_mf import UserItemBiases
+from lrrecsys_core.models.biases import bias_logits, residual_biases
 from lrrecsys_core.models.ncf import NCF
 from lrrecsys_core.models.registry import MODELS
 from lrrecsys_core.train import Fit, Replicate, as_tensors, fit, predict
@@ -65,16 +66,21 @@ def built(
     name: str, seed: int = 0, told: str = "nothing", users: int = 40, task: str = "regression", **params: Any
 ) -> Recommender:
     data = split(seed, told, users)
-    torch.manual_seed(seed)
-    return ALL[name].build(data, Sizes.of(data), task, **params).eval()
+    return build_module(ALL[name], data, Sizes.of(data), task, seed, params).eval()
 
 
 def fitted(
-    name: str, told: str = "nothing", users: int = 40, epochs: int = 3, lr: float = 0.01, **params: Any
+    name: str,
+    told: str = "nothing",
+    users: int = 40,
+    epochs: int = 3,
+    lr: float = 0.01,
+    weight_decay: float = 0.0,
+    **params: Any,
 ) -> Fit[Recommender]:
     data = split(0, told, users)
     modules = [built(name, 0, told, users, task, **params) for task in TASKS]
-    replicates = [Replicate(7, data.train, data.validation, task, lr=lr) for task in TASKS]
+    replicates = [Replicate(7, data.train, data.validation, task, lr, weight_decay) for task in TASKS]
     return fit(
         modules, [fields(name, 0, told, users)] * 2, replicates, epochs=epochs, pretrain_epochs=2, patience=epochs
     )
@@ -85,7 +91,7 @@ def read(name: str, model: Recommender) -> dict[str, Tensor]:
 
 
 def test_all_rows_are_there() -> None:
-    assert list(MODELS) == [*rows.BASELINES, rows.COMPARER, rows.BIASED_MF, rows.BIASES]
+    assert list(MODELS) == [*rows.BASELINES, rows.COMPARER, rows.BIASED_MF]
 
 
 @EVERY
@@ -145,18 +151,61 @@ def test_knowing_nothing_is_finite(name: str) -> None:
 
 
 @EVERY
-def test_without_its_core_it_is_the_bias_model(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = built(name)
+@pytest.mark.parametrize("task", TASKS)
+def test_without_its_core_it_is_the_bias_model(name: str, task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = built(name, task=task)
     if type(model).forward is not Recommender.forward or not model.biases:
         pytest.skip("links its score to the rating in its own way")
     data = split()
-    plain = UserItemBiases.build(data, Sizes.of(data), "regression")
-    with torch.no_grad():
-        for table, twin in ((model.user_bias, plain.user_bias), (model.item_bias, plain.item_bias)):
-            table.weight.normal_()
-            twin.weight.copy_(table.weight)
-    monkeypatch.setattr(type(model), "score", UserItemBiases.score)
-    torch.testing.assert_close(model(read(name, model)), plain(read(rows.BIASES, plain)))
+    monkeypatch.setattr(type(model), "score", lambda self, batch: torch.zeros(len(batch["user"])))
+    batch = read(name, model)
+    shared = residual_biases(data, task)
+    assert min(np.abs(part).max() for part in shared) > 1e-3
+    np.testing.assert_allclose(model(batch).numpy(), bias_logits(data, task, *shared), rtol=0, atol=1e-5)
+    rng = np.random.default_rng(0)
+    others = rng.normal(size=data.n_users), rng.normal(size=data.n_items)
+    model.hold_biases(*(torch.from_numpy(part).float() for part in others))
+    np.testing.assert_allclose(model(batch).numpy(), bias_logits(data, task, *others), rtol=0, atol=1e-5)
+
+
+@EVERY
+@pytest.mark.parametrize("task", TASKS)
+def test_a_logit_of_bias_moves_every_model_by_a_logit(name: str, task: str) -> None:
+    data, model = split(), built(name, task=task)
+    batch = read(name, model)
+    batch = {k: v[data.train.copy()] if v.dim() else v for k, v in batch.items()}
+    logits = []
+    for of_user, of_item in ((0.0, 0.0), (0.05, 0.0), (0.05, -0.1)):
+        model.hold_biases(torch.full((data.n_users,), of_user), torch.full((data.n_items,), of_item))
+        logits.append(model(batch).detach())
+    # Those with a link of their own add in stars or ratings, which are worth a logit near the mean rating.
+    assert (logits[1] - logits[0]).mean().item() == pytest.approx(0.05, rel=0.15)
+    assert (logits[2] - logits[1]).mean().item() == pytest.approx(-0.1, rel=0.15)
+
+
+@EVERY
+def test_without_biases_it_takes_none_unless_its_method_has_them(name: str) -> None:
+    data, model = split(), built(name, biases=False)
+    batch, logits = read(name, model), []
+    for level in (0.0, 0.25):
+        model.hold_biases(torch.full((data.n_users,), level), torch.full((data.n_items,), level))
+        logits.append(model(batch).detach())
+    native = name in ("ANR", "MMALFM", "AMCF", rows.BIASED_MF)
+    torch.testing.assert_close(logits[1], logits[0] + (0.5 if native else 0.0))
+
+
+@EVERY
+def test_fixed_biases_do_not_move_in_fit(name: str) -> None:
+    data, run = split(), fitted(name, epochs=1, weight_decay=0.1)
+    for task, module in zip(TASKS, run.modules, strict=True):
+        fresh = built(name, task=task)
+        if not fresh.biases:
+            assert name == "SULM"
+            continue
+        assert not {"user_bias.weight", "item_bias.weight"} & set(dict(module.named_parameters()))
+        assert torch.equal(module.user_bias.weight, fresh.user_bias.weight) and fresh.user_bias.weight.any()
+        assert torch.equal(module.item_bias.weight, fresh.item_bias.weight) and fresh.item_bias.weight.any()
+        assert module.user_bias.weight.shape == (data.n_users, 1) and not module.user_bias.weight[0].any()
 
 
 @EVERY

@@ -30,7 +30,7 @@ def test_parameter_counts() -> None:
     sizes = Sizes(users=6, items=11)
     model = NCF(sizes)
     assert model.tower[0].weight.shape == (32, 16)
-    assert count(model) == (1217, 17 * 9)
+    assert count(model) == (1217, 17 * 8)
     assert count(NCF(sizes, width=32))[0] == 2753
     with_texts, without = LRRecsysNCF(sizes), LRRecsysNCF(sizes, explanations=False)
     assert sum(p.numel() for p in with_texts.head.parameters()) == 1985

@@ -210,3 +210,19 @@ def test_refused_answers_are_left_out_of_both_sides() -> None:
     ours = predictions.filter((pl.col("row") == r.LR) & (pl.col("task") == "regression") & (pl.col("record") % 2 == 1))
     expected = -float(((ours["prediction"] - ours["target"]) ** 2).mean() ** 0.5)  # type: ignore[operator, arg-type]
     assert line["effect"] == pytest.approx(expected)
+
+
+def test_a_silent_network_is_the_first_control_to_fail() -> None:
+    metrics, predictions = study({r.LR: 0.1, r.ABLATION1: 0.2, r.PERMUTED: 0.2})
+    silent = (pl.col("metric") == "AUC") & (pl.col("replicate") < 3)
+    told = metrics.with_columns(own_part=pl.when(silent).then(0.0099).otherwise(0.0101))
+    evidence = evidence_table(told, predictions)
+    spoken = evidence.filter(pl.col("contrast").str.ends_with("the biases they stand on"))
+    assert spoken.select("claim", "metric", "effect", "verdict", "note").rows() == [
+        (CONTROL, "RMSE", 1.0, "as it should be", "10 of 10"),
+        (CONTROL, "AUC", 0.7, "NOT as it should be", "7 of 10"),
+    ]
+    notes = evidence.filter(pl.col("claim").is_in(["C11", "C12"]))["note"]
+    assert all("3 of 10 networks silent" in note for note in notes)
+    assert any("biases they stand on" in line for line in headlines(claims_table(evidence)))
+    assert "silent" not in "".join(evidence_table(metrics, predictions)["note"])

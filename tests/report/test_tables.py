@@ -159,3 +159,15 @@ def test_the_size_of_every_baseline_is_named() -> None:
     notes = table_notes(2, metrics.with_columns(size))
     assert "At matched size, as wide as LR-Recsys: DIN." in notes
     assert "At the published size, better on validation: SASRec (hotels)." in notes
+
+
+def test_rows_whose_networks_say_nothing_of_their_own_are_counted() -> None:
+    metrics = _metrics({r.LR: [0.1, 0.2], "DIN": [0.3, 0.4], r.BIASES: [0.3, 0.4]})
+    own = pl.col("row").replace_strict({r.LR: 0.009, "DIN": 0.011, r.BIASES: None}, return_dtype=pl.Float64)
+    told = metrics.with_columns(
+        own_part=pl.when((pl.col("row") == r.LR) & (pl.col("replicate") == 1)).then(0.5).otherwise(own)
+    )
+    (note,) = [note for note in table_notes(2, told) if "biases alone speak" in note]
+    assert note.startswith("On hotels") and note.endswith(f": {r.LR} 1 of 2.")
+    assert not any("biases alone speak" in note for note in table_notes(2, metrics))
+    assert not any("biases alone speak" in note for note in table_notes(3, told.filter(pl.col("row") == "DIN")))

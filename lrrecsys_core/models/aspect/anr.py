@@ -19,8 +19,9 @@ side, then a linear one) and then moves it at a hundredth of the learning rate, 
 Deviations: D1 word vectors are trained from scratch instead of word2vec's, documents are shorter. D2 padding is shut
 out of the softmax over words, where the release lets zero vectors compete. D3 documents hold what was written before
 the record; the release leaves the target's own review in the training documents. D4 larger initial weights: the
-released ones leave the interaction at 1e-7 for hundreds of steps. D5 sigmoid link; the L2 term on the biases is the
-weight decay. D6 without review text documents consist of aspect terms, item names and details.
+released ones leave the interaction at 1e-7 for hundreds of steps. D5 sigmoid link; the biases, to which the L2 term
+belongs, are those shared by all rows (rule P2). D6 without review text documents consist of aspect terms, item names
+and details.
 """
 
 from __future__ import annotations
@@ -54,13 +55,13 @@ class ANR(Recommender):
     length : words per document.
     dropout : on the aspect vectors in the final product.
     pretrain : train the document encoder first.
-    biases : native to the method; accepted and without effect.
+    biases : part of the method; accepted so that every model is built alike, and changes nothing.
     visibility : "profile", or "oracle" to put the record's own terms into both documents (leakage, to compare only).
     """
 
     inputs: ClassVar[tuple[str, ...]] = ("user", "item", "user_document", "item_document")
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item",)}
-    decay_scale: ClassVar[dict[str, float]] = dict.fromkeys((*ENCODER, "affinity", "of_", "before_"), 0.0)
+    pretrain_reads_outcome: ClassVar[bool] = True
     tier: ClassVar[str] = "faithful"
     deviations: ClassVar[str] = (
         "D1 own word vectors, D2 padding masked, D3 documents up to the record, D4 initial weights"
@@ -70,7 +71,7 @@ class ANR(Recommender):
         "width": 10, "hidden": 50, "word_width": 300, "length": 500, "vocabulary": 50_000, "dropout": 0.5,
     }  # fmt: skip
     grid: ClassVar[list[dict[str, Any]]] = [
-        {"lr": lr, "weight_decay": 1e-6, "aspects": aspects, "pretrain": pretrain}
+        {"lr": lr, "weight_decay": 0.0, "aspects": aspects, "pretrain": pretrain}
         for lr in (1e-3, 1e-2)
         for aspects in (3, 5)
         for pretrain in (False, True)

@@ -14,10 +14,11 @@ Loss: the rating's, plus 0.01 x smoothed L1 of w; L2 on factors and biases.
 
 Deviations: D1 no visual words, since no images are at hand: the row is *reduced*. D2 CVB0 instead of Gibbs sampling,
 and a sentence's aspect by log-sum-exp: the released sampler scales each aspect's likelihood by its own maximum and so
-draws aspects almost from the prior. D3 sigmoid link on top of mu + biases; the L1 weight is divided by 16 (rule P5).
-D4 Adam instead of SGD, L2 as weight decay. D5 rho and S are computed for every record from strictly earlier training
-records; the release has them for training pairs only, which turns its test predictions into mu + b_u + b_i. D6 without
-review text each aspect term is a sentence of one word. D7 |w| starts near 0.5: near 0 its square would keep it there.
+draws aspects almost from the prior. D3 sigmoid link on top of mu + biases, which are those shared by all rows (rule
+P2); the L1 weight is divided by 16 (rule P5). D4 Adam instead of SGD, L2 as weight decay. D5 rho and S are computed for
+every record from strictly earlier training records; the release has them for training pairs only, which turns its test
+predictions into mu + b_u + b_i. D6 without review text each aspect term is a sentence of one word. D7 |w| starts near
+0.5: near 0 its square would keep it there.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class MMALFM(Recommender):
     aspects : A, and K, the number of topics.
     width : F.
     sparsity : weight of the smoothed L1 norm of w.
-    biases : native to the method; accepted and without effect.
+    biases : part of the method; accepted so that every model is built alike, and changes nothing.
     """
 
     inputs: ClassVar[tuple[str, ...]] = ("user", "item", "aspect_match")

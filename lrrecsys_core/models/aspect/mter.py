@@ -19,9 +19,9 @@ for ratings, c (stars - t) with trained c > 0 and t for high/low. D3 Adam with p
 is a mean, and auxiliary terms are divided by 16 (rule P5); cells and pairs are the batch's own instead of separate
 samples. D4 the A most frequent aspects. D5 opinion words are not at hand: the polarity of a mention is its opinion, so
 the row is *reduced*. D6 reference items are the last five, and both items must mention the aspect. D7 residual biases
-in stars (rule P2); an unseen user or item gets the mean rating in place of x. D8 factors start in U(0, c), where c
-makes E[x] = 3; the released U(0, 1) starts at 32 or more. D9 ComparER's own ranking mixes in aspect scores; ratings do
-not.
+in stars (rule P2); an unseen user or item gets the base rate in place of x. D8 factors start in U(.45 c, .55 c), where
+c makes E[x] the mean rating; the released U(0, 1) starts at 32 or more, and with a spread that a user with few records
+never loses. D9 ComparER's own ranking mixes in aspect scores; ratings do not.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lrrecsys_core.models.aspect.cells import STARS, cells, others
-from lrrecsys_core.models.base import Batch, Recommender, Sizes, embedding, weighted_mean
+from lrrecsys_core.models.base import Batch, Recommender, Sizes, base_rate, embedding, weighted_mean
 
 if TYPE_CHECKING:
     from lrrecsys_core.data.split import Split
@@ -69,7 +69,7 @@ class MTER(Recommender):
     as_published: ClassVar[dict[str, Any]] = {"widths": (15, 15, 12, 12), "aspects": 104}
     grid: ClassVar[list[dict[str, Any]]] = [
         {"lr": lr, "weight_decay": 1e-4, "ranking": ranking}
-        for lr in (3e-3, 1e-2, 3e-2, 1e-1)
+        for lr in (1e-3, 3e-3, 1e-2, 3e-2)
         for ranking in (0.0, 1.0)
     ]
 
@@ -99,7 +99,7 @@ class MTER(Recommender):
         self.item_core = nn.Parameter(torch.empty(i, a, o))
         with torch.no_grad():
             for name in self.nonnegative:
-                self.get_parameter(name).uniform_(0, top)
+                self.get_parameter(name).uniform_(0.45 * top, 0.55 * top)
             for table in (self.users, self.items):
                 table.weight[0] = 0.0
         self.slope = nn.Parameter(torch.tensor(math.log(math.e - 1)))  # c = softplus(slope) = 1 at first
@@ -110,6 +110,8 @@ class MTER(Recommender):
     def build(cls, split: Split, sizes: Sizes, task: str, **params: Any) -> Self:
         model = super().build(split, sizes, task, **params)
         model.classification = torch.tensor(float(task == "classification"))
+        if task == "regression":
+            model.core.data *= (1 + STARS * base_rate(split, task)) / 3  # x starts at the mean rating
         return model
 
     @classmethod
@@ -135,8 +137,15 @@ class MTER(Recommender):
         """Expected stars (B,), biases apart."""
         items = self.items(batch["item"]).unsqueeze(-2)
         stars = self.qualities(self.users(batch["user"]), items, self.aspects[:1].expand(*items.shape[:-1], -1))
-        mean = 1 + STARS * torch.sigmoid(self.offset)
-        return torch.where(batch["known"] > 0, stars.squeeze(-1), mean)
+        rating, high = 1 + STARS * torch.sigmoid(self.offset), self.threshold + self.offset / F.softplus(self.slope)
+        base = torch.where(self.classification > 0, high, rating)
+        return torch.where(batch["known"] > 0, stars.squeeze(-1), base)
+
+    def hold_biases(self, of_user: Tensor, of_item: Tensor) -> None:
+        rate = torch.sigmoid(self.offset)
+        # What a logit is worth in stars: at first c = 1, so that for high/low a star and a logit are one.
+        unit = torch.where(self.classification > 0, 1.0, STARS * rate * (1 - rate))
+        super().hold_biases(unit * of_user, unit * of_item)
 
     def stars(self, batch: Batch) -> Tensor:
         """Expected stars (B,), with biases."""
@@ -201,7 +210,7 @@ class ComparER(MTER):
 
     grid: ClassVar[list[dict[str, Any]]] = [
         {"lr": lr, "weight_decay": 1e-4, "ranking": ranking, "constraint": constraint}
-        for lr in (1e-2, 1e-1)
+        for lr in (1e-3, 1e-2)
         for ranking in (0.0, 1.0)
         for constraint in (0.2, 1.0)
     ]

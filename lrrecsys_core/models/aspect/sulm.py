@@ -13,8 +13,9 @@ mu is fixed: the logit of the mean sentiment of each aspect, and of the mean rat
 the utilities in these losses. The aspects of a record are targets only: a score needs the two ids.
 
 Deviations: D1 ratings in [0, 1] are soft labels of the same log loss (high/low is native); early stopping watches the
-task's own loss. D2 Adam on minibatches instead of block-wise SGD, L2 as weight decay of the rows a batch touches.
-D3 where sentiments are missing the rating stands in. Rule P2 does not apply: the constant aspect holds the biases.
+task's own loss. D2 Adam on minibatches instead of block-wise SGD, L2 as weight decay of the rows a batch touches. D3
+where sentiments are missing the rating stands in. The constant aspect holds the biases of rule P2: they start at the
+shared ones and are trained.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class SULM(Recommender):
     width : F, factors per aspect.
     alpha : weight of the rating against the sentiments.
     utility : weight of the squared utilities.
-    biases : accepted and without effect.
+    biases : start the biases of the constant aspect at the shared ones (rule P2) instead of near 0.
     """
 
     inputs: ClassVar[tuple[str, ...]] = ("user", "item", "own_sentiment")
@@ -73,9 +74,14 @@ class SULM(Recommender):
         utility: float = 0.05,
     ) -> None:
         super().__init__(sizes, rate, biases=False)
+        self.told = biases
         self.aspects, self.alpha, self.utility = aspects, alpha, utility
         self.users = embedding(sizes.users, (aspects + 1) * (width + 2))
         self.items = embedding(sizes.items, (aspects + 1) * (width + 2))
+        with torch.no_grad():
+            for table in (self.users, self.items):
+                # Biases and weights start at 0: twenty random ones would drown the rating of a user with few records.
+                table.weight.unflatten(-1, (aspects + 1, -1))[..., :2] = 0.0
         # The constant aspect alone makes the rating at first: s = mu_0 up to noise.
         self.weight = nn.Parameter(F.one_hot(torch.tensor(0), aspects + 1).float())
         self.register_buffer("mean_utility", F.pad(self.offset.view(1), (0, aspects)))
@@ -93,6 +99,13 @@ class SULM(Recommender):
     def record_fields(cls, split: Split, sizes: Sizes, *, aspects: int = 20, **_: Any) -> dict[str, np.ndarray]:
         """`own_sentiment` (N, A + 1): the record's own sentiments, read by the loss only."""
         return {"own_sentiment": own_mentions(split, mentions(split), aspects).astype(np.float32)}
+
+    def hold_biases(self, of_user: Tensor, of_item: Tensor) -> None:
+        """The constant aspect starts from them, since it has biases of its own, which are trained."""
+        if self.told:
+            with torch.no_grad():
+                for table, biases in ((self.users, of_user), (self.items, of_item)):
+                    table.weight[: len(biases), 0] = biases
 
     def utilities(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Sentiment utilities g and their coefficients z + w + v, each (B, A + 1)."""

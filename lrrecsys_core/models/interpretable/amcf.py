@@ -14,7 +14,8 @@ The preference of user u for aspect k is p_u . psi_k. The two losses share no pa
 is, predictions are those of biased matrix factorisation.
 
 Deviations: D1 sigmoid link. D2 Adam, with the published ratios of weight decay and step size between the groups. D3 mu
-from the training part instead of 3.53. D4 losses averaged over the batch instead of summed, lambda / 16 (rule P5).
+from the training part instead of 3.53; biases are those shared by all rows (rule P2). D4 losses averaged over the batch
+instead of summed, lambda / 16 (rule P5).
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class AMCF(Recommender):
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item",)}
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item", "carried": "item"}
     lr_scale: ClassVar[dict[str, float]] = {"psi": 10.0}
-    decay_scale: ClassVar[dict[str, float]] = {"user_bias": 0.03, "item_bias": 0.03, "psi": 0.05}
+    decay_scale: ClassVar[dict[str, float]] = {"psi": 0.05}
     tier: ClassVar[str] = "faithful"
     deviations: ClassVar[str] = "D1 sigmoid link, D2 Adam, D3 mean of the data, D4 averaged losses"
     matched: ClassVar[dict[str, Any]] = {"width": 8}

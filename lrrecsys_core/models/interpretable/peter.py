@@ -14,8 +14,8 @@ h_u and h_i see nothing but u and i, so neither text nor context can leak into t
 
 Deviations: D1 y in [0, 1]; ``text_weight=0.625`` is the published balance 0.1 : 1 : 1 on stars, rescaled. D2 high/low
 task: the same head as a logit. D3 Adam instead of SGD with a falling rate. D4 without reviews, aspect terms are the
-words. D5 no feature token (PETER, not PETER+). Ratings are clipped to [0, 1] (rule P3); the residual biases of rule P2
-are off unless asked for: the model has a path for user and item of its own.
+words. D5 no feature token (PETER, not PETER+). D6 the head starts at the base rate; ratings are clipped to [0, 1] (rule
+P3). D7 the residual biases of rule P2, in units of the head.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ class PETER(Recommender):
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}
     tier: ClassVar[str] = "faithful"
     deviations: ClassVar[str] = (
-        "D1 scale, D2 head as logit, D3 Adam, D4 aspect terms as words, D5 no feature token, D6 starts at base rate"
+        "D1 scale, D2 head as logit, D3 Adam, D4 aspect terms as words, D5 no feature token, D6 starts at base rate, "
+        "D7 biases"
     )
     matched: ClassVar[dict[str, Any]] = {"width": 8, "inner": 32}
     as_published: ClassVar[dict[str, Any]] = {"width": 512, "inner": 2048, "dropout": 0.2, "vocabulary": 20004}
@@ -85,7 +86,7 @@ class PETER(Recommender):
         self,
         sizes: Sizes,
         rate: float = 0.5,
-        biases: bool = False,
+        biases: bool = True,
         *,
         vocabulary: int = REVIEWS[0],
         classifies: bool = False,
@@ -144,6 +145,11 @@ class PETER(Recommender):
         if not self.biases:
             return rating
         return rating + (self.user_bias(batch["user"]) + self.item_bias(batch["item"])).squeeze(-1)
+
+    def hold_biases(self, of_user: Tensor, of_item: Tensor) -> None:
+        rate = torch.sigmoid(self.offset)
+        unit = torch.where(self.classifies, 1.0, rate * (1 - rate))  # a logit is worth so much of a rating
+        super().hold_biases(unit * of_user, unit * of_item)
 
     def raw(self, batch: Batch) -> Tensor:
         """Rating, or logit in the high/low task, from u and i alone (B,)."""

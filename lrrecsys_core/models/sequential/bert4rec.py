@@ -82,7 +82,8 @@ class BERT4Rec(Recommender):
             raise ValueError(f"unknown schedule {schedule!r}: use 'pre' or 'joint'")
         self.pretrains, self.joint = schedule == "pre", schedule == "joint"
         self.rho, self.native = rho, native
-        self.items = embedding(sizes.items, width)
+        # States have length sqrt(d): with larger items every score would start as noise that few records never undo.
+        self.items = embedding(sizes.items, width, sd=0.02)
         self.token = nn.Parameter(torch.randn(width) * 0.1)
         self.positions = nn.Parameter(torch.randn(HISTORY + 1, width) * 0.1)
         self.norm = nn.LayerNorm(width)

@@ -74,7 +74,8 @@ class SASRec(Recommender):
             raise ValueError(f"unknown schedule {schedule!r}: use 'point' or 'pre'")
         self.pretrains = schedule == "pre"
         self.known_items = sizes.items
-        self.items = embedding(sizes.items, width)
+        # States have length sqrt(d): with larger items every score would start as noise that few records never undo.
+        self.items = embedding(sizes.items, width, sd=0.02)
         self.positions = nn.Parameter(torch.randn(HISTORY, width) * 0.1)
         self.blocks = nn.ModuleList(
             Block(width, heads, dropout=dropout, order="sasrec", project=False) for _ in range(blocks)

@@ -83,7 +83,7 @@ def test_replicates_side_by_side() -> None:
 def test_parameter_counts() -> None:
     sizes = Sizes(users=9766, items=6281)
     shared, entity = count(A3NCF(sizes, topics=8))
-    assert shared == 489 and entity == (8 + 1) * (9766 + 6281)
+    assert shared == 489 and entity == 8 * (9766 + 6281)
     assert count(A3NCF(sizes, **A3NCF.as_published))[0] == 201
     assert count(A3NCF(sizes, topics=20))[0] == 2901
     assert len(A3NCF.grid) == 8 and fields_of(A3NCF, market(), Sizes.of(market()))["theta_user"].shape[1] == 8

@@ -134,7 +134,7 @@ def test_replicates_side_by_side(schedule: str) -> None:
 
 def test_parameter_counts() -> None:
     sizes = Sizes(users=9766, items=6281)
-    assert count(AARM(sizes, **AARM.matched)) == (98, (8 + 1) * (9766 + 6281))
+    assert count(AARM(sizes, **AARM.matched)) == (98, 8 * (9766 + 6281))
     assert count(AARM(sizes, word_width=64))[0] == 546
     assert count(AARM(sizes, **AARM.as_published))[0] == 16_898
     assert len(AARM.grid) == 8

@@ -85,14 +85,12 @@ def keyword_data() -> dict[str, np.ndarray]:
 def test_matching_keywords_are_learnt() -> None:
     fields = keyword_data()
     torch.manual_seed(1)
-    model = ANR(Sizes(41, 41), rate=float(fields["target"].mean()), vocabulary=40)
+    # Without dropout it learns the noise words of 900 records by heart.
+    model = ANR(Sizes(41, 41), rate=float(fields["target"].mean()), vocabulary=40, dropout=0.3)
     seen, held = ({k: v[part] for k, v in fields.items()} for part in (slice(900), slice(900, None)))
-    train(model, seen, steps=350, lr=0.01, classification=True, batch_size=256)
-    batch = batch_of(held)
+    train(model, seen, steps=350, lr=0.02, classification=True, batch_size=256)
     with torch.no_grad():
-        assert area(model(batch), held["target"]) > 0.9
-        biases = model.user_bias(batch["user"]) + model.item_bias(batch["item"])
-        assert model.score(batch).abs().mean() > biases.abs().mean()
+        assert area(model(batch_of(held)), held["target"]) > 0.95
 
 
 def test_pretraining_moves_the_encoder_and_then_slows_it_down() -> None:
@@ -132,6 +130,6 @@ def test_replicates_side_by_side(pretrain: bool) -> None:
 
 def test_parameter_counts() -> None:
     sizes = Sizes(users=9766, items=6281)
-    assert count(ANR(sizes, **ANR.matched)) == (792 + 8 * 1004, 9766 + 6281)
+    assert count(ANR(sizes, **ANR.matched)) == (792 + 8 * 1004, 0)
     assert count(ANR(sizes, **{**ANR.as_published, "vocabulary": 1}))[0] - 300 == 16_350
     assert len(ANR.grid) == 8

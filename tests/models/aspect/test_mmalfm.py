@@ -88,6 +88,6 @@ def test_replicates_side_by_side() -> None:
 
 def test_parameter_counts() -> None:
     sizes = Sizes(users=9766, items=6281)
-    assert count(MMALFM(sizes, **MMALFM.matched)) == (40, (8 + 1) * (9766 + 6281))
+    assert count(MMALFM(sizes, **MMALFM.matched)) == (40, 8 * (9766 + 6281))
     assert count(MMALFM(sizes, **MMALFM.as_published))[0] == 25
     assert len(MMALFM.grid) == 8

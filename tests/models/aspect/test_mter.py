@@ -74,17 +74,50 @@ def test_score_by_hand_and_cold_rows() -> None:
     assert torch.sigmoid(model.double()(batch)[0]).item() < 0.75  # 2.75 stars are below the mean of 3
 
 
-def test_every_factor_stays_nonnegative_and_starts_at_three_stars() -> None:
+@pytest.mark.parametrize("kind", [MTER, ComparER])
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_everyone_starts_at_the_mean_rating_or_at_three_stars(kind: type[MTER], task: str) -> None:
+    split = market()
+    sizes = Sizes.of(split)
+    fields = as_tensors(fields_of(kind, split, sizes))
+    stars = 1 + 4 * split.target[split.train].mean() if task == "regression" else 3.0
+    assert abs(stars - 3) > 0.1 or task == "classification"
+    for seed in range(3):
+        torch.manual_seed(seed)
+        model = kind.build(split, sizes, task)
+        start = model.score({k: v[split.train.copy()] for k, v in fields.items()})
+        assert start.mean().item() == pytest.approx(stars, abs=0.15) and start.std() < 0.15
+
+
+def test_every_factor_stays_nonnegative() -> None:
     split = market()
     sizes = Sizes.of(split)
     fields = as_tensors(fields_of(ComparER, split, sizes))
     torch.manual_seed(0)
     model = ComparER.build(split, sizes, "regression", ranking=1.0)
-    start = model.score({k: v[split.train.copy()] for k, v in fields.items()}).mean()
-    assert 2 < start < 4
     fit([model], [fields], [Replicate(0, split.train, split.validation, lr=0.1)], epochs=3)
     lowest = [model.get_parameter(name).min().item() for name in model.nonnegative]
     assert len(lowest) == 7 and min(lowest) == 0.0
+
+
+def test_a_logit_of_bias_is_worth_its_slope_in_stars_or_one_logit_of_high_and_low() -> None:
+    split = market()
+    sizes = Sizes.of(split)
+    told = as_tensors(fields_of(MTER, split, sizes))
+    batch = {name: value[split.train.copy()] for name, value in told.items()}
+    for task in ("regression", "classification"):
+        torch.manual_seed(0)
+        model = MTER.build(split, sizes, task)
+        before, logits = model.stars(batch), model(batch)
+        model.hold_biases(torch.full((split.n_users,), 0.1), torch.full((split.n_items,), -0.3))
+        rate = float(split.target[split.train].mean())
+        unit = 4 * rate * (1 - rate) if task == "regression" else 1.0
+        torch.testing.assert_close(model.stars(batch) - before, torch.full_like(before, -0.2 * unit))
+        assert (model(batch) - logits).mean().item() == pytest.approx(-0.2, rel=0.05)
+    without = MTER.build(split, sizes, "regression", biases=False)
+    stars = without.stars(batch)
+    without.hold_biases(torch.ones(split.n_users), torch.ones(split.n_items))
+    assert torch.equal(without.stars(batch), stars)
 
 
 def planted_qualities(seed: int = 0) -> tuple[dict[str, Any], Sizes]:
@@ -119,10 +152,10 @@ def test_constraints_order_the_pairs() -> None:
     shares = []
     for weight in (0.0, 1.0, 10.0):
         torch.manual_seed(0)
-        model = train(ComparER(sizes, aspects=4, constraint=weight), fields, steps=150, lr=0.02)
+        model = train(ComparER(sizes, aspects=4, constraint=weight), fields, steps=300, lr=0.02)
         gaps = model.gaps(batch_of(fields))[fields["reference_mask"] > 0]
         shares.append((gaps > 0).float().mean().item())
-    assert shares[0] < shares[1] <= shares[2] and shares[0] < 0.7 and shares[2] > 0.85
+    assert shares[0] < shares[1] <= shares[2] and shares[0] < 0.6 and shares[2] > 0.95
 
 
 def test_cell_loss_falls_on_a_planted_tensor() -> None:
@@ -133,6 +166,8 @@ def test_cell_loss_falls_on_a_planted_tensor() -> None:
     planted = MTER(sizes, widths=(2, 2, 2, 2))
     batch = batch_of(fields)
     with torch.no_grad():
+        for name in planted.nonnegative:  # of any size, or there would be nothing to tell apart
+            planted.get_parameter(name).uniform_(0, 1.5)
         for name in ("quality", "user", "item"):
             batch[f"cell_{name}"].zero_()
         user, items = planted.users(batch["user"]), planted.items(batch["item"])[:, None].expand(-1, 5, -1)
@@ -186,7 +221,7 @@ def test_replicates_side_by_side(kind: type[MTER], task: str) -> None:
 def test_parameter_counts() -> None:
     sizes = Sizes(users=9766, items=6281)
     shared, entity = count(MTER(sizes, opinions=50))
-    assert shared == 2104 + 2 and entity == (8 + 1) * (9766 + 6281)  # 2: the affine link
+    assert shared == 2104 + 2 and entity == 8 * (9766 + 6281)  # 2: the affine link
     assert count(MTER(sizes))[0] == 2104 - 48 * 8 + 2  # two polarities instead of 50 opinions
     assert count(MTER(sizes, **MTER.as_published, opinions=1019))[0] == 20_508 + 2
     assert len(MTER.grid) == len(ComparER.grid) == 8

@@ -29,6 +29,40 @@ def test_rating_by_hand() -> None:
     assert score.item() == pytest.approx(0.25) and torch.sigmoid(score).item() == pytest.approx(0.5622, abs=1e-4)
 
 
+def without_factors(model: SULM) -> SULM:
+    with torch.no_grad():
+        for table in (model.users, model.items):
+            table.weight.unflatten(-1, (model.aspects + 1, -1))[..., 2:] = 0.0
+    return model
+
+
+def test_it_starts_at_the_shared_biases_and_trains_them() -> None:
+    of_user, of_item = torch.tensor([0.0, 0.5, -1.0]), torch.tensor([0.0, -0.25, 0.75])
+    torch.manual_seed(0)
+    model = SULM(Sizes(4, 4), rate=0.8, aspects=3, width=2)  # a replicate with more users and items sets the sizes
+    model.hold_biases(of_user, of_item)
+    for table, told in ((model.users.weight, of_user), (model.items.weight, of_item)):
+        columns = table.detach().view(4, 4, 4)[..., :2].clone()  # bias and weight of every aspect
+        assert torch.equal(columns[:3, 0, 0], told)
+        columns[:, 0, 0] = 0
+        assert not columns.any()
+        assert (table.detach().view(4, 4, 4)[1:, :, 2:] != 0).all()
+    fields = {"user": [1, 2, 2, 0], "item": [1, 2, 0, 2], "own_sentiment": np.zeros((4, 4), np.float32)}
+    mu = math.log(4)
+    expected = [mu + 0.5 - 0.25, mu - 1 + 0.75, mu - 1, mu + 0.75]
+    assert without_factors(model)(batch_of(fields)).tolist() == pytest.approx(expected, abs=1e-6)
+    before = model.users.weight[1, 0].item()
+    train(model, fields, steps=3)
+    assert abs(model.users.weight[1, 0].item() - before) > 0.01
+
+
+def test_without_biases_it_starts_at_the_base_rate() -> None:
+    model = without_factors(SULM(Sizes(3, 3), rate=0.8, biases=False, aspects=3, width=2))
+    model.hold_biases(torch.tensor([0.0, 0.5, -1.0]), torch.tensor([0.0, -0.25, 0.75]))
+    batch = batch_of({"user": [1, 2, 0], "item": [1, 2, 2]})
+    assert model(batch).tolist() == pytest.approx([math.log(4)] * 3, abs=1e-6)
+
+
 def test_loss_by_hand() -> None:
     model = SULM(Sizes(2, 2), aspects=1, width=1, alpha=0.25, utility=0.1)
     fill(model, constant=(1.0, 0.5), aspect=(-1.0, 0.25))

@@ -26,7 +26,7 @@ def trained(strength: float) -> Tensor:
 
 
 def test_parameter_counts() -> None:
-    assert count(AMCF(Sizes(users=6, items=30), carried=CARRIED)) == (2405, 36 * 9)
+    assert count(AMCF(Sizes(users=6, items=30), carried=CARRIED)) == (2405, 36 * 8)
     published = AMCF(Sizes(2, 30), carried=CARRIED[:, :18], **AMCF.as_published)
     assert count(published)[0] == 9953
     assert len(AMCF.grid) == 8

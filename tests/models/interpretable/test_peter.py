@@ -99,6 +99,23 @@ def test_clipped_rating_is_the_sigmoid_of_the_logit() -> None:
     assert model.rating_head[2].bias.grad.item() != 0, "the loss must see past the clip"
 
 
+@pytest.mark.parametrize(("classifies", "unit"), [(False, 0.8 * 0.2), (True, 1.0)])
+def test_a_logit_of_bias_is_worth_its_slope_in_ratings_or_one_logit_of_high_and_low(
+    classifies: bool, unit: float
+) -> None:
+    model, batch = peter(rate=0.8, classifies=classifies), batch_of(worded())
+    before = model.raw(batch)
+    of_user, of_item = torch.linspace(0, 0.5, 7), torch.linspace(0, -0.3, 30)
+    model.hold_biases(of_user, of_item)
+    told = unit * (of_user[batch["user"]] + of_item[batch["item"]])
+    torch.testing.assert_close(model.raw(batch) - before, told, rtol=1e-4, atol=1e-6)
+    begin = torch.full((24, 1), V - 2)
+    torch.testing.assert_close(model.rated(model.states(batch, begin), batch), model.raw(batch))
+    bare = peter(rate=0.8, classifies=classifies, biases=False)
+    bare.hold_biases(of_user, of_item)
+    torch.testing.assert_close(bare.raw(batch), before)
+
+
 @pytest.mark.parametrize(("biases", "classifies"), [(False, False), (True, True)])
 def test_side_by_side(biases: bool, classifies: bool) -> None:
     models = [PETER(Sizes(7, 30), vocabulary=V, biases=biases, classifies=classifies) for _ in range(2)]

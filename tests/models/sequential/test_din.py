@@ -32,7 +32,7 @@ def test_parameter_counts() -> None:
     unit = 64 * 16 + 16 + 16 * 8 + 8 + 8 + 1
     tower = 56 * 64 + 64 + 64 * 8 + 8 + 8 + 1
     assert shared == unit + tower + 4 + 32 * 8  # four PReLU slopes, 32 categories
-    assert entity == 17 * 9
+    assert entity == 17 * 8
     assert len(DIN.grid) == 8
 
 

@@ -23,9 +23,9 @@ def parsrec_batch(seed: int = 0, full: bool = False) -> dict[str, Tensor]:
 
 def test_parameter_counts() -> None:
     sizes = Sizes(users=6, items=11)
-    assert count(PARSRec(sizes)) == (1408, 17 * 9)
-    assert count(PARSRec(sizes, schedule="joint")) == (1408 + 11 * 9, 6 * 9)
-    assert count(PARSRec(sizes, **PARSRec.as_published)) == (329_600 + 128, 17 * 129)
+    assert count(PARSRec(sizes)) == (1408, 17 * 8)
+    assert count(PARSRec(sizes, schedule="joint")) == (1408 + 11 * 8, 6 * 8)
+    assert count(PARSRec(sizes, **PARSRec.as_published)) == (329_600 + 128, 17 * 128)
     assert len(PARSRec.grid) == 8
 
 
