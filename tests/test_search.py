@@ -73,20 +73,20 @@ def test_chosen_points_are_kept_per_data_set_and_searched_once(tmp_path: Path, m
     data.interactions.write_csv(table)
     study = SearchStudy([f"table:{table}?timestamp=timestamp"])
     file = tmp_path / "points.json"
-    told = search(study, [rows.BIASES], into=file, progress=False)
-    assert told[rows.BIASES]["regression"]["point"] % 2 == 0  # four of the eight points on real data
+    told = search(study, [rows.BIASED_MF], into=file, progress=False)
+    assert told[rows.BIASED_MF]["regression"]["point"] % 2 == 0  # four of the eight points on real data
     assert set(json.loads(file.read_text())) == {"shop"}
     tried = pl.read_parquet(next((tmp_path / "results").rglob("search/*.parquet")))
     assert tried["point"].n_unique() == 4
     monkeypatch.setattr("lrrecsys_core.search.search_row", lambda *_: pytest.fail("searched twice"))
-    assert search(study, [rows.BIASES], into=file, progress=False) == told
+    assert search(study, [rows.BIASED_MF], into=file, progress=False) == told
     forget(study, into=file)
     assert json.loads(file.read_text()) == {}
 
 
 def test_report_seeds_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="seeds 0-9"):
-        search(Study(get_profile("smoke")), [rows.BIASES], into=tmp_path / "x.json", progress=False)
+        search(Study(get_profile("smoke")), [rows.BIASED_MF], into=tmp_path / "x.json", progress=False)
 
 
 def test_a_row_trains_at_the_points_of_its_data_else_at_those_of_the_markets(

@@ -23,6 +23,7 @@ LENGTH, WIDTH, HIDDEN = 50, 8, 64
 LOGITS_AT_ONCE = 2**21  # numbers in one chunk of the output layer: 8 MiB in float32, whatever |V| is
 PADDING, UNKNOWN = 0, 1
 TRIAL_EPOCHS = 10
+WORDS, SENTENCES, HELD = 2_000, 6_400, 1_000  # bounds of the vocabulary, of an epoch and of validation: see below
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*|\d+")
 
 
@@ -38,7 +39,7 @@ class Vocabulary:
     words: tuple[str, ...]
 
     @classmethod
-    def of(cls, sentences: Sequence[str], limit: int = 20_000) -> Vocabulary:
+    def of(cls, sentences: Sequence[str], limit: int = WORDS) -> Vocabulary:
         """The `limit` most frequent words of `sentences`, ties by spelling."""
         counts = Counter(word for sentence in sentences for word in words_of(sentence))
         ranked = sorted(counts, key=lambda word: (-counts[word], word))
@@ -181,7 +182,9 @@ def train_autoencoder(
 
     Parameters
     ----------
-    sentences : distinct training sentences, positive and negative together.
+    sentences : distinct training sentences, positive and negative together. However many there are, an epoch reads at
+        most `SENTENCES` of them, drawn anew each time, validation `HELD`, and the `WORDS` most frequent words are told
+        apart: the time of training does not grow with the data.
     counts : how often each occurs (equal sentences are read once, weighted by their count).
     rates : learning rates tried for 10 epochs each; the one with the lowest validation reconstruction loss (on a
         tenth of the sentences) goes on. The paper's 0.1 fails the check below.
@@ -202,7 +205,7 @@ def train_autoencoder(
     words = torch.from_numpy(vocabulary.encode(sentences))
     weight = torch.ones(len(words)) if counts is None else torch.from_numpy(np.asarray(counts, dtype=np.float32))
     order = np.random.default_rng([seed, 2]).permutation(len(words))
-    held = order[: max(1, len(words) // 10)] if len(words) >= 10 else order
+    held = order[: min(HELD, max(1, len(words) // 10))] if len(words) >= 10 else order
     kept = order[len(held) :] if len(words) >= 10 else order
     batch_size = min(batch_size, max(8, len(kept) // 4))
     tried: list[_Run] = []
@@ -272,7 +275,7 @@ class _Run:
     ) -> None:
         """Train up to epoch `epochs`, or until `patience` epochs brought no lower validation loss."""
         while len(self.curve) < epochs and len(self.curve) - self.best_epoch < patience:
-            shuffled = self.rng.permutation(kept)
+            shuffled = self.rng.permutation(kept)[:SENTENCES]
             for low in range(0, len(shuffled), batch_size):
                 rows = torch.from_numpy(shuffled[low : low + batch_size])
                 self._step(torch.autograd.grad(self.model.loss(words[rows], weight[rows]), self.parameters))

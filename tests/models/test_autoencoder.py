@@ -111,3 +111,23 @@ def test_a_collapsed_code_is_an_error() -> None:
 def test_nothing_to_learn_from_is_an_error() -> None:
     with pytest.raises(InputError, match="no sentence to learn from"):
         train_autoencoder(["", " "])
+
+
+def test_more_sentences_than_an_epoch_reads_are_drawn_anew_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autoencoder, "SENTENCES", 16)
+    monkeypatch.setattr(autoencoder, "HELD", 5)
+    seen: list[np.ndarray] = []
+    loss = AutoEncoder.loss
+
+    def spy(self: AutoEncoder, words: torch.Tensor, count: torch.Tensor | None = None) -> torch.Tensor:
+        seen.append(words.numpy())
+        return loss(self, words, count)
+
+    monkeypatch.setattr(AutoEncoder, "loss", spy)
+    sentences = [f"number{k} likes thing{k % 7} because of colour{k % 11}" for k in range(200)]
+    train_autoencoder(sentences, rates=(0.01,), epochs=3, batch_size=8, patience=9, check=False)
+    sizes = [len(words) for words in seen]
+    assert sizes == [8, 8, 5] * 3  # two batches of an epoch, then validation
+    first, second = (np.concatenate(seen[k : k + 2]) for k in (0, 3))
+    assert len({tuple(row) for row in first} & {tuple(row) for row in second}) < 16
+    assert all(np.array_equal(seen[2], seen[k]) for k in (5, 8))
