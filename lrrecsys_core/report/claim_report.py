@@ -18,8 +18,7 @@ def headlines(claims: pl.DataFrame) -> list[str]:
     failed = found.filter(pl.col("verdict") == "NOT as it should be").to_dicts()
     tested = found.filter(pl.col("verdict") == "as it should be").height
     lines = [
-        f"Control fails on {f['dataset']} ({f['metric']}): {f['contrast']} differs by {number(f['effect'])} "
-        f"[{number(f['low'])}, {number(f['high'])}]; read this data set's results with that in mind."
+        f"Control fails on {f['dataset']} ({f['metric']}): {_told(f)}; read this data set's results with that in mind."
         for f in failed
     ]
     if tested or failed:
@@ -32,6 +31,14 @@ def headlines(claims: pl.DataFrame) -> list[str]:
             "they test the mechanism, not the claim about real markets."
         )
     return lines
+
+
+def _told(failed: dict[str, object]) -> str:
+    """A failing control in words."""
+    if failed["unit"] == "share":
+        return f"{failed['contrast']}: {failed['note']}"
+    low, high = number(failed["low"]), number(failed["high"])
+    return f"{failed['contrast']} differs by {number(failed['effect'])} [{low}, {high}]"
 
 
 def read_bench(folder: Path) -> list[dict[str, object]]:
@@ -88,7 +95,7 @@ def claim_grids(claims: pl.DataFrame, summary: pl.DataFrame) -> list[Grid]:
         line += [p_value(claim["p_holm"]), text["sample"], number(claim["seed_sd"])]
         body[claim["claim"] == CONTROL].append(line + [text[key] for key in ("explainer", "profile", "note")])
     return [
-        Grid("Controls: the interval of the gain over Ablation 1 should cover 0 where marked", header, body[True]),
+        Grid("Controls: networks that speak at all, and gains over Ablation 1 whose interval should cover 0", header, body[True]),
         _summary_grid(summary),
         Grid("The figures behind the verdicts", header, body[False]),
     ]

@@ -224,5 +224,5 @@ def test_a_silent_network_is_the_first_control_to_fail() -> None:
     ]
     notes = evidence.filter(pl.col("claim").is_in(["C11", "C12"]))["note"]
     assert all("3 of 10 networks silent" in note for note in notes)
-    assert any("biases they stand on" in line for line in headlines(claims_table(evidence)))
+    assert any("biases they stand on: 7 of 10; read" in line for line in headlines(claims_table(evidence)))
     assert "silent" not in "".join(evidence_table(metrics, predictions)["note"])
