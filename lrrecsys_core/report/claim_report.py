@@ -95,7 +95,11 @@ def claim_grids(claims: pl.DataFrame, summary: pl.DataFrame) -> list[Grid]:
         line += [p_value(claim["p_holm"]), text["sample"], number(claim["seed_sd"])]
         body[claim["claim"] == CONTROL].append(line + [text[key] for key in ("explainer", "profile", "note")])
     return [
-        Grid("Controls: networks that speak at all, and gains over Ablation 1 whose interval should cover 0", header, body[True]),
+        Grid(
+            "Controls: networks that speak at all, and gains over Ablation 1 whose interval should cover 0",
+            header,
+            body[True],
+        ),
         _summary_grid(summary),
         Grid("The figures behind the verdicts", header, body[False]),
     ]

@@ -102,6 +102,12 @@ class Evidence:
         ].drop_nulls()
         return int((own < SILENT).sum()), len(own)
 
+    def silence(self, metric: str, *rows: str) -> str:
+        """Which of these rows have silent networks in the task of a metric, in words, or ""."""
+        task = "AUC" if m.TASK[metric] == "classification" else "RMSE"
+        counted = {row: self.silent(row, task) for row in rows}
+        return ", ".join(f"{row}: {silent} of {n} networks silent" for row, (silent, n) in counted.items() if silent)
+
     @cached_property
     def _values(self) -> dict[tuple[str, str, str], dict[int, float]]:
         # Asked for thousands of times; one pass over the frame instead of a filter each time.

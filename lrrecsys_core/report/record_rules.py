@@ -49,12 +49,6 @@ def _attention(evidence: Evidence) -> list[Panel]:
     ]
 
 
-def _silence(evidence: Evidence) -> str:
-    """How many of the networks behind the attention add nothing to their biases, in words, or ""."""
-    silent, n = evidence.silent(r.LR, "AUC")
-    return f"; {silent} of {n} networks silent, whose attention means nothing" if silent else ""
-
-
 def attend(evidence: Evidence) -> Iterable[Finding]:
     """C11: positive minus negative attention, high minus low rating (Eq 24)."""
     panels = _attention(evidence)
@@ -70,10 +64,11 @@ def attend(evidence: Evidence) -> Iterable[Finding]:
         if estimate is None:
             continue
         d = np.mean([stats.cohens_d(a[h > 0.5], a[h <= 0.5]) for a, h in zip(lean, high, strict=True)])
+        told = "; ".join(filter(None, [f"Cohen's d {d:.2f}", evidence.silence("AUC", r.LR)]))
         yield Finding(
             "attention" if word == "true" else "attention, by predicted rating",
             f"positive minus negative attention, high minus low {word} rating", "share of attention", estimate,
-            p=estimate.p_greater(), holds=bool(estimate.low > 0), note=f"Cohen's d {d:.2f}{_silence(evidence)}",
+            p=estimate.p_greater(), holds=bool(estimate.low > 0), note=told,
             explainer=evidence.explainer(r.LR), decisive=word == "true",
         )  # fmt: skip
 
@@ -95,10 +90,11 @@ def share(evidence: Evidence) -> Iterable[Finding]:
         f"permuting the explanations at test changes the AUC by {worse.effect:+.2f}%"
         if worse
         else "permutation importance not run"
-    ) + _silence(evidence)
+    )
     yield Finding(
         "attention", "share of both explanations", "share of attention", estimate,
-        holds=estimate.inside(*ATTENTION_RANGE), note=note, explainer=evidence.explainer(r.LR),
+        holds=estimate.inside(*ATTENTION_RANGE),
+        note="; ".join(filter(None, [note, evidence.silence("AUC", r.LR)])), explainer=evidence.explainer(r.LR),
     )  # fmt: skip
 
 

@@ -59,7 +59,7 @@ def _better(evidence: Evidence, metric: str, ours: str, reference: str) -> Findi
         return absent(metric, contrast, missing(evidence, ours, reference))
     return Finding(
         metric, contrast, metric, estimate, p=estimate.p_greater(),
-        by_construction=evidence.by_construction(ours, reference),
+        by_construction=evidence.by_construction(ours, reference), note=evidence.silence(metric, ours, reference),
         seed_sd=evidence.seed_sd(metric, ours, reference), explainer=evidence.explainer(ours),
     )  # fmt: skip
 

@@ -226,3 +226,12 @@ def test_a_silent_network_is_the_first_control_to_fail() -> None:
     assert all("3 of 10 networks silent" in note for note in notes)
     assert any("biases they stand on: 7 of 10; read" in line for line in headlines(claims_table(evidence)))
     assert "silent" not in "".join(evidence_table(metrics, predictions)["note"])
+
+
+def test_a_contrast_between_silent_networks_says_so() -> None:
+    metrics, predictions = study({r.LR: 0.1, r.ABLATION2: 0.2})
+    quiet = (pl.col("metric") == "RMSE") & (pl.col("row") == r.ABLATION2)
+    told = metrics.with_columns(own_part=pl.when(quiet).then(0.0).otherwise(1.0))
+    notes = evidence_table(told, predictions).filter(claim="C14").select("metric", "note").rows()
+    silent = f"{r.ABLATION2}: 10 of 10 networks silent"
+    assert notes == [("RMSE", silent), ("MAE", silent), ("AUC", "")]
