@@ -102,10 +102,18 @@ class Evidence:
         ].drop_nulls()
         return int((own < SILENT).sum()), len(own)
 
+    def mute(self, metric: str, row: str) -> bool:
+        """Whether all networks of a row are silent in the task of a metric: the row is the shared biases."""
+        silent, n = self.silent(row, self._task_metric(metric))
+        return silent == n > 0
+
+    @staticmethod
+    def _task_metric(metric: str) -> str:
+        return "AUC" if m.TASK[metric] == "classification" else "RMSE"
+
     def silence(self, metric: str, *rows: str) -> str:
         """Which of these rows have silent networks in the task of a metric, in words, or ""."""
-        task = "AUC" if m.TASK[metric] == "classification" else "RMSE"
-        counted = {row: self.silent(row, task) for row in rows}
+        counted = {row: self.silent(row, self._task_metric(metric)) for row in rows}
         return ", ".join(f"{row}: {silent} of {n} networks silent" for row, (silent, n) in counted.items() if silent)
 
     @cached_property

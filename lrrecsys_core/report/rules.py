@@ -57,6 +57,8 @@ def _better(evidence: Evidence, metric: str, ours: str, reference: str) -> Findi
     estimate = evidence.gain(metric, ours, reference)
     if estimate is None:
         return absent(metric, contrast, missing(evidence, ours, reference))
+    if evidence.mute(metric, ours) and evidence.mute(metric, reference):
+        return absent(metric, contrast, f"biases against biases: {evidence.silence(metric, ours, reference)}")
     return Finding(
         metric, contrast, metric, estimate, p=estimate.p_greater(),
         by_construction=evidence.by_construction(ours, reference), note=evidence.silence(metric, ours, reference),

@@ -235,3 +235,7 @@ def test_a_contrast_between_silent_networks_says_so() -> None:
     notes = evidence_table(told, predictions).filter(claim="C14").select("metric", "note").rows()
     silent = f"{r.ABLATION2}: 10 of 10 networks silent"
     assert notes == [("RMSE", silent), ("MAE", silent), ("AUC", "")]
+    assert _verdict("C14", told, predictions) == "supported"
+    both = metrics.with_columns(own_part=pl.when(pl.col("metric") == "RMSE").then(0.0).otherwise(1.0))
+    assert _verdict("C14", both, predictions) == _verdict("C14", both, predictions, "MAE") == "not tested"
+    assert _verdict("C14", both, predictions, "AUC") == "supported"
