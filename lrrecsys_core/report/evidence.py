@@ -89,31 +89,24 @@ class Evidence:
         return self.words(row, "explainer")
 
     def silent(self, row: str, *metrics: str) -> tuple[int, int]:
-        """How many of a row's networks add nothing to the shared biases, and how many networks it has.
+        """How many of a row's networks behind these metrics add nothing to the shared biases, of how many.
 
         A network is silent if its own part moves by less than `SILENT` (standard deviation over the test records).
-        With `metrics`, those of their tasks alone are counted.
         """
         if "own_part" not in self.metrics.columns:
             return 0, 0
-        wanted = [name for name in ("RMSE", "AUC") if not metrics or name in metrics]  # one per task
-        own = self.metrics.filter(pl.col("row") == row, pl.col("part") == "test", pl.col("metric").is_in(wanted))[
-            "own_part"
-        ].drop_nulls()
+        wanted = (pl.col("row") == row, pl.col("part") == "test", pl.col("metric").is_in(metrics))
+        own = self.metrics.filter(*wanted)["own_part"].drop_nulls()
         return int((own < SILENT).sum()), len(own)
 
-    def mute(self, metric: str, row: str) -> bool:
-        """Whether all networks of a row are silent in the task of a metric: the row is the shared biases."""
-        silent, n = self.silent(row, self._task_metric(metric))
+    def mute(self, row: str, metric: str) -> bool:
+        """Whether all networks of a row behind a metric are silent: the row is the shared biases."""
+        silent, n = self.silent(row, metric)
         return silent == n > 0
 
-    @staticmethod
-    def _task_metric(metric: str) -> str:
-        return "AUC" if m.TASK[metric] == "classification" else "RMSE"
-
     def silence(self, metric: str, *rows: str) -> str:
-        """Which of these rows have silent networks in the task of a metric, in words, or ""."""
-        counted = {row: self.silent(row, self._task_metric(metric)) for row in rows}
+        """Which of these rows have silent networks behind a metric, in words, or ""."""
+        counted = {row: self.silent(row, metric) for row in rows}
         return ", ".join(f"{row}: {silent} of {n} networks silent" for row, (silent, n) in counted.items() if silent)
 
     @cached_property

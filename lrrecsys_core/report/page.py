@@ -21,9 +21,10 @@ from lrrecsys_core.report.claim_report import claim_grids, headlines, write_clai
 from lrrecsys_core.report.claims import verdicts
 from lrrecsys_core.report.evidence import sources
 from lrrecsys_core.report.formats import Grid
+from lrrecsys_core.report.notes import table_notes
 from lrrecsys_core.report.sizes import costs_grid, costs_table, parts_grid
 from lrrecsys_core.report.style import save
-from lrrecsys_core.report.tables import grids, table_notes, table_title, write_tables
+from lrrecsys_core.report.tables import grids, table_title, write_tables
 
 # Captions of the figures a run may have, in the order of the page; files of another name follow with their own.
 CAPTIONS: Final = {

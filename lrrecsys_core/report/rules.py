@@ -57,7 +57,7 @@ def _better(evidence: Evidence, metric: str, ours: str, reference: str) -> Findi
     estimate = evidence.gain(metric, ours, reference)
     if estimate is None:
         return absent(metric, contrast, missing(evidence, ours, reference))
-    if evidence.mute(metric, ours) and evidence.mute(metric, reference):
+    if evidence.mute(ours, metric) and evidence.mute(reference, metric):
         return absent(metric, contrast, f"biases against biases: {evidence.silence(metric, ours, reference)}")
     return Finding(
         metric, contrast, metric, estimate, p=estimate.p_greater(),

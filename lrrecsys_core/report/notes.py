@@ -1,0 +1,90 @@
+"""The lines above a table: what a reader has to know before comparing its figures."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from lrrecsys_core import rows as r
+from lrrecsys_core.report.evidence import SILENT, Evidence, datasets_in_order
+
+SIZES: Final = {
+    "matched": "At matched size, as wide as LR-Recsys",
+    "published": "At the published size, better on validation",
+}
+
+
+def short_rows(table: int | str, metrics: pl.DataFrame) -> list[str]:
+    """One sentence per data set and number of replicates: which rows of a table have fewer than the others."""
+    shown = [row.name for row in r.rows_of(table)]
+    counts = metrics.filter(pl.col("row").is_in(shown)).group_by("dataset", "row").agg(pl.col("replicate").n_unique())
+    sentences = []
+    for name in datasets_in_order(metrics):
+        here = {row: count for dataset, row, count in counts.iter_rows() if dataset == name}
+        most = max(here.values(), default=0)
+        for fewer in sorted(set(here.values()) - {most}):
+            listed = ", ".join(row for row in shown if here.get(row) == fewer)
+            sentences.append(f"On {name}, {fewer} of {most} replicates only: {listed}.")
+    return sentences
+
+
+def silent_rows(table: int | str, metrics: pl.DataFrame) -> list[str]:
+    """One sentence per data set: the rows some of whose networks add nothing to the shared biases."""
+    sentences = []
+    for name in datasets_in_order(metrics):
+        evidence = Evidence(name, metrics)
+        # One metric per task: every network is counted once.
+        counted = {row.name: evidence.silent(row.name, "RMSE", "AUC") for row in r.rows_of(table)}
+        listed = ", ".join(f"{row} {silent} of {n}" for row, (silent, n) in counted.items() if silent)
+        if listed:
+            sentences.append(
+                f"On {name}, networks (replicates times tasks) that add less than {SILENT:g} logits to the user and "
+                f"item biases under every row, so that the biases alone speak: {listed}."
+            )
+    return sentences
+
+
+def sizes_told(table: int | str, metrics: pl.DataFrame) -> list[str]:
+    """One sentence per size: the baselines of a table that were trained at it."""
+    shown = [row.name for row in r.rows_of(table)]
+    if "size" not in metrics.columns:
+        return []
+    found = metrics.filter(pl.col("row").is_in(shown), pl.col("size").fill_null("") != "")
+    sentences = []
+    for size, words in SIZES.items():
+        where = dict(found.filter(size=size).group_by("row").agg(pl.col("dataset").unique().sort()).iter_rows())
+        listed = [f"{row} ({', '.join(where[row])})" if size == "published" else row for row in shown if row in where]
+        if listed:
+            sentences.append(f"{words}: {', '.join(listed)}.")
+    return sentences
+
+
+def table_notes(table: int | str, metrics: pl.DataFrame) -> list[str]:
+    """What a reader has to know before comparing figures, and who wrote the explanations behind each row."""
+    metrics = metrics.filter(
+        pl.col("row").is_in([name for row in r.rows_of(table) for name in (row.name, row.same_as)])
+    )
+    notes = ["RMSE and MAE on ratings rescaled to [0, 1]. Mean (standard deviation) over replicates."]
+    if metrics["simulated"].any():
+        notes.append(
+            "Simulated markets are built so that the theory's assumption holds: they test the mechanism, not the claim "
+            "about real markets. A replicate is a fresh market; the reasoner is a programme with a stated knowledge."
+        )
+    if metrics["by_construction"].any():
+        notes.append("By construction: a programme, not an LLM, wrote this row's texts, so it is no evidence.")
+    if not metrics["ordered"].all():
+        notes.append("Unordered data: no timestamps, so histories and the split are drawn at random.")
+    notes.append("Published numbers stand apart: other data and another LLM, not comparable unless the status says so.")
+    if table == r.SENSITIVITY:
+        notes.append("Every row on the same replicates: the first ones, where the other tables may rest on more.")
+    else:
+        notes += sizes_told(table, metrics) + short_rows(table, metrics)
+    notes += silent_rows(table, metrics)
+    authors = metrics.filter(pl.col("explainer") != "").group_by("row").agg(pl.col("explainer").unique().sort())
+    written = {row: ", ".join(names) for row, names in authors.iter_rows()}
+    by_author: dict[str, list[str]] = {}
+    for spec in r.rows_of(table):
+        if author := written.get(spec.name) or written.get(spec.same_as):
+            by_author.setdefault(author, []).append(spec.name)
+    return notes + [f"Explanations by {author}: {', '.join(names)}." for author, names in by_author.items()]
