@@ -1,4 +1,4 @@
-"""Points are chosen on validation, on settling markets or on a sample of whole users, and kept per data set."""
+"""Points are chosen on validation, on settling markets or on the most rated items, and kept per data set."""
 
 from __future__ import annotations
 
@@ -36,14 +36,18 @@ def shop(users: int = 30, each: int = 8) -> Dataset:
     return make_dataset("shop", "product", frame, items)
 
 
-def test_a_sample_holds_whole_users_and_no_more_records_than_asked() -> None:
+def test_a_sample_holds_the_most_rated_items_whole_and_no_more_records_than_asked() -> None:
     data = shop()
+    counts = dict(data.interactions["item_id"].value_counts().iter_rows())
     small = sampled(data, 100)
-    kept = small.interactions["user_id"].unique()
-    assert len(small.interactions) == 96 and len(kept) == 12
-    assert len(data.interactions.filter(pl.col("user_id").is_in(kept.implode()))) == 96
+    kept = small.interactions["item_id"].unique().to_list()
+    assert len(small.interactions) == sum(counts[item] for item in kept) <= 100
+    left = max(counts[item] for item in counts if item not in kept)
+    assert min(counts[item] for item in kept) >= left > 100 - len(small.interactions)
     assert sampled(data, 240) is data
     assert sampled(data, 100).fingerprint == small.fingerprint
+    with pytest.raises(InputError, match="shop: one item alone has more than 5 records"):
+        sampled(data, 5)
 
 
 def test_every_model_searched_has_as_many_points() -> None:

@@ -6,9 +6,16 @@ Y. Koren, R. Bell, C. Volinsky. Matrix Factorization Techniques for Recommender 
     s = mu + b_u + b_i   minimises   sum (sigmoid(s) - y)^2 + v^2 (prior_user sum_u b_u^2 + prior_item sum_i b_i^2)
 
 over the training records. v, the slope of the sigmoid at mu, makes a prior count in records: an entity with few
-stays near 0, one with many moves freely. The two priors are chosen on validation. The high/low task takes the same
-biases times one factor, for a rating says more than whether it was high. They are fitted once and held fixed, so that
-a network adds to them, and neither unlearns them nor has to wait for them.
+stays near 0, one with many moves freely. The two priors are chosen on validation.
+
+The high/low task starts from f times these biases, for a rating says more than whether it was high, and adds what it
+knows better: some users call high what others do not. With mu its own logit and v that of its mean::
+
+    s = mu + f b_u + c_u + f b_i + c_i
+    c minimises   sum cross-entropy(s, high) + v / 2 (prior_user sum_u c_u^2 + prior_item sum_i c_i^2)
+
+f and the two priors of c are chosen on validation too; v / 2 makes these priors count in records as well. All biases
+are fitted once and held fixed, so that a network adds to them, and neither unlearns them nor has to wait for them.
 """
 
 from __future__ import annotations
@@ -28,8 +35,9 @@ if TYPE_CHECKING:
     from lrrecsys_core.data.split import Split
 
 Floats = NDArray[np.float64]
-PRIORS: Final = (100.0, 30.0, 10.0, 3.0, 1.0)
-DEFAULT_PRIOR: Final = 10.0
+# The deviations c of the high/low task are smaller than the biases themselves, and so shrunk more.
+PRIORS: Final = {"regression": (100.0, 30.0, 10.0, 3.0, 1.0), "classification": (1000.0, 300.0, 100.0, 30.0, 10.0)}
+DEFAULT_PRIOR: Final = {"regression": 10.0, "classification": 100.0}
 LARGEST_FACTOR: Final = 10.0
 
 
@@ -37,51 +45,63 @@ LARGEST_FACTOR: Final = 10.0
 def residual_biases(split: Split, task: str) -> tuple[Floats, Floats]:
     """Biases of the users, (n_users,), and of the items, (n_items,), in logits of the task; 0 for the reserved row.
 
-    The priors are the pair of `PRIORS` with the smallest squared error on validation; without validation records both
-    are `DEFAULT_PRIOR`. The factor of the high/low task has the smallest cross-entropy on validation, or else on
+    The priors are the pair of `PRIORS` with the smallest loss of the task on validation; without validation records
+    both are `DEFAULT_PRIOR`. The factor of the high/low task has the smallest cross-entropy on validation, or else on
     training.
     """
-    of_user, of_item = _of_ratings(split) if task == "regression" else residual_biases(split, "regression")
-    if task == "classification":
+    if task == "regression":
+        around = np.zeros(split.n_users), np.zeros(split.n_items)
+    else:
+        of_user, of_item = residual_biases(split, "regression")
         factor = _factor(split, of_user, of_item)
-        of_user, of_item = factor * of_user, factor * of_item
-    for part in (of_user, of_item):
+        around = factor * of_user, factor * of_item
+    fitted = _with_the_best_priors(split, task, around)
+    for part in fitted:
         part.setflags(write=False)  # kept, and so shared
-    return of_user, of_item
+    return fitted
 
 
-def _of_ratings(split: Split) -> tuple[Floats, Floats]:
+def _with_the_best_priors(split: Split, task: str, around: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
     """`fit_biases` with the priors that validation prefers."""
     if not len(split.validation):
-        return fit_biases(split, DEFAULT_PRIOR, DEFAULT_PRIOR)
-    best, chosen = np.inf, (np.zeros(split.n_users), np.zeros(split.n_items))
-    found = chosen
-    for priors in product(PRIORS, PRIORS):
-        found = fit_biases(split, *priors, start=found)
-        error = expit(bias_logits(split, "regression", *found)[split.validation]) - split.target[split.validation]
-        if (loss := float((error**2).mean())) < best:
+        return fit_biases(split, DEFAULT_PRIOR[task], DEFAULT_PRIOR[task], task=task, around=around)
+    best, chosen, found = np.inf, around, around
+    for priors in product(PRIORS[task], PRIORS[task]):
+        found = fit_biases(split, *priors, task=task, around=around, start=found)
+        logits = bias_logits(split, task, *found)[split.validation]
+        if (loss := float(_losses(task, logits, _outcome(split, task)[split.validation])[0].mean())) < best:
             best, chosen = loss, found
     return chosen
 
 
 def fit_biases(
-    split: Split, prior_user: float, prior_item: float, *, start: tuple[Floats, Floats] | None = None
+    split: Split,
+    prior_user: float,
+    prior_item: float,
+    *,
+    task: str = "regression",
+    around: tuple[Floats, Floats] | None = None,
+    start: tuple[Floats, Floats] | None = None,
 ) -> tuple[Floats, Floats]:
-    """Biases of the users and items from the training ratings, for given priors; `start` only saves time."""
+    """Biases of the users and items from the training records, for given priors.
+
+    They are shrunk towards `around` (0 by default); `start` only saves time.
+    """
     user, item = split.user[split.train], split.n_users + split.item[split.train]
-    outcome = split.target[split.train].astype(np.float64)
-    rate = base_rate(split, "regression")
+    outcome = _outcome(split, task)[split.train]
+    rate = base_rate(split, task)
     mu, spread = logit(rate), rate * (1 - rate)
-    prior = spread**2 * np.repeat([prior_user, prior_item], [split.n_users, split.n_items])
+    prior = np.repeat([float(prior_user), float(prior_item)], [split.n_users, split.n_items])
+    prior *= spread**2 if task == "regression" else spread / 2
+    centre = np.zeros(len(prior)) if around is None else np.concatenate(around)
 
     def penalised(b: Floats) -> tuple[float, Floats]:
-        predicted = expit(mu + b[user] + b[item])
-        error = predicted - outcome
-        slope = 2 * error * predicted * (1 - predicted)
+        loss, slope = _losses(task, mu + b[user] + b[item], outcome)
         gradient = np.bincount(user, slope, len(b)) + np.bincount(item, slope, len(b))
-        return float(error @ error + prior @ b**2), gradient + 2 * prior * b
+        away = b - centre
+        return float(loss.sum() + prior @ away**2), gradient + 2 * prior * away
 
-    first = np.zeros(split.n_users + split.n_items) if start is None else np.concatenate(start)
+    first = centre if start is None else np.concatenate(start)
     found = minimize(penalised, first, jac=True, method="L-BFGS-B", options={"maxiter": 500}).x
     return found[: split.n_users], found[split.n_users :]
 
@@ -91,14 +111,27 @@ def bias_logits(split: Split, task: str, of_user: Floats, of_item: Floats) -> Fl
     return np.asarray(logit(base_rate(split, task)) + of_user[split.user] + of_item[split.item])
 
 
+def _outcome(split: Split, task: str) -> Floats:
+    """What the task predicts, in [0, 1], (N,)."""
+    return np.asarray(split.target if task == "regression" else split.liked, dtype=np.float64)
+
+
+def _losses(task: str, logits: Floats, outcome: Floats) -> tuple[Floats, Floats]:
+    """Loss of each record and its slope in the logit: squared error, or cross-entropy of high and low."""
+    predicted = expit(logits)
+    error = predicted - outcome
+    if task == "regression":
+        return error**2, 2 * error * predicted * (1 - predicted)
+    return np.logaddexp(0, logits) - outcome * logits, error
+
+
 def _factor(split: Split, of_user: Floats, of_item: Floats) -> float:
     """What the biases are multiplied by to tell high ratings from low ones best."""
     records = split.validation if len(split.validation) else split.train
-    mu, high = logit(base_rate(split, "classification")), split.liked[records] > 0
-    both = of_user[split.user[records]] + of_item[split.item[records]]
+    high = _outcome(split, "classification")[records]
 
     def entropy(factor: float) -> float:
-        s = mu + factor * both
-        return float(np.logaddexp(0, np.where(high, -s, s)).mean())
+        logits = bias_logits(split, "classification", factor * of_user, factor * of_item)[records]
+        return float(_losses("classification", logits, high)[0].mean())
 
     return float(minimize_scalar(entropy, bounds=(0, LARGEST_FACTOR), method="bounded").x)

@@ -9,11 +9,12 @@ from itertools import product
 import numpy as np
 import polars as pl
 import pytest
-from scipy.optimize import least_squares
-from scipy.special import expit, logit
+from scipy.optimize import least_squares, minimize
+from scipy.special import expit, log_expit, logit
 
 from lrrecsys_core.data.dataset import make_dataset
 from lrrecsys_core.data.split import Split, make_split
+from lrrecsys_core.metrics import auc
 from lrrecsys_core.models.base import base_rate
 from lrrecsys_core.models.biases import DEFAULT_PRIOR, PRIORS, bias_logits, fit_biases, residual_biases
 
@@ -95,7 +96,7 @@ def test_who_wrote_little_is_shrunk_more_than_who_wrote_much() -> None:
     assert [trained[at(split, name)] for name in ("few", "much")] == [1, 8]
     assert 0.1 < 2 * of_user[at(split, "few")] < of_user[at(split, "much")]
     np.testing.assert_allclose(of_item, 0.0, atol=1e-6)
-    spread = [np.abs(fit_biases(split, prior, NEVER)[0]).max() for prior in PRIORS]
+    spread = [np.abs(fit_biases(split, prior, NEVER)[0]).max() for prior in PRIORS["regression"]]
     assert spread == sorted(spread) and spread[0] < 0.2 * spread[-1]
 
 
@@ -150,7 +151,7 @@ def test_test_records_never_matter(task: str) -> None:
 def best_priors(split: Split, part: str) -> tuple[float, float]:
     """The pair of priors with the smallest squared error on a part, every fit from scratch."""
     records, out = getattr(split, part), {}
-    for priors in product(PRIORS, PRIORS):
+    for priors in product(PRIORS["regression"], repeat=2):
         predicted = expit(bias_logits(split, "regression", *fit_biases(split, *priors)))[records]
         out[priors] = float(((predicted - split.target[records]) ** 2).mean())
     return min(out, key=out.__getitem__)
@@ -187,27 +188,98 @@ def test_without_validation_the_priors_are_the_default() -> None:
     ratings = crowd(0.8, 0.6).dataset
     split = make_split(ratings, validation=False)
     assert not len(split.validation)
-    for one, two in zip(
-        residual_biases(split, "regression"), fit_biases(split, DEFAULT_PRIOR, DEFAULT_PRIOR), strict=True
-    ):
-        np.testing.assert_array_equal(one, two)
-    assert residual_biases(split, "classification")[0].any()
+    ratings = residual_biases(split, "regression")
+    prior = DEFAULT_PRIOR["regression"]
+    np.testing.assert_array_equal(np.concatenate(ratings), np.concatenate(fit_biases(split, prior, prior)))
+    factor = best_factor(split, split.train)
+    prior, around = DEFAULT_PRIOR["classification"], (factor * ratings[0], factor * ratings[1])
+    np.testing.assert_allclose(
+        np.concatenate(residual_biases(split, "classification")),
+        np.concatenate(fit_biases(split, prior, prior, task="classification", around=around)),
+        atol=0.02,
+    )
 
 
-@pytest.mark.parametrize("validation", [True, False])
-def test_high_and_low_take_the_same_biases_times_the_best_factor(validation: bool) -> None:
-    split = make_split(crowd(0.8, 0.6, 0.5).dataset, validation=validation)
-    ratings, high = (np.concatenate(residual_biases(split, task)) for task in ("regression", "classification"))
-    factor = float(high @ ratings / (ratings @ ratings))
-    assert factor > 1, "with little noise a rating above 4 is surer than its distance from the mean says"
-    np.testing.assert_allclose(high, factor * ratings, rtol=1e-9)
-    records = split.validation if validation else split.train
-    liked = split.liked[records] > 0
+def entropy(split: Split, of_user: np.ndarray, of_item: np.ndarray, records: np.ndarray) -> float:
+    p = expit(bias_logits(split, "classification", of_user, of_item))[records]
+    return float(-np.log(np.where(split.liked[records] > 0, p, 1 - p)).mean())
+
+
+def best_factor(split: Split, records: np.ndarray) -> float:
+    """What the biases of the ratings are best multiplied by, to a hundredth."""
     of_user, of_item = residual_biases(split, "regression")
+    scales = np.linspace(0.01, 10, 1000)
+    return float(scales[np.argmin([entropy(split, k * of_user, k * of_item, records) for k in scales])])
 
-    def entropy(scale: float) -> float:
-        p = expit(bias_logits(split, "classification", scale * of_user, scale * of_item))[records]
-        return float(-np.log(np.where(liked, p, 1 - p)).mean())
 
-    grid = np.linspace(0.05, 10, 400)
-    assert factor == pytest.approx(grid[np.argmin([entropy(scale) for scale in grid])], abs=0.03)
+@pytest.mark.parametrize("records", [1, 3])
+def test_high_and_low_by_hand_and_a_prior_counts_records(records: int) -> None:
+    # As for ratings, but with cross-entropy: n (1 - s) = prior b / 4, and b = ln 3 has s = 3/4: prior = n / ln 3.
+    told = [(user, f"i{k}", stars) for k in range(records) for user, stars in (("ann", 5.0), ("bob", 1.0))]
+    split = split_of([*told, ("ann", "i0", 3.0), ("bob", "i0", 3.0)])
+    of_user, of_item = fit_biases(split, records / math.log(3), 1.0, task="classification")
+    assert of_user[[at(split, "ann"), at(split, "bob")]] == pytest.approx([math.log(3), -math.log(3)], abs=1e-3)
+    assert of_item == pytest.approx(np.zeros(records + 1), abs=1e-3)
+
+
+@pytest.mark.parametrize("priors", [(10.0, 300.0), (100.0, 30.0)])
+def test_high_and_low_deviate_from_what_they_are_fitted_around(priors: tuple[float, float]) -> None:
+    split = crowd(0.8, 0.5, 0.7)
+    rng = np.random.default_rng(1)
+    around = rng.normal(size=split.n_users), rng.normal(size=split.n_items)
+    user, item, liked = split.user[split.train], split.item[split.train], split.liked[split.train].astype(float)
+    rate = liked.mean()
+    weight = rate * (1 - rate) / 2 * np.repeat(priors, [split.n_users, split.n_items])
+
+    def penalised(c: np.ndarray) -> float:
+        s = logit(rate) + (around[0] + c[: split.n_users])[user] + (around[1] + c[split.n_users :])[item]
+        return float(-(liked * log_expit(s) + (1 - liked) * log_expit(-s)).sum() + weight @ c**2)
+
+    expected = np.concatenate(around) + minimize(penalised, np.zeros(len(weight)), method="BFGS").x
+    found = fit_biases(split, *priors, task="classification", around=around)
+    np.testing.assert_allclose(np.concatenate(found), expected, atol=3e-3)
+    held = fit_biases(split, NEVER, NEVER, task="classification", around=around)
+    np.testing.assert_allclose(np.concatenate(held), np.concatenate(around), atol=1e-6)
+
+
+def test_users_who_call_high_what_others_do_not_are_told_apart() -> None:
+    # All rate 3.5 on average: half of them give 3.5 always, half of them 3 or 4, and 4 is high.
+    rng = np.random.default_rng(0)
+    told = [
+        (f"u{k:02d}", f"i{i:02d}", 3.5 if k % 2 else float(rng.integers(3, 5)))
+        for k in range(40)
+        for i in rng.permutation(30)[:20]
+    ]
+    split = split_of(told, validation=True)
+    ratings, high = residual_biases(split, "regression"), residual_biases(split, "classification")
+    rounds = np.array([at(split, f"u{k:02d}") for k in range(0, 40, 2)])
+    others = np.array([at(split, f"u{k:02d}") for k in range(1, 40, 2)])
+    assert np.abs(ratings[0]).max() < 0.1
+    assert high[0][rounds].min() > high[0][others].max() + 0.5
+    shown = bias_logits(split, "classification", *high)[split.test]
+    assert auc(shown, split.liked[split.test]) > 0.7
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.5])
+def test_where_high_follows_from_the_ratings_its_biases_are_theirs_times_a_factor(noise: float) -> None:
+    split = crowd(0.8, 0.6, noise)
+    factor = best_factor(split, split.validation)
+    assert factor > 1, "with little noise a rating above 4 is surer than its distance from the mean says"
+    ratings, high = (np.concatenate(residual_biases(split, task)) for task in ("regression", "classification"))
+    assert np.corrcoef(ratings, high)[0, 1] > 0.95
+    scaled = (factor * part for part in residual_biases(split, "regression"))
+    best = entropy(split, *residual_biases(split, "classification"), split.validation)
+    assert best <= entropy(split, *scaled, split.validation) + 1e-4
+
+
+def test_priors_of_high_and_low_are_those_with_the_smallest_validation_entropy() -> None:
+    split = crowd(0.8, 0.6, 1.0)
+    factor = best_factor(split, split.validation)
+    around = tuple(factor * part for part in residual_biases(split, "regression"))
+    losses = [
+        entropy(split, *fit_biases(split, *priors, task="classification", around=around), split.validation)
+        for priors in product(PRIORS["classification"], repeat=2)
+    ]
+    assert entropy(split, *residual_biases(split, "classification"), split.validation) == pytest.approx(
+        min(losses), abs=1e-4
+    )

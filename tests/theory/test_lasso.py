@@ -121,8 +121,12 @@ def test_ratio_follows_the_law_with_strong_signals_and_not_with_weak_or_correlat
     assert ratio(0, 0.1)[-1] < 0.9 * lasso_oracle_law(2000)
     assert ratio(0.5, 1.0)[-1] < 0.5 * lasso_oracle_law(200)
     assert excess_slope(rows, "theory", 0.0, 1.0).effect == pytest.approx(2, abs=0.3)
-    # More variables never change the oracle, whose draws are nested.
-    oracle = rows.filter(rule="oracle").group_by("rho", "signal", "repetition").agg(pl.col("error").n_unique())
-    assert oracle["error"].to_list() == [1] * len(oracle)
+    # More variables never change the oracle, whose draws are nested; its sums may be taken in another order.
+    oracle = (
+        rows.filter(rule="oracle")
+        .group_by("rho", "signal", "repetition")
+        .agg(pl.col("error").min(), most=pl.col("error").max())
+    )
+    np.testing.assert_allclose(oracle["most"], oracle["error"], rtol=1e-9)
     hindsight, theory = (rows.filter(rule=rule)["error"].to_numpy() for rule in ("hindsight", "theory"))
     assert (hindsight <= theory * 1.03).all()
