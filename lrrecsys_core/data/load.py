@@ -58,7 +58,7 @@ def _profiles(folder: str, given: str) -> Path:
         if candidate.is_file():
             return candidate
     where = given or f"{folder} or in imdb_exp3rt beside it"
-    raise InputError(f"no {_PROFILES} at {where}; expected the movie profiles, as movielens-imported:FOLDER,PROFILES.")
+    raise InputError(f"no {_PROFILES} at {where}; name the file or folder of the movie profiles: FOLDER,PROFILES.")
 
 
 def _table(place: str) -> Dataset:

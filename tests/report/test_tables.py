@@ -8,13 +8,13 @@ import pytest
 from lrrecsys_core import metrics as m
 from lrrecsys_core import rows as r
 from lrrecsys_core.report import formats
+from lrrecsys_core.report.notes import table_notes
 from lrrecsys_core.report.tables import (
     SCHEMA,
     grids,
     paper_values,
     parts_table,
     result_table,
-    table_notes,
     write_tables,
 )
 from tests.report.synthetic import everything, study
