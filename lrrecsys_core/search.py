@@ -1,8 +1,8 @@
 """Grid search with the same number of points for every model, judged on validation only.
 
 On markets all eight points of every grid are tried, on small settling markets (seeds 0-9). On a real data set every
-second point is, on the records of its most rated items, whose test records are left out of sight. All points of a model
-that share a network, and all markets, train side by side in one pass of `fit`.
+second point is, on a sample of its training and validation records; test records are left out of sight. All points of a
+model that share a network, and all markets, train side by side in one pass of `fit`.
 """
 
 from __future__ import annotations
@@ -10,17 +10,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 from tqdm import tqdm
 
 from lrrecsys_core import metrics, paths, rows
 from lrrecsys_core.cells import build_module, model_params, record_fields
 from lrrecsys_core.chosen import MARKETS, SHIPPED, relative_losses
-from lrrecsys_core.data.dataset import Dataset
+from lrrecsys_core.data.split import Split
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.experiments import Study
 from lrrecsys_core.models.base import TASKS, Sizes
@@ -39,32 +40,39 @@ _SETTLING = get_profile(
 
 
 class SearchStudy(Study):
-    """Settling markets, or the most rated items of real data: what points are chosen on."""
+    """Settling markets, or a sample of one real data set: what points are chosen on."""
 
     def __init__(self, datasets: Sequence[str] = ()) -> None:
         super().__init__(replace(_SETTLING, name="search"), datasets)
 
-    @cached_property
-    def _loaded(self) -> dict[str, Dataset]:
-        return {name: sampled(data, SAMPLE) for name, data in super()._loaded.items()}
+    def split(self, name: str, replicate: int = 0, fraction: float = 1.0) -> Split:
+        """The split of one replicate, without test records where the data are real."""
+        whole = super().split(name, replicate, fraction)
+        return whole if self.simulated else sampled(whole, SAMPLE)
 
 
-def sampled(dataset: Dataset, records: int) -> Dataset:
-    """The records of the most rated items, at most so many together; the data set itself where it is smaller.
+@lru_cache(maxsize=8)
+def sampled(split: Split, records: int, seed: int = 0) -> Split:
+    """The split with a sample of its training and validation records, at most so many together, and no test records.
 
-    A sample of users instead would thin the records of every item: factors look worse there than they are on all
+    Of n such records it takes those of a share sqrt(records / n) of the users, drawn at random, and of the items that
+    these rated most. Users alone would thin the records of every item: factors look worse there than they are on all
     records, and steps that shut them off would win.
     """
-    ratings = dataset.interactions
-    if len(ratings) <= records:
-        return dataset
-    counts = ratings.group_by("item_id").len().sort("len", "item_id", descending=[True, False])
-    chosen = counts.filter(pl.col("len").cum_sum() <= records)
-    if chosen.is_empty():
-        raise InputError(
-            f"{dataset.name}: one item alone has more than {records} records: there is no sample to search on."
-        )
-    return dataset.restricted(ratings.join(chosen, on="item_id", how="semi", maintain_order="left"))
+    known = np.sort(np.concatenate([split.train, split.validation]))
+    if len(known) > records:
+        share = (records / len(known)) ** 0.5
+        users = np.random.default_rng([seed, 7]).permutation(np.unique(split.user_position[known]))
+        known = known[np.isin(split.user_position[known], users[: round(len(users) * share)])]
+        counts = np.bincount(split.item_position[known])
+        items = np.argsort(-counts, kind="stable")
+        known = known[np.isin(split.item_position[known], items[: (counts[items].cumsum() <= records).sum()])]
+    return replace(
+        split,
+        train=np.intersect1d(split.train, known),
+        validation=np.intersect1d(split.validation, known),
+        test=known[:0],
+    )
 
 
 def grid(row: str) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Points are chosen on validation, on settling markets or on the most rated items, and kept per data set."""
+"""Points are chosen on validation, on settling markets or on a sample without test records, and kept per data set."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from lrrecsys_core import chosen, rows
 from lrrecsys_core.chosen import Point, Step, chosen_point
 from lrrecsys_core.data.dataset import Dataset, make_dataset
+from lrrecsys_core.data.split import make_split
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.experiments import Study
 from lrrecsys_core.models.base import TASKS
@@ -36,18 +37,31 @@ def shop(users: int = 30, each: int = 8) -> Dataset:
     return make_dataset("shop", "product", frame, items)
 
 
-def test_a_sample_holds_the_most_rated_items_whole_and_no_more_records_than_asked() -> None:
-    data = shop()
-    counts = dict(data.interactions["item_id"].value_counts().iter_rows())
-    small = sampled(data, 100)
-    kept = small.interactions["item_id"].unique().to_list()
-    assert len(small.interactions) == sum(counts[item] for item in kept) <= 100
-    left = max(counts[item] for item in counts if item not in kept)
-    assert min(counts[item] for item in kept) >= left > 100 - len(small.interactions)
-    assert sampled(data, 240) is data
-    assert sampled(data, 100).fingerprint == small.fingerprint
-    with pytest.raises(InputError, match="shop: one item alone has more than 5 records"):
-        sampled(data, 5)
+def test_a_sample_holds_no_test_record_and_no_more_records_than_asked() -> None:
+    split = make_split(shop())
+    small = sampled(split, 100)
+    assert set(small.train) < set(split.train) and set(small.validation) < set(split.validation)
+    assert len(small.train) > 0 and len(small.validation) > 0 and len(small.test) == 0
+    known = np.concatenate([small.train, small.validation])
+    assert 80 < len(known) <= 100
+    # 180 records are known: of sqrt(100 / 180) of the 30 users, the items that these rated most, whole.
+    users = np.unique(split.user_position[known])
+    assert len(users) == round(30 * (100 / 180) ** 0.5)
+    all_known = np.concatenate([split.train, split.validation])
+    theirs = all_known[np.isin(split.user_position[all_known], users)]
+    counts = np.bincount(split.item_position[theirs], minlength=25)
+    kept = np.unique(split.item_position[known])
+    assert len(known) == counts[kept].sum()
+    left = np.delete(counts, kept).max()
+    assert counts[kept].min() >= left > 100 - len(known)
+    assert (split.train == make_split(shop()).train).all()
+
+
+def test_a_sample_of_small_data_leaves_out_the_test_records_alone() -> None:
+    split = make_split(shop())
+    small = sampled(split, 180)
+    assert (small.train == split.train).all() and (small.validation == split.validation).all()
+    assert len(small.test) == 0
 
 
 def test_every_model_searched_has_as_many_points() -> None:
