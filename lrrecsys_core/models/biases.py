@@ -6,16 +6,16 @@ Y. Koren, R. Bell, C. Volinsky. Matrix Factorization Techniques for Recommender 
     s = mu + b_u + b_i   minimises   sum (sigmoid(s) - y)^2 + v^2 (prior_user sum_u b_u^2 + prior_item sum_i b_i^2)
 
 over the training records. v, the slope of the sigmoid at mu, makes a prior count in records: an entity with few
-stays near 0, one with many moves freely. The two priors are chosen on validation.
+stays near 0, one with many moves freely. Validation chooses the two priors, or no biases at all.
 
 The high/low task starts from f times these biases, for a rating says more than whether it was high, and adds what it
-knows better: some users call high what others do not. With mu its own logit and v that of its mean::
+knows better: some users call high what others do not. With mu the logit of the share of high, and v the slope there::
 
     s = mu + f b_u + c_u + f b_i + c_i
     c minimises   sum cross-entropy(s, high) + v / 2 (prior_user sum_u c_u^2 + prior_item sum_i c_i^2)
 
-f and the two priors of c are chosen on validation too; v / 2 makes these priors count in records as well. All biases
-are fitted once and held fixed, so that a network adds to them, and neither unlearns them nor has to wait for them.
+Validation chooses f and the two priors of c too, or c = 0; v / 2 makes these priors count in records as well. All
+biases are fitted once and held fixed, so that a network adds to them, and neither unlearns them nor waits for them.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ LARGEST_FACTOR: Final = 10.0
 def residual_biases(split: Split, task: str) -> tuple[Floats, Floats]:
     """Biases of the users, (n_users,), and of the items, (n_items,), in logits of the task; 0 for the reserved row.
 
-    The priors are the pair of `PRIORS` with the smallest loss of the task on validation; without validation records
-    both are `DEFAULT_PRIOR`. The factor of the high/low task has the smallest cross-entropy on validation, or else on
-    training.
+    The priors are the pair of `PRIORS` with the smallest loss of the task on validation, unless no shift at all does
+    as well; without validation records both are `DEFAULT_PRIOR`. The factor of the high/low task has the smallest
+    cross-entropy on validation, or else on training.
     """
     if task == "regression":
         around = np.zeros(split.n_users), np.zeros(split.n_items)
@@ -62,14 +62,13 @@ def residual_biases(split: Split, task: str) -> tuple[Floats, Floats]:
 
 
 def _with_the_best_priors(split: Split, task: str, around: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
-    """`fit_biases` with the priors that validation prefers."""
+    """`fit_biases` with the priors that validation prefers, or `around` itself."""
     if not len(split.validation):
         return fit_biases(split, DEFAULT_PRIOR[task], DEFAULT_PRIOR[task], task=task, around=around)
-    best, chosen, found = np.inf, around, around
+    best, chosen, found = _mean_loss(split, task, around, split.validation), around, around
     for priors in product(PRIORS[task], PRIORS[task]):
         found = fit_biases(split, *priors, task=task, around=around, start=found)
-        logits = bias_logits(split, task, *found)[split.validation]
-        if (loss := float(_losses(task, logits, _outcome(split, task)[split.validation])[0].mean())) < best:
+        if (loss := _mean_loss(split, task, found, split.validation)) < best:
             best, chosen = loss, found
     return chosen
 
@@ -125,13 +124,17 @@ def _losses(task: str, logits: Floats, outcome: Floats) -> tuple[Floats, Floats]
     return np.logaddexp(0, logits) - outcome * logits, error
 
 
+def _mean_loss(split: Split, task: str, biases: tuple[Floats, Floats], records: NDArray[np.int64]) -> float:
+    """Mean loss of the task on some records under the biases alone."""
+    logits = bias_logits(split, task, *biases)[records]
+    return float(_losses(task, logits, _outcome(split, task)[records])[0].mean())
+
+
 def _factor(split: Split, of_user: Floats, of_item: Floats) -> float:
     """What the biases are multiplied by to tell high ratings from low ones best."""
     records = split.validation if len(split.validation) else split.train
-    high = _outcome(split, "classification")[records]
 
     def entropy(factor: float) -> float:
-        logits = bias_logits(split, "classification", factor * of_user, factor * of_item)[records]
-        return float(_losses("classification", logits, high)[0].mean())
+        return _mean_loss(split, "classification", (factor * of_user, factor * of_item), records)
 
     return float(minimize_scalar(entropy, bounds=(0, LARGEST_FACTOR), method="bounded").x)
