@@ -12,6 +12,7 @@ import polars as pl
 from lrrecsys_core import stats
 from lrrecsys_core.report.evidence import Evidence, null_markets, sources
 from lrrecsys_core.report.finding import Finding
+from lrrecsys_core.report.formats import one_note
 from lrrecsys_core.report.rules import JUDGES, STATEMENTS, controls
 
 ALPHA: Final = 0.05
@@ -106,7 +107,7 @@ def _line(claim: str, source: Evidence, finding: Finding, profile: str) -> dict[
         line |= {"effect": estimate.effect, "low": estimate.low, "high": estimate.high, "test": estimate.test}
         if source.simulated and estimate.n < MARKETS_NEEDED:
             line["_enough"] = False
-            line["note"] = "; ".join(filter(None, [finding.note, f"{MARKETS_NEEDED} markets needed"]))
+            line["note"] = one_note(finding.note, f"{MARKETS_NEEDED} markets needed")
     if claim == CONTROL:
         words = {True: "as it should be", False: "NOT as it should be", None: REPORTED}
         line["verdict"] = words[finding.holds] if line["_enough"] else "not tested"
@@ -202,7 +203,7 @@ def claims_table(evidence: pl.DataFrame) -> pl.DataFrame:
         counts = group.filter(pl.col("effect").is_not_null())["verdict"].value_counts().sort("verdict")
         if group.height > 1:
             held = ", ".join(f"{v} {n}" for v, n in counts.iter_rows()) or "none run"
-            weakest["note"] = "; ".join(filter(None, [weakest["note"], f"of {group.height} contrasts: {held}"]))
+            weakest["note"] = one_note(weakest["note"], f"of {group.height} contrasts: {held}")
         out.append(weakest | {"verdict": verdict})
     claims = pl.DataFrame(out, schema=SCHEMA)
     return pl.concat([evidence.filter(pl.col("claim") == CONTROL), claims])

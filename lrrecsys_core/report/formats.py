@@ -66,6 +66,11 @@ def p_value(value: object) -> str:
     return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
+def one_note(*parts: str) -> str:
+    """The parts that say something, separated by "; "."""
+    return "; ".join(filter(None, parts))
+
+
 def to_markdown(title: str, notes: Iterable[str], grids: Iterable[Grid]) -> str:
     """One Markdown document."""
     lines = [f"# {markdown(title)}", ""]

@@ -11,6 +11,7 @@ from lrrecsys_core import rows as r
 from lrrecsys_core import stats
 from lrrecsys_core.report.evidence import ATTENTION, Evidence, Panel
 from lrrecsys_core.report.finding import Finding, absent, missing
+from lrrecsys_core.report.formats import one_note
 
 ATTENTION_RANGE: Final = (0.30, 0.40)
 
@@ -64,7 +65,7 @@ def attend(evidence: Evidence) -> Iterable[Finding]:
         if estimate is None:
             continue
         d = np.mean([stats.cohens_d(a[h > 0.5], a[h <= 0.5]) for a, h in zip(lean, high, strict=True)])
-        told = "; ".join(filter(None, [f"Cohen's d {d:.2f}", evidence.silence("AUC", r.LR)]))
+        told = one_note(f"Cohen's d {d:.2f}", evidence.silence("AUC", r.LR))
         yield Finding(
             "attention" if word == "true" else "attention, by predicted rating",
             f"positive minus negative attention, high minus low {word} rating", "share of attention", estimate,
@@ -94,7 +95,7 @@ def share(evidence: Evidence) -> Iterable[Finding]:
     yield Finding(
         "attention", "share of both explanations", "share of attention", estimate,
         holds=estimate.inside(*ATTENTION_RANGE),
-        note="; ".join(filter(None, [note, evidence.silence("AUC", r.LR)])), explainer=evidence.explainer(r.LR),
+        note=one_note(note, evidence.silence("AUC", r.LR)), explainer=evidence.explainer(r.LR),
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from lrrecsys_core import metrics as m
 from lrrecsys_core import paths
 from lrrecsys_core import rows as r
 from lrrecsys_core.report.evidence import Evidence, datasets_in_order, null_markets
-from lrrecsys_core.report.formats import Grid, number, write_all
+from lrrecsys_core.report.formats import Grid, number, one_note, write_all
 from lrrecsys_core.report.notes import table_notes
 from lrrecsys_core.report.sizes import costs_grid, costs_table, parts_grid, parts_table
 
@@ -114,7 +114,7 @@ class _Lines:
             "replicates": int(values.size),
             "status": self._status(spec, mean, paper_mean, paper_sd, explainer),
             "tier": e.words(source, "tier"),
-            "note": "; ".join(filter(None, notes)),
+            "note": one_note(*notes),
         }
 
     def _status(
