@@ -8,6 +8,7 @@ the cells it was in, and a second run reads them all.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache, cached_property, lru_cache
@@ -32,9 +33,9 @@ from lrrecsys_core.texts import TextSet, explanations_of
 
 DOMAINS = ("hotels", "restaurants", "movies")
 NULL_MARKET = f"{rows.NULL_PREFIX}hotels"
-# By the time they took on MovieLens (softmax over all items, texts as targets): one of them started last keeps the
-# other cores waiting.
-SLOWEST = ("BERT4Rec", "UniSRec", "UCEPic", rows.PETER, "PARSRec", "MMALFM")
+# By the time they took on real ratings (statements compared for each record, softmax over all items, texts as
+# targets): one of them started last keeps the other cores waiting.
+SLOWEST = (rows.EXTRACTIVE, "BERT4Rec", "UniSRec", "UCEPic", rows.PETER, "PARSRec", "MMALFM")
 TABLES: tuple[int | str, ...] = (2, 3, 4, 5, 6, rows.SENSITIVITY)
 
 
@@ -156,9 +157,10 @@ class Study:
         named = None if only is None else set(only)
         cells = [cell for cell in self.cells(tables) if named is None or cell.row in named]
         missing = sorted((cell for cell in cells if not cell.done(self)), key=_place)
-        texts = dict.fromkeys(job for cell in missing for job in cell.text_jobs(self))
-        waiting = [job for job in texts if not job.done(self)]
-        self._in_parallel(waiting, "explanations", progress, jobs)
+        readers = Counter(job for cell in missing for job in cell.text_jobs(self))
+        # Texts that only one cell reads are made by that cell, so that no process waits for them.
+        shared = [job for job, count in readers.items() if count > 1 and not job.done(self)]
+        self._in_parallel(shared, "explanations", progress, jobs)
         self._in_parallel(missing, "cells", progress, jobs)
 
     def _in_parallel(self, work: Sequence[Cell | TextJob], label: str, progress: bool, jobs: int | None) -> None:

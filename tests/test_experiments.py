@@ -84,6 +84,23 @@ def test_cells_are_computed_once_and_read_afterwards(study: Study) -> None:
     np.testing.assert_allclose(shares, 1.0, atol=1e-5)
 
 
+def test_texts_of_several_rows_are_made_first_and_those_of_one_row_with_it(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queues = []
+    monkeypatch.setattr(Study, "_in_parallel", lambda self, work, *_: queues.append(list(work)))
+    study.run_rows(only=[rows.LR, rows.NCF, rows.POSITIVE_ONLY], jobs=1)
+    texts, cells = queues
+    asked = [job for cell in cells for job in cell.text_jobs(study)]
+    assert set(texts) == {job for job in asked if asked.count(job) > 1} < set(asked)
+    assert len(texts) == len(set(texts)) == len(study.datasets) * len(study.seeds)
+    assert {cell.row for cell in cells} == {rows.LR, rows.NCF, rows.POSITIVE_ONLY}
+    alone = next(cell for cell in cells if cell.row == rows.POSITIVE_ONLY)
+    assert not any(job.done(study) for job in alone.text_jobs(study))
+    alone.compute(study)
+    assert all(job.done(study) for job in alone.text_jobs(study)) and alone.done(study)
+
+
 def test_same_seed_gives_the_same_numbers(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cell = Cell("restaurants", rows.LR)
     cell.compute(study)
