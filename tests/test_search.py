@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from lrrecsys_core.experiments import Study
 from lrrecsys_core.models.base import TASKS
 from lrrecsys_core.models.registry import MODELS
 from lrrecsys_core.profiles import get_profile
-from lrrecsys_core.search import POINTS, SEARCHED, SearchStudy, best_points, forget, grid, sampled, search
+from lrrecsys_core.search import HALF, POINTS, SEARCHED, SearchStudy, best_points, forget, grid, sampled, search
 
 
 def shop(users: int = 30, each: int = 8) -> Dataset:
@@ -70,6 +71,15 @@ def test_every_model_searched_has_as_many_points() -> None:
         assert len(set(points)) == POINTS
 
 
+@pytest.mark.parametrize("row", SEARCHED)
+def test_the_half_tried_on_real_data_gives_every_setting_its_values_equally_often(row: str) -> None:
+    points = grid(row)
+    for name in points[0]:
+        tried, all_values = ([json.dumps(points[k].get(name)) for k in some] for some in (HALF, range(POINTS)))
+        assert 2 * Counter(tried).total() == Counter(all_values).total() == POINTS
+        assert {value: 2 * count for value, count in Counter(tried).items()} == Counter(all_values)
+
+
 def test_the_network_serves_both_tasks_and_each_task_has_its_own_step() -> None:
     points = [{"lr": lr, "weight_decay": 0.0, "kind": kind} for kind in "ab" for lr in (0.1, 0.2)]
     values = {0: (0.20, 0.70), 1: (0.24, 0.80), 2: (0.19, 0.60), 3: (0.30, 0.65)}
@@ -92,10 +102,10 @@ def test_chosen_points_are_kept_per_data_set_and_searched_once(tmp_path: Path, m
     study = SearchStudy([f"table:{table}?timestamp=timestamp"])
     file = tmp_path / "points.json"
     told = search(study, [rows.BIASED_MF], into=file, progress=False)
-    assert told[rows.BIASED_MF]["regression"]["point"] % 2 == 0  # four of the eight points on real data
+    assert told[rows.BIASED_MF]["regression"]["point"] in HALF
     assert set(json.loads(file.read_text())) == {"shop"}
     tried = pl.read_parquet(next((tmp_path / "results").rglob("search/*.parquet")))
-    assert tried["point"].n_unique() == 4
+    assert sorted(tried["point"].unique()) == list(HALF)
     monkeypatch.setattr("lrrecsys_core.search.search_row", lambda *_: pytest.fail("searched twice"))
     assert search(study, [rows.BIASED_MF], into=file, progress=False) == told
     forget(study, into=file)
