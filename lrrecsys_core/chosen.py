@@ -41,7 +41,7 @@ class Point:
 
 
 def chosen_point(row: str, dataset: str = MARKETS) -> Point:
-    """The point of a row on a data set: its own where it was searched, else a baseline's for its side rows, else LR-Recsys'."""
+    """The point of a row on a data set: its own, or that of the baseline it is a side row of, else LR-Recsys'."""
     tables = _tables(SHIPPED)
     table = {**tables[MARKETS], **tables.get(dataset, {})}
     base = next((name for name in (*rows.BASELINES, rows.COMPARER) if row.startswith(f"{name} ")), row)

@@ -167,6 +167,11 @@ class TextJob:
         assert self.texts.source is not None
         return self.texts.source
 
+    @property
+    def reads_encoder(self) -> bool:
+        """Whether the sentence encoder named in the environment decides the texts or their raw embeddings."""
+        return self.texts.raw or self.source.kind == "extractive"
+
     def key(self, study: Study) -> str:
         """Content hash of everything the texts and their codes depend on."""
         parts: dict[str, Any] = {
@@ -175,7 +180,7 @@ class TextJob:
             "fraction": self.fraction,
             "seed": study.seeds[self.replicate],
             "epochs": study.profile.autoencoder_epochs,
-            "encoder": (os.environ.get(ENCODER_VARIABLE) or None) if self.texts.raw else None,
+            "encoder": (os.environ.get(ENCODER_VARIABLE) or None) if self.reads_encoder else None,
             "code": code_hash(None),
         }
         if study.profile.paper_strict:

@@ -152,14 +152,18 @@ def test_side_rows_run_on_fewer_markets_and_not_at_all_in_small_runs_or_on_real_
     assert Cell("hotels", rows.BIASED_MF).seeds(larger) == larger.seeds
 
 
-def test_an_empty_encoder_variable_is_no_encoder(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    cell = Cell("movies", rows.ABLATION2)
+@pytest.mark.parametrize("row", [rows.ABLATION2, rows.EXTRACTIVE])
+def test_the_key_of_what_reads_the_encoder_names_it_and_an_empty_name_is_none(
+    study: Study, row: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = Cell("movies", row)
     monkeypatch.delenv("LRRECSYS_ENCODER", raising=False)
     unset = cell.key(study)
     monkeypatch.setenv("LRRECSYS_ENCODER", "")
     assert cell.key(study) == unset
+    other = Cell("movies", rows.LR).key(study)
     monkeypatch.setenv("LRRECSYS_ENCODER", "some-encoder")
-    assert cell.key(study) != unset
+    assert cell.key(study) != unset and Cell("movies", rows.LR).key(study) == other
 
 
 def test_rows_that_a_programme_answers_are_no_evidence_on_real_data_either(study: Study, tmp_path: Path) -> None:

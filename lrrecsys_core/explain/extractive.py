@@ -60,8 +60,9 @@ def extractive_explanations(
     """Fill the answer sentence of App 10.2 with statements that exist.
 
     *Positive*: the past and candidate statements with the largest cosine. *Negative*: where there are statements
-    against the candidate, the one closest to what was liked in the past (same matter, other verdict); otherwise the
-    candidate statement whose best match in the past is worst.
+    against the candidate, the one closest to a past statement (the same matter); otherwise the candidate statement
+    whose best match in the past is worst. Past statements are the user's own words about earlier items, complaints
+    included, or what item texts say for these items: they tell what the user cares about, not what was liked.
 
     Parameters
     ----------
@@ -92,9 +93,9 @@ def extractive_explanations(
         for start in range(0, len(chosen), BATCH):
             part = chosen[start : start + BATCH]
             past, own = best_pairs(vectors, found.past[part], candidates[part], clash=clash)
-            for record, liked, said in zip(part.tolist(), past.tolist(), own.tolist(), strict=True):
+            for record, cared, said in zip(part.tolist(), past.tolist(), own.tolist(), strict=True):
                 if said:
-                    pair = found.statements[liked], found.statements[said]
+                    pair = found.statements[cared], found.statements[said]
                     sentence = fill_sentence(*pair, domain.noun, domain.verb_past, domain.verb_base, slot)
                     codes[slot][record] = sentences.setdefault(sentence, len(sentences))
     covered = float((codes["positive"] > 0)[chosen].mean()) if len(chosen) else 1.0
@@ -141,10 +142,10 @@ def best_pairs(vectors: Vectors, past: Ints, candidates: Ints, *, clash: bool) -
     return past[rows, cosine[rows, which].argmax(1)], candidates[rows, which]
 
 
-def fill_sentence(liked: str, said: str, noun: str, past: str, base: str, slot: str) -> str:
+def fill_sentence(cared: str, said: str, noun: str, past: str, base: str, slot: str) -> str:
     """The answer sentence around two statements."""
     verb = past if slot == "positive" else f"did not {base}"
-    taste = f'the consumer cares about "{liked}"' if liked else "the consumer is new here"
+    taste = f'the consumer cares about "{cared}"' if cared else "the consumer is new here"
     return f'The consumer {verb} this {noun} because {taste} and the {noun} is described by "{said}".'
 
 
