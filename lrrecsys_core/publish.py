@@ -22,6 +22,7 @@ from lrrecsys_core.report.formats import Grid, number, write_all
 from lrrecsys_core.report.page import Toy, write_report
 from lrrecsys_core.report.tables import write_tables
 
+TIED = "tied cuts"
 CUTS = "A tied cut is a user whose last training and first test record have the same time."
 
 
@@ -64,14 +65,23 @@ def publish_data(study: Study) -> pl.DataFrame:
         shares = {key.replace("_", " "): value for key, value in split.shares.items()}
         lines.append({"data set": name, "records": records.height, **counts, **shares})
     table = pl.DataFrame(lines)
+    untimed = [name for name in study.datasets if not study.split(name).dataset.ordered]
     body = [
-        [key, *(f"{line[key]:,}" if isinstance(line[key], int) else number(line[key], 3) for line in lines)]
+        [key, *("no time" if key == TIED and line["data set"] in untimed else _told(key, line[key]) for line in lines)]
         for key in table.columns[1:]
     ]
     title = f"Data and split ({'SIMULATED markets' if study.simulated else 'real data'})"
     notes = ["Shares of all records; cold users and items as shares of the test (or validation) records.", CUTS]
+    if untimed:
+        notes.append(f"Unordered data: {', '.join(untimed)} has no timestamps, so its order and histories are random.")
     write_all(paths.tables(study.run), "data", table, title, notes, [Grid("", ["", *study.datasets], body)])
     return table
+
+
+def _told(key: str, value: object) -> str:
+    if key == "validation by random users":
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else number(value, 3)
 
 
 def parameter_parts(study: Study) -> pl.DataFrame:

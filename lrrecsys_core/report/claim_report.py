@@ -9,7 +9,8 @@ import polars as pl
 
 from lrrecsys_core import paths
 from lrrecsys_core.report.claims import CONTROL, claims_table, evidence_table, verdicts
-from lrrecsys_core.report.formats import Grid, number, p_value, write_all
+from lrrecsys_core.report.formats import Grid, effect, number, p_value, write_all
+from lrrecsys_core.report.notes import unordered
 
 
 def headlines(claims: pl.DataFrame) -> list[str]:
@@ -30,6 +31,11 @@ def headlines(claims: pl.DataFrame) -> list[str]:
             "Lines marked simulated rest on artificial markets built so that the theory's assumption holds: "
             "they test the mechanism, not the claim about real markets."
         )
+    if claims.filter(pl.col("evidence") == "real").height:
+        lines.append(
+            "Intervals on real data resample users: they hold for these networks and this split. What other seeds "
+            "change stands apart, as the standard deviation of the gain over seeds."
+        )
     return lines
 
 
@@ -37,8 +43,9 @@ def _told(failed: dict[str, object]) -> str:
     """A failing control in words."""
     if failed["unit"] == "share":
         return f"{failed['contrast']}: {failed['note']}"
-    low, high = number(failed["low"]), number(failed["high"])
-    return f"{failed['contrast']} differs by {number(failed['effect'])} [{low}, {high}]"
+    gain = float(str(failed["effect"]))
+    word = "better" if gain > 0 else "worse"
+    return f"{failed['contrast']} is {word}, gain {effect(gain)} [{effect(failed['low'])}, {effect(failed['high'])}]"
 
 
 def read_bench(folder: Path) -> list[dict[str, object]]:
@@ -68,7 +75,7 @@ def write_claims(
     )
     claims = claims_table(evidence)
     summary = verdicts(claims)
-    notes = headlines(claims)
+    notes = headlines(claims) + unordered(metrics)
     folder = paths.tables(run)
     write_all(folder, "claims", claims, "The paper's claims, judged", notes, claim_grids(claims, summary))
     write_all(folder, "verdicts", summary, "Verdicts", notes, [_summary_grid(summary)])
@@ -89,10 +96,10 @@ def claim_grids(claims: pl.DataFrame, summary: pl.DataFrame) -> list[Grid]:
     body: dict[bool, list[list[str]]] = {True: [], False: []}
     for claim in claims.to_dicts():
         text = {key: str(value or "") for key, value in claim.items()}
-        interval = f"[{number(claim['low'])}, {number(claim['high'])}]" if number(claim["low"]) else ""
+        interval = f"[{effect(claim['low'])}, {effect(claim['high'])}]" if number(claim["low"]) else ""
         line = [text[key] for key in ("claim", "evidence", "dataset", "metric", "verdict", "contrast")]
-        line += [number(claim["effect"]), interval, text["unit"], text["test"], p_value(claim["p"])]
-        line += [p_value(claim["p_holm"]), text["sample"], number(claim["seed_sd"])]
+        line += [effect(claim["effect"]), interval, text["unit"], text["test"], p_value(claim["p"])]
+        line += [p_value(claim["p_holm"]), text["sample"], effect(claim["seed_sd"])]
         body[claim["claim"] == CONTROL].append(line + [text[key] for key in ("explainer", "profile", "note")])
     return [
         Grid(

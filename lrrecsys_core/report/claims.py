@@ -104,6 +104,8 @@ def _line(claim: str, source: Evidence, finding: Finding, profile: str) -> dict[
         "_enough": estimate is not None and math.isfinite(estimate.low),
     }
     if estimate is not None:
+        if finding.seed_sd is not None and abs(estimate.effect) < finding.seed_sd:
+            line["note"] = one_note(finding.note, "less than one sd over seeds")
         line |= {"effect": estimate.effect, "low": estimate.low, "high": estimate.high, "test": estimate.test}
         if source.simulated and estimate.n < MARKETS_NEEDED:
             line["_enough"] = False
@@ -227,7 +229,8 @@ def verdicts(claims: pl.DataFrame) -> pl.DataFrame:
             )
             metrics = {v: named.filter(pl.col("verdict") == v)["name"].to_list() for v in found}
             where = "; ".join(f"{v}: {', '.join(m)}" for v, m in metrics.items())
-        verdict = found[0] if len(found) == 1 else "mixed"
+        # Mixed means that it holds somewhere; where it holds nowhere, the weakest word is the verdict.
+        verdict = "mixed" if len(found) > 1 and "supported" in found else combine(found)
         out.append((claim, STATEMENTS[str(claim)], kind, dataset, verdict, where))
     names = ["claim", "statement", "evidence", "dataset", "verdict", "where"]
     return pl.DataFrame(out, schema=dict.fromkeys(names, pl.String), orient="row")

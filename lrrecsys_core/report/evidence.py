@@ -102,7 +102,12 @@ class Evidence:
     def mute(self, row: str, metric: str) -> bool:
         """Whether all networks of a row behind a metric are silent: the row is the shared biases."""
         silent, n = self.silent(row, metric)
-        return silent == n > 0
+        return silent == n > 0 or row == r.BIASES
+
+    def nothing_said(self, metric: str, *rows: str) -> str:
+        """Why a contrast of these rows would set biases against biases, or "" if one of them speaks."""
+        mute = all(self.mute(row, metric) for row in rows)
+        return f"biases against biases: {self.silence(metric, *rows)}" if mute else ""
 
     def silence(self, metric: str, *rows: str) -> str:
         """Which of these rows have silent networks behind a metric, in words, or ""."""

@@ -59,6 +59,13 @@ def number(value: object, digits: int = 4) -> str:
     return f"{value:.{digits}f}"
 
 
+def effect(value: object) -> str:
+    """A difference: four decimals, or two significant digits where these would say too little."""
+    text = number(value)
+    small = bool(text) and isinstance(value, int | float) and 1e-6 <= abs(value) < 1e-3
+    return number(value, 1 - math.floor(math.log10(abs(value)))) if small else text  # type: ignore[arg-type]
+
+
 def p_value(value: object) -> str:
     """A p-value with three decimals, "<0.001" below that; "" for None and NaN."""
     if not isinstance(value, float) or math.isnan(value):

@@ -10,9 +10,16 @@ from lrrecsys_core import rows as r
 from lrrecsys_core.report.evidence import SILENT, Evidence, datasets_in_order
 
 SIZES: Final = {
-    "matched": "At matched size, as wide as LR-Recsys",
+    "matched": "At matched size, as wide as LR-Recsys (SULM also narrower, by its grid)",
     "published": "At the published size, better on validation",
 }
+
+
+def unordered(metrics: pl.DataFrame) -> list[str]:
+    """One sentence about the data sets without timestamps, if there are any."""
+    names = metrics.filter(~pl.col("ordered"))["dataset"].unique().sort()
+    told = f"Unordered data: {', '.join(names)} has no timestamps, so histories and the split are drawn at random."
+    return [told] if len(names) else []
 
 
 def short_rows(table: int | str, metrics: pl.DataFrame) -> list[str]:
@@ -73,8 +80,7 @@ def table_notes(table: int | str, metrics: pl.DataFrame) -> list[str]:
         )
     if metrics["by_construction"].any():
         notes.append("By construction: a programme, not an LLM, wrote this row's texts, so it is no evidence.")
-    if not metrics["ordered"].all():
-        notes.append("Unordered data: no timestamps, so histories and the split are drawn at random.")
+    notes += unordered(metrics)
     notes.append("Published numbers stand apart: other data and another LLM, not comparable unless the status says so.")
     if table == r.SENSITIVITY:
         notes.append("Every row on the same replicates: the first ones, where the other tables may rest on more.")
@@ -87,4 +93,10 @@ def table_notes(table: int | str, metrics: pl.DataFrame) -> list[str]:
     for spec in r.rows_of(table):
         if author := written.get(spec.name) or written.get(spec.same_as):
             by_author.setdefault(author, []).append(spec.name)
-    return notes + [f"Explanations by {author}: {', '.join(names)}." for author, names in by_author.items()]
+    notes += [f"Explanations by {author}: {', '.join(names)}." for author, names in by_author.items()]
+    if any(author.startswith("imported") for author in by_author):
+        notes.append(
+            "Imported texts carry no date: one text of an item serves all its records, and may tell opinions from "
+            "after them. The extractive explainer quotes the same texts where a data set has them."
+        )
+    return notes

@@ -21,7 +21,7 @@ from lrrecsys_core.report.claim_report import claim_grids, headlines, write_clai
 from lrrecsys_core.report.claims import verdicts
 from lrrecsys_core.report.evidence import sources
 from lrrecsys_core.report.formats import Grid
-from lrrecsys_core.report.notes import table_notes
+from lrrecsys_core.report.notes import table_notes, unordered
 from lrrecsys_core.report.sizes import costs_grid, costs_table, parts_grid
 from lrrecsys_core.report.style import save
 from lrrecsys_core.report.tables import grids, table_title, write_tables
@@ -160,11 +160,10 @@ def write_figures(
     # The paper's Figure 7 shows Yelp, whose place the restaurants take.
     shown = next((source for source in found if source.dataset in ("restaurants", "yelp")), found[0])
     draw |= {"fig07": partial(figures.fig07, shown), "fig09": partial(figures.fig09, found)}
-    draw |= {"fig10": partial(figures.fig10, found), "knowledge_dial": partial(more_figures.dial, found)}
-    draw |= {
-        "controls": partial(more_figures.controls, metrics, predictions),
-        "bridge": partial(bridge.bridge, metrics),
-    }
+    draw |= {"fig10": partial(figures.fig10, found)}
+    if any(source.simulated for source in found):  # only a market has a known S* and other environments
+        draw |= {"knowledge_dial": partial(more_figures.dial, found), "bridge": partial(bridge.bridge, metrics)}
+    draw |= {"controls": partial(more_figures.controls, metrics, predictions)}
     draw |= {"cold_start": partial(more_figures.cold_start, found)}
     draw |= {"learning_curves": partial(more_figures.learning, found)}
     for name, figure in draw.items():
@@ -204,7 +203,8 @@ def write_report(
     sections.append(Section(table_title(1, metrics), [], [parts_grid(tables[1])]))
     sections += [Section(table_title(k, metrics), table_notes(k, metrics), grids(tables[k])) for k in tables if k != 1]
     sections.append(Section("Size and training time", [], [costs_grid(costs_table(metrics))]))
+    first = headlines(claims) + unordered(metrics)
     page = paths.results(run) / "report.html"
     with paths.replacing(page) as partial:
-        partial.write_text(render(f"LR-Recsys: {run}", headlines(claims), sections, pictures(run)), encoding="utf-8")
+        partial.write_text(render(f"LR-Recsys: {run}", first, sections, pictures(run)), encoding="utf-8")
     return page

@@ -25,6 +25,9 @@ def harder(evidence: Evidence) -> Iterable[Finding]:
     if best is None or other is None or r.LR not in evidence.rows or not panels or len(names) < 5:
         yield absent("squared error", "gain on disagreement", "needs LR-Recsys, four baselines and their predictions")
         return
+    if silent := evidence.nothing_said("RMSE", r.LR, best):
+        yield absent("squared error", "gain on disagreement", silent)
+        return
     gain = [panel.squared_error_gain(r.LR, best) for panel in panels]
     placebo = [panel.squared_error_gain(other, best) for panel in panels]
     beyond = [a - b for a, b in zip(gain, placebo, strict=True)]
@@ -39,7 +42,7 @@ def harder(evidence: Evidence) -> Iterable[Finding]:
         if estimate is not None:
             yield Finding(
                 "squared error", contrast, "squared error", estimate, p=estimate.p_greater(),
-                explainer=evidence.explainer(r.LR),
+                note=evidence.silence("RMSE", r.LR, best), explainer=evidence.explainer(r.LR),
             )  # fmt: skip
 
 
@@ -55,6 +58,9 @@ def attend(evidence: Evidence) -> Iterable[Finding]:
     panels = _attention(evidence)
     if not panels:
         yield absent("attention", "positive minus negative, high minus low", "no attention recorded")
+        return
+    if silent := evidence.nothing_said("AUC", r.LR):
+        yield absent("attention", "positive minus negative, high minus low", silent)
         return
 
     lean = [panel.column("attention_positive") - panel.column("attention_negative") for panel in panels]
@@ -79,6 +85,9 @@ def share(evidence: Evidence) -> Iterable[Finding]:
     panels = _attention(evidence)
     if not panels:
         yield absent("attention", "share of both explanations", "no attention recorded")
+        return
+    if silent := evidence.nothing_said("AUC", r.LR):
+        yield absent("attention", "share of both explanations", silent)
         return
     both = [panel.column("attention_positive") + panel.column("attention_negative") for panel in panels]
     estimate = evidence.mean(panels, both)
@@ -109,9 +118,13 @@ def disliked(evidence: Evidence) -> Iterable[Finding]:
     if estimate is None:
         yield absent("squared error", contrast, missing(evidence, *names))
         return
+    if silent := evidence.nothing_said("RMSE", *names):
+        yield absent("squared error", contrast, silent)
+        return
     yield Finding(
         "squared error", contrast, "squared error", estimate, p=estimate.p_greater(),
-        by_construction=evidence.by_construction(*names), explainer=evidence.explainer(r.LR),
+        note=evidence.silence("RMSE", *names), by_construction=evidence.by_construction(*names),
+        explainer=evidence.explainer(r.LR),
     )  # fmt: skip
 
 
@@ -126,14 +139,13 @@ def sparse(evidence: Evidence) -> Iterable[Finding]:
         contrast = f"fall of the gain over {best or 'the best baseline'} per unit of log(1 + records of the {side})"
         activity = [np.log1p(panel.column(count)) for panel in usable]
         estimate = evidence.slope(usable, activity, [-panel.squared_error_gain(r.LR, str(best)) for panel in usable])
-        if estimate is None:
+        if best is None or estimate is None:
             yield absent("squared error", contrast, missing(evidence, r.LR, *([best] if best else [])))
             continue
+        if silent := evidence.nothing_said("RMSE", r.LR, best):
+            yield absent("squared error", contrast, silent)
+            continue
         yield Finding(
-            "squared error",
-            contrast,
-            "squared error",
-            estimate,
-            p=estimate.p_greater(),
-            explainer=evidence.explainer(r.LR),
-        )
+            "squared error", contrast, "squared error", estimate, p=estimate.p_greater(),
+            note=evidence.silence("RMSE", r.LR, best), explainer=evidence.explainer(r.LR),
+        )  # fmt: skip

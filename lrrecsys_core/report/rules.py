@@ -6,6 +6,7 @@ Roles are tied to row names in :mod:`lrrecsys_core.rows`; the criteria were fixe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -57,8 +58,8 @@ def _better(evidence: Evidence, metric: str, ours: str, reference: str) -> Findi
     estimate = evidence.gain(metric, ours, reference)
     if estimate is None:
         return absent(metric, contrast, missing(evidence, ours, reference))
-    if evidence.mute(ours, metric) and evidence.mute(reference, metric):
-        return absent(metric, contrast, f"biases against biases: {evidence.silence(metric, ours, reference)}")
+    if silent := evidence.nothing_said(metric, ours, reference):
+        return absent(metric, contrast, silent)
     return Finding(
         metric, contrast, metric, estimate, p=estimate.p_greater(),
         by_construction=evidence.by_construction(ours, reference), note=evidence.silence(metric, ours, reference),
@@ -82,10 +83,13 @@ def _size(evidence: Evidence) -> Iterable[Finding]:
         low, high = IMPROVEMENT_RANGE[metric]
         contrast = f"{r.LR} vs {best or 'best baseline'}"
         estimate = evidence.improvement(metric, r.LR, best) if best else None
-        if estimate is None:
+        if best is None or estimate is None:
             yield absent(
                 metric, contrast, "no baseline with validation figures" if not best else missing(evidence, r.LR)
             )
+            continue
+        if silent := evidence.nothing_said(metric, r.LR, best):
+            yield absent(metric, contrast, silent)
             continue
         overlaps = bool(estimate.low <= high and estimate.high >= low)
         note = f"claimed {low:g} to {high:g}%; best of {len(evidence.baselines)} baselines run, chosen on validation"
@@ -104,8 +108,11 @@ def _quarter(evidence: Evidence) -> Iterable[Finding]:
 
         estimate = evidence.contrast(metric, (ours, best), excess) if best else None
         contrast = f"{ours} vs {best or 'best baseline'} at 100%"
-        if estimate is None:
+        if best is None or estimate is None:
             yield absent(metric, contrast, missing(evidence, ours) if best else "no baseline with validation figures")
+            continue
+        if silent := evidence.nothing_said(metric, ours, best):
+            yield absent(metric, contrast, silent)
             continue
         yield Finding(
             metric, contrast, "% excess loss", estimate, p=estimate.p_less(MARGIN_PERCENT),
@@ -121,6 +128,9 @@ def _reasoners(evidence: Evidence) -> Iterable[Finding]:
             values = evidence.paired(metric, *r.DIAL.values())
             if not values[0].size:
                 yield absent(metric, "share of S* known", missing(evidence, *r.DIAL.values()))
+                continue
+            if silent := evidence.nothing_said(metric, *r.DIAL.values()):
+                yield absent(metric, "share of S* known", silent)
                 continue
             gains = -np.column_stack(values) if m.LOWER_IS_BETTER[metric] else np.column_stack(values)
             up = stats.trend(gains, shares)
@@ -164,6 +174,9 @@ def _profile(evidence: Evidence) -> Iterable[Finding]:
                 missing(evidence, r.LR, r.NO_PROFILE) if best else "no baseline with validation figures",
             )
             continue
+        if silent := evidence.nothing_said(metric, r.LR, r.NO_PROFILE):
+            yield absent(metric, contrast, silent)
+            continue
         # The verdict rests on a difference, which stays defined where the full gain is near zero and the ratio is not.
         excess = evidence.contrast(
             metric, names, lambda a, b, c, k=metric: m.gain(k, a, b) - PROFILE_SHARE * m.gain(k, a, c)
@@ -194,10 +207,29 @@ def _free_parameters(evidence: Evidence) -> Iterable[Finding]:
         contrast = f"{r.SHUFFLE_ALL} vs {r.ABLATION1}: no gain left"
         if estimate is None:
             yield absent(metric, contrast, missing(evidence, r.SHUFFLE_ALL, r.ABLATION1))
+        elif silent := evidence.nothing_said(metric, r.SHUFFLE_ALL, r.ABLATION1):
+            yield absent(metric, contrast, silent)
         else:
             yield Finding(
                 metric, contrast, metric, estimate, holds=bool(estimate.low <= 0), note="interval should reach 0"
             )
+    for texts, row in (("quoted statements", r.EXTRACTIVE), ("imported texts", r.IMPORTED)):
+        yield from _beside(evidence, texts, row, r.ABLATION1)
+
+
+def _beside(evidence: Evidence, word: str, ours: str, reference: str) -> Iterable[Finding]:
+    """A contrast shown beside a claim without deciding it, nor widening its family of tests."""
+    for metric in m.METRICS:
+        finding = _better(evidence, metric, ours, reference)
+        if finding.estimate is not None:
+            yield replace(finding, metric=f"{metric}, {word}", p=float("nan"), decisive=False)
+
+
+def _beats(evidence: Evidence) -> Iterable[Finding]:
+    """C1, and beside it the simple rivals that the paper does not mention."""
+    yield from _better_on_all(evidence, r.LR, r.BASELINES)
+    for word, rival in (("biases alone", r.BIASES), ("biased MF", r.BIASED_MF), ("boosting", r.BOOSTING)):
+        yield from _beside(evidence, word, r.LR, rival)
 
 
 def _prompts(evidence: Evidence) -> Iterable[Finding]:
@@ -207,6 +239,9 @@ def _prompts(evidence: Evidence) -> Iterable[Finding]:
         if estimate is None:
             yield absent(metric, contrast, missing(evidence, r.ABLATION3, r.LR))
             continue
+        if silent := evidence.nothing_said(metric, r.ABLATION3, r.LR):
+            yield absent(metric, contrast, silent)
+            continue
         yield Finding(
             metric, contrast, "%", estimate, p=estimate.p_within(MARGIN_PERCENT),
             holds=estimate.inside(-MARGIN_PERCENT, MARGIN_PERCENT), note=f"equivalence within {MARGIN_PERCENT:g}%",
@@ -215,7 +250,7 @@ def _prompts(evidence: Evidence) -> Iterable[Finding]:
 
 
 JUDGES: Final[dict[str, Callable[[Evidence], Iterable[Finding]]]] = {
-    "C1": lambda e: _better_on_all(e, r.LR, r.BASELINES),
+    "C1": _beats,
     "C2": _size,
     "C3": _quarter,
     "C4": _reasoners,
@@ -271,6 +306,9 @@ def controls(evidence: Evidence) -> Iterable[Finding]:
             contrast = f"{ours} vs {reference}"
             if estimate is None:
                 yield absent(metric, contrast, missing(evidence, ours, reference))
+                continue
+            if silent := evidence.nothing_said(metric, ours, reference):
+                yield absent(metric, contrast, silent)
                 continue
             if ours in must_cover:
                 holds: bool | None = bool(estimate.low <= 0 <= estimate.high)

@@ -15,7 +15,7 @@ from lrrecsys_core import paths
 from lrrecsys_core import rows as r
 from lrrecsys_core.report.evidence import Evidence, datasets_in_order, null_markets
 from lrrecsys_core.report.formats import Grid, number, one_note, write_all
-from lrrecsys_core.report.notes import table_notes
+from lrrecsys_core.report.notes import table_notes, unordered
 from lrrecsys_core.report.sizes import costs_grid, costs_table, parts_grid, parts_table
 
 TITLES: Final[dict[int | str, str]] = {
@@ -258,7 +258,7 @@ def write_tables(
     """
     folder = paths.tables(run)
     tables: dict[int | str, pl.DataFrame] = {1: parts_table(parts)}
-    write_all(folder, "table1", tables[1], table_title(1, metrics), [], [parts_grid(tables[1])])
+    write_all(folder, "table1", tables[1], table_title(1, metrics), unordered(metrics), [parts_grid(tables[1])])
     sides = {row.name for row in r.rows_of(r.SENSITIVITY) if row.side}
     ran = not sides.isdisjoint(metrics["row"].unique())
     for table in (*range(2, 7), *([r.SENSITIVITY] if ran else [])):

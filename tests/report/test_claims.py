@@ -162,8 +162,47 @@ def test_a_shuffle_that_still_helps_is_named_in_the_first_line() -> None:
 
 def test_holm_is_taken_over_the_whole_claim() -> None:
     evidence = evidence_table(*everything(users=20)).filter(pl.col("claim") == "C1")
-    assert evidence.height == 42
-    assert evidence["p_holm"].min() == pytest.approx(42 * evidence["p"].min())
+    tests = evidence.filter(pl.col("p").is_finite())
+    assert tests.height == 42
+    assert tests["p_holm"].min() == pytest.approx(42 * tests["p"].min())
+
+
+def test_simple_rivals_and_other_texts_stand_beside_the_claims_and_decide_nothing() -> None:
+    controls = (r.ABLATION1, r.SHUFFLE_ALL, r.SHUFFLE_USER, r.SHUFFLE_ITEM)
+    noise = {r.LR: 0.1, **BASELINES_WORSE, **dict.fromkeys(controls, 0.2)}
+    plain = study(noise, users=60)
+    more = study({**noise, r.BIASED_MF: 0.01, r.BIASES: 0.3, r.IMPORTED: 0.3}, users=60)
+    for claim in ("C1", "C13"):
+        assert _verdict(claim, *plain) == _verdict(claim, *more) == "supported"
+    table = claims_table(evidence_table(*more))
+    beside = table.filter(pl.col("metric").is_in(["RMSE, biased MF", "RMSE, biases alone", "RMSE, imported texts"]))
+    assert beside.select("claim", "verdict", pl.col("effect") > 0).rows() == [
+        ("C1", "reported", True), ("C1", "reported", False), ("C13", "reported", False),
+    ]  # fmt: skip
+    assert dict(verdicts(table).select("claim", "verdict").iter_rows())["C13"] == "supported"
+
+
+def test_mixed_means_that_it_holds_somewhere() -> None:
+    def verdict(*found: str) -> str:
+        lines = [
+            ("C10", "real", "shop", metric, word) for metric, word in zip(("RMSE", "MAE", "AUC"), found, strict=True)
+        ]
+        frame = pl.DataFrame(lines, schema=["claim", "evidence", "dataset", "metric", "verdict"], orient="row")
+        return str(verdicts(frame.with_columns(contrast=pl.lit("")))["verdict"][0])
+
+    assert verdict("supported", "not supported", "not supported") == "mixed"
+    assert verdict("supported", "not tested", "by construction") == "mixed"
+    assert verdict("not tested", "not tested", "not supported") == "not supported"
+    assert verdict("not tested", "by construction", "not tested") == "not tested"
+    assert verdict("supported", "supported", "supported") == "supported"
+
+
+def test_a_gain_below_the_spread_over_seeds_says_so() -> None:
+    metrics, predictions = study({r.LR: 0.1, r.ABLATION2: 0.2}, simulated=False, dataset="shop", replicates=3)
+    other = pl.when((pl.col("row") == r.LR) & (pl.col("replicate") == 0)).then(9.0).otherwise(pl.col("value"))
+    for frame, said in ((metrics, False), (metrics.with_columns(value=other), True)):
+        notes = evidence_table(frame, predictions).filter(claim="C14")["note"]
+        assert ["less than one sd over seeds" in note for note in notes] == [said] * 3
 
 
 def test_theory_and_bench_are_read_from_their_files(root: Path) -> None:
@@ -226,6 +265,21 @@ def test_a_silent_network_is_the_first_control_to_fail() -> None:
     assert all("3 of 10 networks silent" in note for note in notes)
     assert any("biases they stand on: 7 of 10; read" in line for line in headlines(claims_table(evidence)))
     assert "silent" not in "".join(evidence_table(metrics, predictions)["note"])
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+def test_no_verdict_rests_on_networks_that_all_say_nothing(simulated: bool) -> None:
+    metrics, predictions = everything(simulated=simulated, users=20, replicates=10 if simulated else 2)
+    silent = evidence_table(metrics.with_columns(own_part=pl.lit(0.001)), predictions)
+    judged = silent.filter(pl.col("evidence") == ("simulated" if simulated else "real"))
+    judged = judged.filter(~pl.col("contrast").str.ends_with("the biases they stand on"))
+    assert set(judged["verdict"]) <= {"not tested", "by construction"}
+    assert (judged.filter(pl.col("note").str.contains("biases against biases"))["effect"].is_null()).all()
+    spoken = evidence_table(metrics.with_columns(own_part=pl.lit(1.0)), predictions)
+    for claim in (CONTROL, *(f"C{k}" for k in (1, 2, 3, 9, 10, 11, 12, 13, 14, 15, 16, 22, 23, 24))):
+        assert {"supported", "not supported", "reported", "as it should be", "NOT as it should be"} & set(
+            spoken.filter(claim=claim)["verdict"]
+        ), claim
 
 
 def test_a_contrast_between_silent_networks_says_so() -> None:

@@ -157,7 +157,7 @@ def test_the_size_of_every_baseline_is_named() -> None:
     metrics = _metrics({r.LR: [0.1, 0.2], "DIN": [0.3, 0.4], "SASRec": [0.3, 0.4]})
     size = pl.col("row").replace_strict({r.LR: "", "DIN": "matched", "SASRec": "published"}).alias("size")
     notes = table_notes(2, metrics.with_columns(size))
-    assert "At matched size, as wide as LR-Recsys: DIN." in notes
+    assert "At matched size, as wide as LR-Recsys (SULM also narrower, by its grid): DIN." in notes
     assert "At the published size, better on validation: SASRec (hotels)." in notes
 
 
