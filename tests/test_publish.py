@@ -40,6 +40,15 @@ def test_the_data_table_counts_records_and_adds_up(root: Path, study: Study) -> 
     assert "SIMULATED" in (root / "paper_tables" / study.run / "data.md").read_text()
 
 
+def test_data_without_time_say_so_and_have_no_tied_cuts(root: Path, tmp_path: Path) -> None:
+    table = tmp_path / "shop.csv"
+    table.write_text("user_id,item_id,rating\n" + "\n".join(f"u{k % 5},i{k % 8},{1 + k % 5}" for k in range(40)) + "\n")
+    publish_data(Study(get_profile("smoke"), [f"table:{table}"]))
+    told = (root / "paper_tables" / "smoke-shop" / "data.md").read_text()
+    assert "shop has no timestamps" in told and "| tied cuts | no time |" in told
+    assert "| validation by random users | no |" in told
+
+
 def test_the_parts_of_table_1_add_up_to_the_quoted_weights(root: Path, study: Study) -> None:
     parts = parameter_parts(study)
     for name, tokens in (("hotels", 4_457), ("restaurants", 3_945)):

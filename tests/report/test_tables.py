@@ -8,7 +8,7 @@ import pytest
 from lrrecsys_core import metrics as m
 from lrrecsys_core import rows as r
 from lrrecsys_core.report import formats
-from lrrecsys_core.report.notes import table_notes
+from lrrecsys_core.report.notes import table_notes, unordered
 from lrrecsys_core.report.tables import (
     SCHEMA,
     grids,
@@ -130,6 +130,27 @@ def test_hostile_text_is_escaped(root: Path) -> None:
     markdown, latex = formats.to_markdown(evil, [evil], [grid]), formats.to_latex(evil, [evil], [grid])
     assert "<script" not in markdown and "\\|" in markdown
     assert "\\input" not in latex and "\\textbackslash{}input\\{x\\}" in latex and "\\$a\\_b\\$ \\& 50\\%" in latex
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.0123456, "0.0123"), (-1.5, "-1.5000"), (0.00043219, "0.00043"), (-0.0000456, "-0.000046"),
+        (0.0010, "0.0010"), (0.0, "0.0000"), (1e-9, "0.0000"), (None, ""), (float("nan"), ""), (float("inf"), "inf"),
+    ],
+)  # fmt: skip
+def test_a_small_difference_keeps_two_digits(value: float | None, shown: str) -> None:
+    assert formats.effect(value) == shown
+
+
+def test_data_without_time_and_texts_without_date_are_named_above_a_table() -> None:
+    timed, untimed = _metrics({r.LR: [0.1]}), _metrics({r.LR: [0.1]}, ordered=False, dataset="yelp")
+    assert unordered(timed) == [] and unordered(untimed)[0] in table_notes(2, pl.concat([timed, untimed]))
+    assert "yelp has no timestamps" in unordered(pl.concat([timed, untimed]))[0]
+    texts = _metrics({r.IMPORTED: [0.1]})
+    for author, told in (("imported texts (for 40% of the records)", True), ("metadata explainer", False)):
+        notes = table_notes(4, texts.with_columns(explainer=pl.lit(author)))
+        assert any("carry no date" in note for note in notes) == told
 
 
 def test_every_metric_has_a_direction() -> None:
