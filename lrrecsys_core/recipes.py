@@ -123,6 +123,7 @@ RECIPES: dict[str, Recipe] = {
     rows.BIASES: Recipe(floor="biases"),
     rows.BOOSTING: Recipe(floor="boosting"),
     **{rows.at_fraction(rows.LR, p): _lr(fraction=p / 100) for p in rows.FRACTIONS[1:]},
+    **{rows.at_fraction(rows.BIASES, p): Recipe(floor="biases", fraction=p / 100) for p in rows.FRACTIONS[1:]},
     **{
         rows.at_fraction(name, p): Recipe(model, fraction=p / 100)
         for name, model in MODELS.items()

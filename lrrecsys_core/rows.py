@@ -150,6 +150,8 @@ def _registry() -> tuple[Row, ...]:
     rows += [Row(at_fraction(LR, p), (3,), "ours", same_as=LR if p == 100 else "") for p in FRACTIONS]
     rows += [Row(at_fraction(PETER, 100), (3,), "baseline", same_as=PETER)]
     rows += [Row(at_fraction(BEST_BASELINE, 100), (3,), "baseline")]
+    # Whether less data hurts the network or the biases it stands on.
+    rows += [Row(at_fraction(BIASES, p), (3,), "floor", optional=True) for p in FRACTIONS[1:]]
     fractions = [at_fraction(name, p) for name in BASELINES for p in FRACTIONS[1:]]
     rows += [Row(name, (3,), "baseline", optional=True, side=True) for name in fractions]
     plain = [without_biases(name) for name in (*BASELINES, COMPARER) if name not in NATIVE_BIASES]
