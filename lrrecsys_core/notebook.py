@@ -45,8 +45,10 @@ def setup() -> None:
 
 
 def label(dataset: Dataset) -> str:
-    """Title of a data set in a figure, which says when it is simulated."""
-    return f"{dataset.name} (simulated)" if dataset.simulated else dataset.name
+    """Title of a data set in a figure, which says when it is simulated, or without an order in time."""
+    if dataset.simulated:
+        return f"{dataset.name} (simulated)"
+    return dataset.name if dataset.ordered else f"{dataset.name} (unordered)"
 
 
 def show(figure: Figure, run: str, name: str) -> None:

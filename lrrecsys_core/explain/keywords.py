@@ -5,12 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-import polars as pl
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from lrrecsys_core.explain.reasoners import CLAUSES, OTHER_CLAUSES
 
 _WORD = re.compile(r"[^\W\d_](?:[^\W\d_]|['’-](?=[^\W\d_]))+")
 
@@ -31,6 +27,36 @@ movies product products current past described cares
 STOP_WORDS = frozenset(_WORD.findall(_STOP)) | {"a", "i"}
 FRAME_WORDS = frozenset(_WORD.findall(_FRAME))
 """Words of the answer sentence itself, which would otherwise lead every list."""
+NEARLY_ALL = 0.8  # share of a data set's texts from which on a word tells nothing about one item
+
+
+def _wordings() -> list[re.Pattern[str]]:
+    """The sentences this package's programmes fill in, with a group at what is said; elsewhere nothing is captured."""
+    found = ['(?:the consumer cares about "([^"]*)"|the consumer is new here) and the [^"]+ is described by "([^"]*)"']
+    for clause in (*CLAUSES.values(), *OTHER_CLAUSES.values()):
+        # A phrase comes back as it was, so that no wording around it passes for a part of it.
+        phrase = clause.replace("{phrase}", "(?P<phrase>.+)", 1).replace("{phrase}", "(?P=phrase)")
+        found.append(re.sub(r"\{\w+\}", r"[\\w ]+", phrase))
+    return [re.compile(rf"The consumer [\w ]+ because {clause}\.") for clause in found]
+
+
+_WORDINGS = _wordings()
+
+
+def said(text: str) -> str:
+    """What a text says apart from the fixed wording of this package's programmes; other texts as they are."""
+    for wording in _WORDINGS:
+        if match := wording.fullmatch(text):
+            return " ".join(filter(None, match.groups()))
+    return text
+
+
+def counts(texts: Iterable[str]) -> Counter[str]:
+    """How many texts hold each word in what they say."""
+    found: Counter[str] = Counter()
+    for text, uses in Counter(texts).items():
+        found.update(dict.fromkeys(words_of(said(text)), uses))
+    return found
 
 
 def words_of(text: str) -> list[str]:
@@ -38,35 +64,6 @@ def words_of(text: str) -> list[str]:
     return [word for word in _WORD.findall(text.lower()) if word not in STOP_WORDS and word not in FRAME_WORDS]
 
 
-def keywords(positive: Iterable[str], negative: Iterable[str], k: int = 15) -> pl.DataFrame:
-    """The k most frequent words of each side; a word counts once for each text that holds it.
-
-    Returns
-    -------
-    polars.DataFrame
-        word, positive, negative (number of texts), ordered by the sum, then by word.
-    """
-    counts = [Counter(word for text in side for word in set(words_of(text))) for side in (positive, negative)]
-    chosen = {word for count in counts for word, _ in sorted(count.items(), key=lambda pair: (-pair[1], pair[0]))[:k]}
-    rows = [(word, counts[0][word], counts[1][word]) for word in chosen]
-    rows.sort(key=lambda row: (-row[1] - row[2], row[0]))
-    return pl.DataFrame(rows, schema={"word": pl.String, "positive": pl.Int64, "negative": pl.Int64}, orient="row")
-
-
-def plot_keywords(frame: pl.DataFrame, title: str = "") -> Figure:
-    """Bars of positive beside negative counts for each word of :func:`keywords`."""
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(6, 0.28 * len(frame) + 1))
-    places = range(len(frame))
-    axes.barh(places, frame["positive"].to_numpy(), color="tab:blue", label="positive explanations")
-    axes.barh(places, -frame["negative"].to_numpy(), color="tab:orange", label="negative explanations")
-    axes.set_yticks(list(places), [word.replace("$", r"\$") for word in frame["word"]])
-    axes.invert_yaxis()
-    axes.axvline(0, color="black", linewidth=0.6)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
-    axes.set_xlabel("texts with the word")
-    axes.set_title(title)
-    axes.legend(loc="lower right")
-    figure.tight_layout()
-    return figure
+def top(count: Counter[str], k: int) -> list[tuple[str, int]]:
+    """The k most frequent words, equally frequent ones by name; none that is never used."""
+    return sorted(((word, n) for word, n in count.items() if n), key=lambda pair: (-pair[1], pair[0]))[:k]

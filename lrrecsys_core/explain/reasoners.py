@@ -75,9 +75,9 @@ class _Reasoner(ABC):
         if task.kind == "general":
             liked = case.match() >= 0.5
             opening = f"The consumer {'liked' if liked else 'disliked'} this {task.noun} because"
-            return case.sentence(opening, case.reason_for() if liked else case.reason_against(), _WORDS)
+            return case.sentence(opening, case.reason_for() if liked else case.reason_against(), CLAUSES)
         reason = case.reason_against() if task.kind.endswith("negative") else case.reason_for()
-        return case.sentence(task.opening, reason, _OTHER_WORDS if task.kind.startswith("alternative") else _WORDS)
+        return case.sentence(task.opening, reason, OTHER_CLAUSES if task.kind.startswith("alternative") else CLAUSES)
 
 
 class SimulatedReasoner(_Reasoner):
@@ -122,7 +122,7 @@ class MetadataExplainer(_Reasoner):
         return tuple(dict.fromkeys(phrase for phrase in phrases if phrase and len(phrase.split()) <= 8))
 
 
-_WORDS = {
+CLAUSES = {
     "shared": "the consumer {grade} chooses {plural} with {phrase} and the {noun} offers {phrase} and meets {wishes}",
     "untried": "the consumer has not tried {phrase} before and the {noun} offers {phrase} and meets {wishes}",
     "nothing for": "the consumer chooses many kinds of {plural} and the {noun} is one of them",
@@ -130,7 +130,7 @@ _WORDS = {
     "unwanted": "the consumer never chooses {plural} with {phrase} and the {noun} offers {phrase} and meets {wishes}",
     "nothing against": "the consumer has no clear wishes and the {noun} offers little that stands out",
 }
-_OTHER_WORDS = {
+OTHER_CLAUSES = {
     "shared": "it comes with {phrase}, which this consumer {grade} goes for, and fulfils {wishes}",
     "untried": "it comes with {phrase}, which is new to this consumer, and fulfils {wishes}",
     "nothing for": "it is much like other {plural} this consumer knows",

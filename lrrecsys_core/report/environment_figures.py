@@ -149,7 +149,7 @@ def shift(rows: pl.DataFrame) -> Reading:
         style = {"ls": "--"} if method == "least squares on S*" else {}
         curve(ax, band.filter(method=method), "shift", method, METHODS[method], **style)
     ax.set(xlabel="shift of the spurious strengths", ylabel="expected squared error", yscale="log")
-    ax.set_title("Spurious variables under a shift, 8 environments")
+    ax.set_title("Spurious variables under a shift,\n8 simulated environments")
     ax.legend(fontsize=7)
     at = {(row["method"], row["shift"]): row for row in band.to_dicts()}
     home, away = at["pooled least squares", 0.0], at["pooled least squares", min(rows["shift"])]
@@ -194,6 +194,7 @@ def knowledge(rows: pl.DataFrame) -> Reading:
         ax.set(xlabel="markets |E|", ylabel=label, ylim=(0, None))
         log_axis(ax, rows["environments"], base=2)
     axes[0][0].legend(fontsize=7)
+    fig.suptitle("Simulated markets, all domains: what they tell about S*", fontsize=10)
     words = []
     for method in ("EILLS", "pooled regression"):
         part = units.filter(method=method)

@@ -8,13 +8,28 @@ from typing import Final
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from lrrecsys_core import rows as r
+from lrrecsys_core import stats
 from lrrecsys_core.report.evidence import ATTENTION, Evidence, Panel
 from lrrecsys_core.report.formats import p_value
-from lrrecsys_core.report.style import NEGATIVE, OTHER, OURS, POSITIVE, TOKENS, empty, panels, plain, titled, whiskers
+from lrrecsys_core.report.style import (
+    NEGATIVE,
+    OTHER,
+    OURS,
+    POSITIVE,
+    TOKENS,
+    empty,
+    panels,
+    plain,
+    significant,
+    titled,
+    whiskers,
+)
 
 BINS: Final = 15
+NEAR_UNIFORM: Final = 0.25  # how far about uniform attention a panel reaches at least, as a part of it
 NO_ATTENTION: Final = "not run: no attention recorded"
 
 
@@ -22,7 +37,8 @@ def fig06(sources: Sequence[Evidence]) -> Figure:
     """Fig 6: gain over the best baseline against disagreement of the models, with the placebo.
 
     One column per data set. Above: squared-error gain of the records with its regression line and that of another model
-    in our place. Below: the difference of RMSE in bins of equal size, since one record has no RMSE.
+    in our place. Below: the difference of RMSE in bins of equal size, since one record has no RMSE. Both end with the
+    bins: beyond their last mean the lines would be carried by a handful of records.
     """
     fig, axes = panels(2, max(len(sources), 1), 3.6, 2.8)
     for column, source in enumerate(sources):
@@ -39,32 +55,31 @@ def _uncertainty(above: Axes, below: Axes, source: Evidence) -> None:
         empty(below, "")
         return
     x = [panel.disagreement(names) for panel in found]
+    everything = np.concatenate(x)
+    order = np.argsort(everything, kind="stable")
+    groups = [g for g in np.array_split(order, min(BINS, order.size)) if g.size]
+    middle = [float(everything[g].mean()) for g in groups]
     above.set_title(plain(titled(source)))
     for name, colour, label in ((r.LR, OURS, "LR-Recsys"), (other, OTHER, f"placebo: {other}")):
         y = [panel.squared_error_gain(name, best) for panel in found]
         estimate = source.slope(found, x, y, clustered=True)
         if estimate is None or not np.isfinite(estimate.effect):
             continue
-        centre = float(np.mean(np.concatenate(x))), float(np.mean(np.concatenate(y)))
-        grid = np.linspace(0, 1, 50)
+        centre = float(everything.mean()), float(np.mean(np.concatenate(y)))
+        grid = np.linspace(middle[0], middle[-1], 50)
         down, up = whiskers(estimate).ravel()
         slopes = (estimate.effect, estimate.effect - down, estimate.effect + up)
         ends = [centre[1] + k * (grid - centre[0]) for k in slopes]
         p = p_value(estimate.p_greater())
         relation = f"p {p}" if p.startswith("<") else f"p = {p}" if p else "p unknown"
-        above.plot(
-            grid, ends[0], color=colour, lw=1.5, label=plain(f"{label}: slope {estimate.effect:.3f}, {relation}")
-        )
+        words = f"{label}: slope {significant(estimate.effect)}, {relation}"
+        above.plot(grid, ends[0], color=colour, lw=1.5, label=plain(words))
         above.fill_between(
             grid, np.minimum(ends[1], ends[2]), np.maximum(ends[1], ends[2]), color=colour, alpha=0.15, lw=0
         )
-    everything = np.concatenate(x)
     gains = np.concatenate([panel.squared_error_gain(r.LR, best) for panel in found])
     ours = np.concatenate([panel.squared_error(r.LR) for panel in found])
     theirs = np.concatenate([panel.squared_error(best) for panel in found])
-    order = np.argsort(everything, kind="stable")
-    groups = [g for g in np.array_split(order, min(BINS, order.size)) if g.size]
-    middle = [float(everything[g].mean()) for g in groups]
     above.plot(middle, [float(gains[g].mean()) for g in groups], "o", ms=3, color=OURS, alpha=0.7)
     above.axhline(0, color="black", lw=0.6)
     above.set_ylabel(plain(f"squared-error gain\nover {best}"))
@@ -75,9 +90,11 @@ def _uncertainty(above: Axes, below: Axes, source: Evidence) -> None:
     )
     below.axhline(0, color="black", lw=0.6)
     below.set_ylabel(plain(f"RMSE of {best}\nminus ours, by bin"))
+    room = 0.04 * (middle[-1] - middle[0]) or 0.02
     for ax in (above, below):
-        ax.set_xlim(-0.02, 1.02)
-    below.set_xlabel("disagreement of the models (0 to 1)")
+        ax.set_xlim(middle[0] - room, middle[-1] + room)
+        ax.xaxis.set_major_locator(MaxNLocator(6))
+    below.set_xlabel("disagreement of the models\n(1: the largest of any record)")
 
 
 def _attention_panels(source: Evidence) -> list[Panel]:
@@ -87,13 +104,22 @@ def _attention_panels(source: Evidence) -> list[Panel]:
     ]
 
 
+def _tokens(found: Sequence[Panel]) -> list[str]:
+    """The attention columns of the tokens that the network has."""
+    known = found[0].records
+    return [name for name in ATTENTION if name in known.columns and known[name].fill_null(0).sum()]
+
+
 def fig07(source: Evidence) -> Figure:
     """Fig 7: attention on positive and negative explanations, one data set."""
     return fig09([source])
 
 
 def fig09(sources: Sequence[Evidence]) -> Figure:
-    """Fig 9: the same for every data set; left the high-rated records, right the low-rated ones."""
+    """Fig 9: the same for every data set; left the high-rated records, right the low-rated ones.
+
+    Uniform attention is drawn and always has room about it, so that a gap is seen beside the share it is a part of.
+    """
     fig, axes = panels(max(len(sources), 1), 2, 3.8, 2.3)
     for line, source in zip(axes, sources, strict=False):
         found = _attention_panels(source)
@@ -105,6 +131,8 @@ def fig09(sources: Sequence[Evidence]) -> Figure:
         high = columns["liked"] > 0.5
         shares = np.concatenate([columns[name] for name in ATTENTION[:2]])
         edges = np.linspace(np.quantile(shares, 0.002), np.quantile(shares, 0.998), 36)
+        uniform = 1 / len(_tokens(found))
+        limits = min(edges[0], (1 - NEAR_UNIFORM) * uniform), max(edges[-1], (1 + NEAR_UNIFORM) * uniform)
         for ax, side, word in ((line[0], high, "high-rated"), (line[1], ~high, "low-rated")):
             for name, colour, label in zip(ATTENTION[:2], (POSITIVE, NEGATIVE), ("positive", "negative"), strict=True):
                 values = columns[name][side]
@@ -119,10 +147,17 @@ def fig09(sources: Sequence[Evidence]) -> Figure:
                         label=label,
                     )
                     ax.axvline(float(values.mean()), color=colour, lw=1.2, ls="--")
+            ax.axvline(uniform, color="black", lw=1, ls=":", label=f"uniform, {uniform:.3f}")
+            positive, negative = (columns[name][side] for name in ATTENTION[:2])
+            d = stats.cohens_d(positive, negative)
+            if np.isfinite(d):
+                words = f"positive - negative:\n{positive.mean() - negative.mean():+.4f}\nCohen's d = {d:.2f}"
+                ax.text(0.02, 0.96, words, transform=ax.transAxes, va="top", fontsize=7)
+            ax.set_xlim(*limits)
             ax.set_title(plain(f"{titled(source)}: {word}"))
             ax.set_xlabel("share of attention")
             ax.set_ylabel("density")
-        line[0].legend(fontsize=7)
+        line[0].legend(fontsize=7, loc="upper right")
     return fig
 
 
@@ -135,9 +170,7 @@ def fig10(sources: Sequence[Evidence]) -> Figure:
             empty(axes[0][column], titled(source), NO_ATTENTION)
             axes[1][column].set_axis_off()
             continue
-        present = [
-            name for name in ATTENTION if name in found[0].records.columns and found[0].records[name].fill_null(0).sum()
-        ]
+        present = _tokens(found)
         shares = np.array([np.mean([panel.column(name).mean() for panel in found]) for name in present])
         tokens = [name.removeprefix("attention_") for name in present]
         uniform = np.full(len(present), 1 / len(present))
@@ -146,7 +179,7 @@ def fig10(sources: Sequence[Evidence]) -> Figure:
             (axes[1][column], uniform, f"uniform\nexplanations {100 * uniform[:2].sum():.1f}%"),
         ):
             ax.pie(
-                values, labels=tokens, colors=[TOKENS[t] for t in tokens], autopct="%.0f%%", startangle=90,
+                values, labels=tokens, colors=[TOKENS[t] for t in tokens], autopct="%.1f%%", startangle=90,
                 counterclock=False, textprops={"fontsize": 7}, wedgeprops={"linewidth": 0.5, "edgecolor": "white"},
                 radius=0.95,
             )  # fmt: skip

@@ -100,8 +100,23 @@ def controls(metrics: pl.DataFrame, predictions: pl.LazyFrame | pl.DataFrame | N
             ax.axvline(0, color="black", lw=0.6)
             ax.xaxis.set_major_locator(MaxNLocator(4))
             ax.set_title(plain(titled(source)))
+            _small_print(ax, source, metric)
             ax.set_xlabel(f"% better than Ablation 1 ({metric})")
     return fig
+
+
+def _small_print(ax: Axes, source: Evidence, metric: str) -> None:
+    """Beneath a title: whose explanations are read, and whether what they are compared with is the biases alone."""
+    words = [f"explanations: {source.explainer(r.LR)}"] if source.explainer(r.LR) else []
+    for row in (r.ABLATION1, r.LR):
+        silent, n = source.silent(row, metric)
+        if silent:
+            part = "silent, the biases alone" if silent == n else f"{silent} of {n} networks silent"
+            words.append(f"{row}: {part}")
+    if words:
+        text = "\n".join(plain(line, 62) for line in words)
+        ax.set_title(ax.get_title(), pad=6 + 8 * (text.count("\n") + 1))
+        ax.annotate(text, (0.5, 1), (0, 3), "axes fraction", "offset points", ha="center", va="bottom", fontsize=6)
 
 
 def cold_start(sources: Sequence[Evidence]) -> Figure:
@@ -171,6 +186,7 @@ def learning(sources: Sequence[Evidence]) -> Figure:
     """Table 3 as curves: every model's figure against the share of the training data, same test set.
 
     All points of a panel rest on the n replicates that all its rows have, or the models would differ by their markets.
+    A best baseline that was run on all the data only is a level: a line across the panel.
     """
     fig, axes = panels(len(m.METRICS), max(len(sources), 1), 3.2, 2.3)
     percents = sorted(r.FRACTIONS)
@@ -178,11 +194,12 @@ def learning(sources: Sequence[Evidence]) -> Figure:
         for line, metric in zip(axes, m.METRICS, strict=True):
             ax = line[column]
             best = source.best_baseline(metric)
-            models = (*source.baselines, r.LR)
-            present = [row for name in models for row in _less_and_less(name) if source.values(row, metric)]
+            models = (*source.baselines, r.BIASES, r.LR)
+            rows = [row for name in models for row in _less_and_less(name)]
+            present = [row for row in rows if source.values(row, metric)]
             shared = dict(zip(present, source.paired(metric, *present), strict=True))
             n = len(shared[present[0]]) if present else 0
-            drawn = False
+            drawn, others = False, "other baselines"
             for name in models:
                 estimates = [stats.paired_t(shared[row]) if row in shared else None for row in _less_and_less(name)]
                 if not any(estimates):
@@ -195,10 +212,17 @@ def learning(sources: Sequence[Evidence]) -> Figure:
                     x, y = zip(*points, strict=True)
                     if name == r.LR:  # an interval from two replicates would fill the panel
                         ax.plot(x, y, "o-", lw=1.4, ms=4, color=OURS, label=f"LR-Recsys, n = {n}")
+                    elif name == r.BIASES:
+                        ax.plot(x, y, "o:", lw=1.4, ms=2.5, color="black", label=f"{name}, n = {n}")
                     elif name == best:
-                        ax.plot(x, y, "o-", lw=1.4, ms=3, color=POSITIVE, label=plain(f"{name} (best), n = {n}"))
+                        label = plain(f"{name} (best on validation), n = {n}")
+                        if x == (100,):
+                            ax.axhline(y[0], ls="--", lw=1.4, color=POSITIVE, label=label)
+                        else:
+                            ax.plot(x, y, "o-", lw=1.4, ms=3, color=POSITIVE, label=label)
                     else:
-                        ax.plot(x, y, "o-", lw=0.8, ms=2.5, color=OTHER, alpha=0.6)
+                        ax.plot(x, y, "o-", lw=0.8, ms=2.5, color=OTHER, alpha=0.6, label=others)
+                        others = ""  # once in the legend
             if not drawn:
                 empty(ax, titled(source))
                 continue
@@ -207,14 +231,22 @@ def learning(sources: Sequence[Evidence]) -> Figure:
             ax.set_xticks(percents, [str(p) for p in percents])
             ax.minorticks_off()
             ax.set_ylabel(metric)
-            ax.legend(fontsize=6.5)
+            bottom, top = ax.get_ylim()
+            ax.set_ylim(bottom, top + 0.6 * (top - bottom))  # room for the legend
+            ax.legend(fontsize=6, loc="upper center")
     for ax in axes[-1]:
         ax.set_xlabel("% of the training data")
     return fig
 
 
 def keywords(
-    positive: Sequence[tuple[str, int]], negative: Sequence[tuple[str, int]], title: str, *, explainer: str = ""
+    positive: Sequence[tuple[str, int]],
+    negative: Sequence[tuple[str, int]],
+    title: str,
+    *,
+    explainer: str = "",
+    notes: Sequence[str] = ("", ""),
+    left_out: str = "",
 ) -> Figure:
     """Top words of all positive and all negative explanations of one item (Sec 5.5.3).
 
@@ -223,11 +255,14 @@ def keywords(
     positive, negative : (word, count), most frequent first.
     title : the item's name.
     explainer : who wrote the explanations.
+    notes : what to say beneath the positive and the negative words.
+    left_out : which words are not shown.
     """
     fig, (axes,) = panels(1, 2, 3.6, 3.0)
-    for ax, words, colour, label in zip(
-        axes, (positive, negative), (POSITIVE, NEGATIVE), ("positive", "negative"), strict=True
+    for ax, words, colour, label, note in zip(
+        axes, (positive, negative), (POSITIVE, NEGATIVE), ("positive", "negative"), notes, strict=True
     ):
+        words = [(word, count) for word, count in words if count > 0]
         if not words:
             empty(ax, f"{label} explanations", "no explanations")
             continue
@@ -235,6 +270,9 @@ def keywords(
         ax.invert_yaxis()
         ax.grid(axis="y", visible=False)
         ax.set_title(f"{label} explanations")
-        ax.set_xlabel("times used")
+        ax.set_xlabel("texts with the word" + (f"\n({plain(note)})" if note else ""))
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     fig.suptitle(plain(title + (f" ({explainer})" if explainer else ""), 80), fontsize=10)
+    if left_out:
+        fig.supxlabel(plain(f"Left out: {left_out}", 120), fontsize=7, color="#555555")
     return fig

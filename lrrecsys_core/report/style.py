@@ -105,5 +105,12 @@ def whiskers(estimate: Estimate) -> NDArray[np.float64]:
 
 
 def titled(source: Evidence) -> str:
-    """Name of a data set that never hides that it is simulated."""
-    return f"{source.dataset} (simulated)" if source.simulated else source.dataset
+    """Name of a data set that never hides that it is simulated, nor that its records have no order in time."""
+    if source.simulated:
+        return f"{source.dataset} (simulated)"
+    return source.dataset if source.ordered else f"{source.dataset} (unordered)"
+
+
+def significant(value: float, digits: int = 2) -> str:
+    """A number with so many significant digits and no exponent: a small slope is not a slope of zero."""
+    return np.format_float_positional(value, precision=digits, unique=False, fractional=False).rstrip(".")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,7 +19,7 @@ from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.embeddings import EndpointEmbedder, SentenceEncoder, Vectors, embed_texts
 from lrrecsys_core.explain.extractive import best_pairs, extractive_explanations, gather_statements
 from lrrecsys_core.explain.imported import imported_explanations, read_item_profiles, statements
-from lrrecsys_core.explain.keywords import keywords, plot_keywords, words_of
+from lrrecsys_core.explain.keywords import counts, top, words_of
 
 VOCABULARY = ["tea", "noise", "music", "sea"]
 
@@ -215,10 +216,9 @@ def test_keywords_count_texts_without_stop_words() -> None:
     assert words_of("The consumer watched this movie because it's a fast-paced, <b>well</b> told film of 1999.") == [
         "it's", "fast-paced", "told", "film",
     ]  # fmt: skip
-    frame = keywords(["good tea tea", "good tea", "$x$ tea"], ["bad tea", "bad noise"], k=2)
-    assert frame.rows() == [("tea", 3, 1), ("bad", 0, 2), ("good", 2, 0), ("noise", 0, 1)]
-    figure = plot_keywords(frame, "item")
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["tea", "bad", "good", "noise"]
+    found = counts(["good tea tea", "good tea", "$x$ tea", "good tea"])
+    assert found == {"good": 3, "tea": 4}
+    assert top(found, 1) == [("tea", 4)] and top(Counter(b=2, a=2, c=0), 3) == [("a", 2), ("b", 2)]
 
 
 def test_a_real_sentence_encoder_is_deterministic_and_sensible() -> None:

@@ -6,13 +6,19 @@ import matplotlib.pyplot as plt
 import numpy as np
 import polars as pl
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lrrecsys_core import rows as r
-from lrrecsys_core.report import figures, more_figures, schematics
+from lrrecsys_core.report import environment_figures, figures, more_figures, page, schematics
 from lrrecsys_core.report.evidence import sources
-from lrrecsys_core.report.style import save
+from lrrecsys_core.report.style import save, significant
 from tests.report.synthetic import everything, study
+
+
+def _legend(ax: Axes) -> list[str]:
+    legend = ax.get_legend()
+    return [text.get_text() for text in legend.get_texts()] if legend else []
 
 
 def _texts(fig: Figure) -> str:
@@ -104,3 +110,93 @@ def test_no_group_of_activity_is_empty(seed: int) -> None:
     activity = rng.choice(rng.integers(1, 40, size=1 + seed % 6), size=3 + 7 * seed)
     group = np.searchsorted(more_figures._edges(activity), activity, side="left")
     assert set(group) == set(range(len(more_figures._edges(activity)) + 1))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.00012345, "0.00012"), (-0.0000449, "-0.000045"), (0.1, "0.10"), (12.3, "12"), (0.0, "0.0")]
+)
+def test_small_slopes_keep_their_digits(value: float, text: str) -> None:
+    assert significant(value) == text
+
+
+def test_the_regression_line_ends_with_the_bins() -> None:
+    metrics, predictions = study({r.LR: 0.1, **dict.fromkeys(r.BASELINES[:4], 0.2)}, users=60)
+    above, below = figures.fig06(sources(metrics, predictions)).axes
+    bins = below.lines[0].get_xdata()
+    assert max(bins) < 0.9
+    reach = [line.get_xdata() for line in above.lines if line.get_label().startswith(("LR-Recsys", "placebo"))]
+    assert len(reach) == 2 and all(np.allclose([x[0], x[-1]], [bins[0], bins[-1]]) for x in reach)
+    assert above.get_xlim() == below.get_xlim() and above.get_xlim()[1] < 1
+
+
+def test_pies_and_uniform_attention_have_a_decimal() -> None:
+    found = sources(*study({r.LR: 0.1}, replicates=2))
+    assert "16.7%" in [text.get_text() for text in figures.fig10(found).axes[1].texts]
+
+
+def test_a_small_gap_of_attention_is_seen_beside_the_uniform_share() -> None:
+    metrics, predictions = study({r.LR: 0.1}, replicates=2)
+    tokens = [name for name in predictions.columns if name.startswith("attention_")]
+    near = predictions.with_columns((pl.col(name) - 1 / 6) / 50 + 1 / 6 for name in tokens)
+    for ax in figures.fig07(sources(metrics, near)[0]).axes:
+        low, high = ax.get_xlim()
+        assert low < 0.13 and high > 0.2
+        assert "Cohen's d = " in ax.texts[0].get_text()
+        assert any(np.allclose(line.get_xdata(), 1 / 6) for line in ax.lines)
+
+
+def test_figures_of_markets_are_left_out_of_real_runs(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+    monkeypatch.setattr(page, "save", lambda fig, run, name: drawn.append(name))
+    for simulated in (True, False):
+        page.write_figures("smoke", *study({r.LR: 0.1}, replicates=2, users=5, simulated=simulated))
+        assert ({"knowledge_dial", "bridge"} <= set(drawn)) == simulated
+        assert "controls" in drawn
+        drawn.clear()
+
+
+def _fractions(names: list[str]) -> dict[str, float]:
+    return {r.at_fraction(name, p): 0.1 + 1 / p for name in names for p in r.FRACTIONS[1:]}
+
+
+def test_a_baseline_run_on_all_the_data_only_is_a_level_beside_the_biases() -> None:
+    noise = {r.LR: 0.1, "DIN": 0.15, "SASRec": 0.3, r.BIASES: 0.2, **_fractions([r.LR])}
+    metrics, _ = study(noise, simulated=False, dataset="movielens", replicates=3)
+    ax = more_figures.learning(sources(metrics)).axes[0]
+    lines = {line.get_label(): line for line in ax.lines}
+    for label, row, style in (("DIN (best on validation)", "DIN", "--"), (r.BIASES, r.BIASES, ":")):
+        line = lines[f"{label}, n = 3"]
+        expected = metrics.filter(row=row, metric="RMSE", part="test")["value"].mean()
+        assert line.get_linestyle() == style and np.allclose(line.get_ydata(), expected)
+        assert f"{label}, n = 3" in _legend(ax)
+    both, _ = study(noise | _fractions(["DIN"]), simulated=False, dataset="movielens", replicates=3)
+    lines = {line.get_label(): line for line in more_figures.learning(sources(both)).axes[0].lines}
+    assert len(lines["DIN (best on validation), n = 3"].get_xdata()) == len(r.FRACTIONS)
+
+
+def test_controls_say_who_explains_and_what_is_silent() -> None:
+    metrics, _ = study({r.LR: 0.1, r.ABLATION1: 0.1, r.SHUFFLE_ALL: 0.1}, replicates=2)
+    part = pl.when(row=r.ABLATION1).then(0.0).otherwise(0.5)
+    text = _texts(more_figures.controls(metrics.with_columns(own_part=part)))
+    assert "explanations: simulated reasoner" in text and f"{r.ABLATION1}: silent" in text
+    assert "silent" not in _texts(more_figures.controls(metrics.with_columns(own_part=pl.lit(0.5))))
+
+
+def test_unordered_data_are_said_to_be() -> None:
+    metrics, predictions = study({r.LR: 0.1}, simulated=False, dataset="yelp", replicates=1)
+    found = sources(metrics.with_columns(ordered=pl.lit(False)), predictions)
+    assert "yelp (unordered)" in _texts(figures.fig10(found))
+    assert "(unordered)" not in _texts(figures.fig10(sources(metrics, predictions)))
+
+
+def test_figures_of_theory_say_that_they_are_simulated() -> None:
+    grid = pl.DataFrame({"repetition": [0, 1, 2]})
+    methods = pl.DataFrame({"method": ["EILLS", "pooled regression", "Lasso"]})
+    told = grid.join(methods, how="cross").join(pl.DataFrame({"environments": [1, 2]}), how="cross")
+    told = told.with_columns(domain=pl.lit("hotels"), known=0.5, spurious=1, idle=pl.col("repetition"))
+    figure, _ = environment_figures.knowledge(told)
+    assert figure.get_suptitle().startswith("Simulated markets")
+    methods = pl.DataFrame({"method": ["EILLS", "pooled least squares", "least squares on S*"]})
+    moved = grid.join(methods, how="cross").join(pl.DataFrame({"shift": [-1.0, 0.0]}), how="cross")
+    figure, _ = environment_figures.shift(moved.with_columns(risk=pl.col("repetition") + 1.0))
+    assert "simulated" in figure.axes[0].get_title()
