@@ -169,9 +169,10 @@ def test_a_baseline_run_on_all_the_data_only_is_a_level_beside_the_biases() -> N
         expected = metrics.filter(row=row, metric="RMSE", part="test")["value"].mean()
         assert line.get_linestyle() == style and np.allclose(line.get_ydata(), expected)
         assert f"{label}, n = 3" in _legend(ax)
-    both, _ = study(noise | _fractions(["DIN"]), simulated=False, dataset="movielens", replicates=3)
+    both, _ = study(noise | _fractions(["DIN", r.BIASES]), simulated=False, dataset="movielens", replicates=3)
     lines = {line.get_label(): line for line in more_figures.learning(sources(both)).axes[0].lines}
-    assert len(lines["DIN (best on validation), n = 3"].get_xdata()) == len(r.FRACTIONS)
+    for label in ("DIN (best on validation)", r.BIASES):
+        assert len(lines[f"{label}, n = 3"].get_xdata()) == len(r.FRACTIONS)
 
 
 def test_controls_say_who_explains_and_what_is_silent() -> None:
