@@ -158,9 +158,11 @@ class Study:
         cells = [cell for cell in self.cells(tables) if named is None or cell.row in named]
         missing = sorted((cell for cell in cells if not cell.done(self)), key=_place)
         readers = Counter(job for cell in missing for job in cell.text_jobs(self))
-        # Texts that only one cell reads are made by that cell, so that no process waits for them.
-        shared = [job for job, count in readers.items() if count > 1 and not job.done(self)]
-        self._in_parallel(shared, "explanations", progress, jobs)
+        # A set that one cell alone reads is made by that cell, so that no process waits for it; several are not, since
+        # a cell would make them one after the other.
+        alone = {job for cell in missing if len(made := cell.text_jobs(self)) == 1 for job in made if readers[job] == 1}
+        waiting = [job for job in readers if job not in alone and not job.done(self)]
+        self._in_parallel(waiting, "explanations", progress, jobs)
         self._in_parallel(missing, "cells", progress, jobs)
 
     def _in_parallel(self, work: Sequence[Cell | TextJob], label: str, progress: bool, jobs: int | None) -> None:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from lrrecsys_core import paths
 from lrrecsys_core.data.dataset import Dataset
-from lrrecsys_core.report.style import save, use_style
+from lrrecsys_core.report.style import save, titled, use_style
 
 
 def setup() -> None:
@@ -45,10 +45,8 @@ def setup() -> None:
 
 
 def label(dataset: Dataset) -> str:
-    """Title of a data set in a figure, which says when it is simulated, or without an order in time."""
-    if dataset.simulated:
-        return f"{dataset.name} (simulated)"
-    return dataset.name if dataset.ordered else f"{dataset.name} (unordered)"
+    """Title of a data set in a figure."""
+    return titled(dataset)
 
 
 def show(figure: Figure, run: str, name: str) -> None:

@@ -19,6 +19,7 @@ from lrrecsys_core.models.autoencoder import WIDTH, AutoEncoder
 from lrrecsys_core.models.base import Sizes
 from lrrecsys_core.models.lr_recsys import LRRecsys
 from lrrecsys_core.report.formats import Grid, number, write_all
+from lrrecsys_core.report.notes import unordered_note
 from lrrecsys_core.report.page import Toy, write_report
 from lrrecsys_core.report.tables import write_tables
 
@@ -73,12 +74,13 @@ def publish_data(study: Study) -> pl.DataFrame:
     title = f"Data and split ({'SIMULATED markets' if study.simulated else 'real data'})"
     notes = ["Shares of all records; cold users and items as shares of the test (or validation) records.", CUTS]
     if untimed:
-        notes.append(f"Unordered data: {', '.join(untimed)} has no timestamps, so its order and histories are random.")
+        notes.append(unordered_note(untimed))
     write_all(paths.tables(study.run), "data", table, title, notes, [Grid("", ["", *study.datasets], body)])
     return table
 
 
 def _told(key: str, value: object) -> str:
+    """A count, a share, or yes or no."""
     if key == "validation by random users":
         return "yes" if value else "no"
     return f"{value:,}" if isinstance(value, int) else number(value, 3)

@@ -31,7 +31,8 @@ from lrrecsys_core.recipes import RECIPES
 from lrrecsys_core.train import Replicate, as_tensors, fit, predict
 
 POINTS = 8
-# Grids are products of two or three settings: in this half every setting takes all its values equally often.
+# Grids are products of two or three settings. In this half every setting takes all its values equally often, though
+# not every pair of values occurs.
 HALF = (0, 3, 5, 6)
 # Ablation 1 has points of its own, so that free vectors are not judged at steps chosen for texts.
 SEARCHED = (rows.LR, rows.LETTER, rows.ABLATION1, *MODELS)

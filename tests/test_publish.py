@@ -45,7 +45,7 @@ def test_data_without_time_say_so_and_have_no_tied_cuts(root: Path, tmp_path: Pa
     table.write_text("user_id,item_id,rating\n" + "\n".join(f"u{k % 5},i{k % 8},{1 + k % 5}" for k in range(40)) + "\n")
     publish_data(Study(get_profile("smoke"), [f"table:{table}"]))
     told = (root / "paper_tables" / "smoke-shop" / "data.md").read_text()
-    assert "shop has no timestamps" in told and "| tied cuts | no time |" in told
+    assert "without timestamps: shop." in told and "| tied cuts | no time |" in told
     assert "| validation by random users | no |" in told
 
 

@@ -135,13 +135,19 @@ def test_a_row_trains_at_the_points_of_its_data_else_at_those_of_the_markets(
     assert chosen_point(rows.without_biases("MTER")) == point(0.02)
     assert chosen_point(rows.without_biases(rows.COMPARER)) == point(0.04)
     assert chosen_point(rows.at_fraction("MTER", 25)) == point(0.02)
-    assert chosen_point(rows.SHUFFLE_ALL, "shop") == point(0.03)
+    assert chosen_point(rows.SHUFFLE_ALL, "shop") == chosen_point(rows.ABLATION1, "shop") == point(0.03)
+    file.write_text(json.dumps({"markets": markets, "shop": {rows.LR: told(0.03), rows.ABLATION1: told(0.05)}}))
+    chosen._tables.cache_clear()
+    assert chosen_point(rows.ABLATION1, "shop") == point(0.05)
+    assert chosen_point(rows.SHUFFLE_ALL, "shop") == chosen_point(rows.ABLATION2, "shop") == point(0.03)
 
 
 def test_the_shipped_points_belong_to_the_grids() -> None:
     listed = json.loads(chosen.SHIPPED.read_text(encoding="utf-8"))
     for dataset, points in listed.items():
         assert set(points) == set(SEARCHED), dataset
+        tried = range(POINTS) if dataset == chosen.MARKETS else HALF
+        assert {told[task]["point"] for told in points.values() for task in TASKS} <= set(tried), dataset
         for row, told in points.items():
             for task in TASKS:
                 point = dict(grid(row)[told[task]["point"]])

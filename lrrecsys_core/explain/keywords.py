@@ -27,7 +27,7 @@ movies product products current past described cares
 STOP_WORDS = frozenset(_WORD.findall(_STOP)) | {"a", "i"}
 FRAME_WORDS = frozenset(_WORD.findall(_FRAME))
 """Words of the answer sentence itself, which would otherwise lead every list."""
-NEARLY_ALL = 0.8  # share of a data set's texts from which on a word tells nothing about one item
+NEARLY_ALL = 0.8  # share of a data set's texts beyond which a word tells nothing about one item
 
 
 def _wordings() -> list[re.Pattern[str]]:

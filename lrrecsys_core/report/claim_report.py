@@ -14,7 +14,7 @@ from lrrecsys_core.report.notes import unordered
 
 
 def headlines(claims: pl.DataFrame) -> list[str]:
-    """The first lines of the page: controls that fail, or that all of them are as they should be."""
+    """The first lines of the page: which controls fail, and what the evidence below rests on."""
     found = claims.filter(pl.col("claim") == CONTROL)
     failed = found.filter(pl.col("verdict") == "NOT as it should be").to_dicts()
     tested = found.filter(pl.col("verdict") == "as it should be").height

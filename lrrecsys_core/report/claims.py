@@ -105,11 +105,11 @@ def _line(claim: str, source: Evidence, finding: Finding, profile: str) -> dict[
     }
     if estimate is not None:
         if finding.seed_sd is not None and abs(estimate.effect) < finding.seed_sd:
-            line["note"] = one_note(finding.note, "less than one sd over seeds")
+            line["note"] = one_note(finding.note, "smaller than its sd over seeds")
         line |= {"effect": estimate.effect, "low": estimate.low, "high": estimate.high, "test": estimate.test}
         if source.simulated and estimate.n < MARKETS_NEEDED:
             line["_enough"] = False
-            line["note"] = one_note(finding.note, f"{MARKETS_NEEDED} markets needed")
+            line["note"] = one_note(str(line["note"]), f"{MARKETS_NEEDED} markets needed")
     if claim == CONTROL:
         words = {True: "as it should be", False: "NOT as it should be", None: REPORTED}
         line["verdict"] = words[finding.holds] if line["_enough"] else "not tested"
@@ -229,8 +229,8 @@ def verdicts(claims: pl.DataFrame) -> pl.DataFrame:
             )
             metrics = {v: named.filter(pl.col("verdict") == v)["name"].to_list() for v in found}
             where = "; ".join(f"{v}: {', '.join(m)}" for v, m in metrics.items())
-        # Mixed means that it holds somewhere; where it holds nowhere, the weakest word is the verdict.
-        verdict = "mixed" if len(found) > 1 and "supported" in found else combine(found)
+        # Mixed means that it holds somewhere and fails elsewhere; otherwise the weakest word is the verdict.
+        verdict = "mixed" if {"supported", "not supported"} <= set(found) else combine(found)
         out.append((claim, STATEMENTS[str(claim)], kind, dataset, verdict, where))
     names = ["claim", "statement", "evidence", "dataset", "verdict", "where"]
     return pl.DataFrame(out, schema=dict.fromkeys(names, pl.String), orient="row")

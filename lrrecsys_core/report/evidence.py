@@ -100,14 +100,14 @@ class Evidence:
         return int((own < SILENT).sum()), len(own)
 
     def mute(self, row: str, metric: str) -> bool:
-        """Whether all networks of a row behind a metric are silent: the row is the shared biases."""
+        """Whether a row is the shared biases alone: their own row, or one whose networks behind a metric are silent."""
         silent, n = self.silent(row, metric)
         return silent == n > 0 or row == r.BIASES
 
     def nothing_said(self, metric: str, *rows: str) -> str:
-        """Why a contrast of these rows would set biases against biases, or "" if one of them speaks."""
+        """Why a contrast of these rows would compare biases with biases, or "" if one of them speaks."""
         mute = all(self.mute(row, metric) for row in rows)
-        return f"biases against biases: {self.silence(metric, *rows)}" if mute else ""
+        return f"biases alone on both sides: {self.silence(metric, *rows)}" if mute else ""
 
     def silence(self, metric: str, *rows: str) -> str:
         """Which of these rows have silent networks behind a metric, in words, or ""."""

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from lrrecsys_core import rows as r
 from lrrecsys_core import stats
 from lrrecsys_core.report.evidence import ATTENTION, Evidence, Panel
-from lrrecsys_core.report.formats import p_value
+from lrrecsys_core.report.formats import p_value, significant
 from lrrecsys_core.report.style import (
     NEGATIVE,
     OTHER,
@@ -23,7 +23,6 @@ from lrrecsys_core.report.style import (
     empty,
     panels,
     plain,
-    significant,
     titled,
     whiskers,
 )

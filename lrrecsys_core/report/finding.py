@@ -46,6 +46,17 @@ def absent(metric: str, contrast: str, note: str) -> Finding:
     return Finding(metric, contrast, "", None, note=note)
 
 
+def why_not(evidence: Evidence, metric: str, estimate: Estimate | None, *names: str | None) -> str:
+    """Why a contrast of these rows cannot be judged, or "": a row was not run, or none of them speaks.
+
+    A name is None where the best baseline on validation was wanted and there is none.
+    """
+    rows = [name for name in names if name is not None]
+    if len(rows) < len(names):
+        return "no baseline with validation figures"
+    return missing(evidence, *rows) if estimate is None else evidence.nothing_said(metric, *rows)
+
+
 def missing(evidence: Evidence, *names: str) -> str:
     """Which of the rows were not run, in words."""
     absent = [name for name in names if name not in evidence.rows]

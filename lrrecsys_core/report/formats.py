@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 from lrrecsys_core import paths
@@ -60,10 +61,15 @@ def number(value: object, digits: int = 4) -> str:
 
 
 def effect(value: object) -> str:
-    """A difference: four decimals, or two significant digits where these would say too little."""
-    text = number(value)
-    small = bool(text) and isinstance(value, int | float) and 1e-6 <= abs(value) < 1e-3
-    return number(value, 1 - math.floor(math.log10(abs(value)))) if small else text  # type: ignore[arg-type]
+    """A difference: four decimals, or two significant digits down to a millionth, where these would say too little."""
+    if isinstance(value, float) and 1e-6 <= abs(value) < 1e-3:
+        return significant(value)
+    return number(value)
+
+
+def significant(value: float, digits: int = 2) -> str:
+    """A number with so many significant digits and no exponent: a small slope is not a slope of zero."""
+    return np.format_float_positional(value, precision=digits, unique=False, fractional=False).rstrip(".")
 
 
 def p_value(value: object) -> str:

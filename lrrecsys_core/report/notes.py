@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import polars as pl
@@ -17,9 +18,13 @@ SIZES: Final = {
 
 def unordered(metrics: pl.DataFrame) -> list[str]:
     """One sentence about the data sets without timestamps, if there are any."""
-    names = metrics.filter(~pl.col("ordered"))["dataset"].unique().sort()
-    told = f"Unordered data: {', '.join(names)} has no timestamps, so histories and the split are drawn at random."
-    return [told] if len(names) else []
+    names = metrics.filter(~pl.col("ordered"))["dataset"].unique().sort().to_list()
+    return [unordered_note(names)] if names else []
+
+
+def unordered_note(names: Sequence[str]) -> str:
+    """What data sets without timestamps lack."""
+    return f"Unordered data, without timestamps: {', '.join(names)}. Histories and the split are drawn at random."
 
 
 def short_rows(table: int | str, metrics: pl.DataFrame) -> list[str]:

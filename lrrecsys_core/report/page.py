@@ -200,7 +200,7 @@ def write_report(
     claims = write_claims(run, metrics, predictions)
     write_figures(run, metrics, predictions, toy, newer_than)
     sections = [Section("Claims", [], claim_grids(claims, verdicts(claims)))]
-    sections.append(Section(table_title(1, metrics), [], [parts_grid(tables[1])]))
+    sections.append(Section(table_title(1, metrics), unordered(metrics), [parts_grid(tables[1])]))
     sections += [Section(table_title(k, metrics), table_notes(k, metrics), grids(tables[k])) for k in tables if k != 1]
     sections.append(Section("Size and training time", [], [costs_grid(costs_table(metrics))]))
     first = headlines(claims) + unordered(metrics)

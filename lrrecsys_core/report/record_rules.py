@@ -10,7 +10,7 @@ import numpy as np
 from lrrecsys_core import rows as r
 from lrrecsys_core import stats
 from lrrecsys_core.report.evidence import ATTENTION, Evidence, Panel
-from lrrecsys_core.report.finding import Finding, absent, missing
+from lrrecsys_core.report.finding import Finding, absent, why_not
 from lrrecsys_core.report.formats import one_note
 
 ATTENTION_RANGE: Final = (0.30, 0.40)
@@ -25,25 +25,25 @@ def harder(evidence: Evidence) -> Iterable[Finding]:
     if best is None or other is None or r.LR not in evidence.rows or not panels or len(names) < 5:
         yield absent("squared error", "gain on disagreement", "needs LR-Recsys, four baselines and their predictions")
         return
-    if silent := evidence.nothing_said("RMSE", r.LR, best):
-        yield absent("squared error", "gain on disagreement", silent)
-        return
     gain = [panel.squared_error_gain(r.LR, best) for panel in panels]
     placebo = [panel.squared_error_gain(other, best) for panel in panels]
     beyond = [a - b for a, b in zip(gain, placebo, strict=True)]
     all_models = [panel.disagreement(names) for panel in panels]
     others = [panel.disagreement([name for name in names if name not in (r.LR, best)]) for panel in panels]
-    for contrast, x, y in (
-        (f"slope of the gain over {best} on disagreement", all_models, gain),
-        ("the same, LR-Recsys and that baseline left out of the disagreement", others, gain),
-        (f"slope beyond the placebo with {other} in our place", all_models, beyond),
+    for contrast, compared, x, y in (
+        (f"slope of the gain over {best} on disagreement", best, all_models, gain),
+        ("the same, LR-Recsys and that baseline left out of the disagreement", best, others, gain),
+        (f"slope beyond the placebo with {other} in our place", other, all_models, beyond),
     ):
         estimate = evidence.slope(panels, x, y, clustered=True)
-        if estimate is not None:
-            yield Finding(
-                "squared error", contrast, "squared error", estimate, p=estimate.p_greater(),
-                note=evidence.silence("RMSE", r.LR, best), explainer=evidence.explainer(r.LR),
-            )  # fmt: skip
+        if reason := why_not(evidence, "RMSE", estimate, r.LR, compared):
+            yield absent("squared error", contrast, reason)
+            continue
+        assert estimate is not None
+        yield Finding(
+            "squared error", contrast, "squared error", estimate, p=estimate.p_greater(),
+            note=evidence.silence("RMSE", r.LR, compared), explainer=evidence.explainer(r.LR),
+        )  # fmt: skip
 
 
 def _attention(evidence: Evidence) -> list[Panel]:
@@ -115,12 +115,10 @@ def disliked(evidence: Evidence) -> Iterable[Finding]:
     low_rated = [1.0 - panel.column("liked") for panel in panels]
     estimate = evidence.slope(panels, low_rated, [p.squared_error_gain(r.LR, r.POSITIVE_ONLY) for p in panels])
     contrast = "gain of both over positive only, low- minus high-rated records"
-    if estimate is None:
-        yield absent("squared error", contrast, missing(evidence, *names))
+    if reason := why_not(evidence, "RMSE", estimate, *names):
+        yield absent("squared error", contrast, reason)
         return
-    if silent := evidence.nothing_said("RMSE", *names):
-        yield absent("squared error", contrast, silent)
-        return
+    assert estimate is not None
     yield Finding(
         "squared error", contrast, "squared error", estimate, p=estimate.p_greater(),
         note=evidence.silence("RMSE", *names), by_construction=evidence.by_construction(*names),
@@ -139,12 +137,10 @@ def sparse(evidence: Evidence) -> Iterable[Finding]:
         contrast = f"fall of the gain over {best or 'the best baseline'} per unit of log(1 + records of the {side})"
         activity = [np.log1p(panel.column(count)) for panel in usable]
         estimate = evidence.slope(usable, activity, [-panel.squared_error_gain(r.LR, str(best)) for panel in usable])
-        if best is None or estimate is None:
-            yield absent("squared error", contrast, missing(evidence, r.LR, *([best] if best else [])))
+        if reason := why_not(evidence, "RMSE", estimate, r.LR, best):
+            yield absent("squared error", contrast, reason)
             continue
-        if silent := evidence.nothing_said("RMSE", r.LR, best):
-            yield absent("squared error", contrast, silent)
-            continue
+        assert best is not None and estimate is not None
         yield Finding(
             "squared error", contrast, "squared error", estimate, p=estimate.p_greater(),
             note=evidence.silence("RMSE", r.LR, best), explainer=evidence.explainer(r.LR),

@@ -16,7 +16,8 @@ from lrrecsys_core import rows as r
 from lrrecsys_core import stats
 from lrrecsys_core.report import record_rules
 from lrrecsys_core.report.evidence import Evidence
-from lrrecsys_core.report.finding import Finding, absent, missing
+from lrrecsys_core.report.finding import Finding, absent, missing, why_not
+from lrrecsys_core.report.formats import one_note
 from lrrecsys_core.stats import Estimate
 
 IMPROVEMENT_RANGE: Final = {"RMSE": (5.0, 20.0), "MAE": (15.0, 33.0), "AUC": (2.9, 3.7)}
@@ -56,10 +57,9 @@ def _better(evidence: Evidence, metric: str, ours: str, reference: str) -> Findi
     """One-sided test that ``ours`` is better than ``reference``."""
     contrast = f"{ours} vs {reference}"
     estimate = evidence.gain(metric, ours, reference)
-    if estimate is None:
-        return absent(metric, contrast, missing(evidence, ours, reference))
-    if silent := evidence.nothing_said(metric, ours, reference):
-        return absent(metric, contrast, silent)
+    if reason := why_not(evidence, metric, estimate, ours, reference):
+        return absent(metric, contrast, reason)
+    assert estimate is not None
     return Finding(
         metric, contrast, metric, estimate, p=estimate.p_greater(),
         by_construction=evidence.by_construction(ours, reference), note=evidence.silence(metric, ours, reference),
@@ -83,16 +83,13 @@ def _size(evidence: Evidence) -> Iterable[Finding]:
         low, high = IMPROVEMENT_RANGE[metric]
         contrast = f"{r.LR} vs {best or 'best baseline'}"
         estimate = evidence.improvement(metric, r.LR, best) if best else None
-        if best is None or estimate is None:
-            yield absent(
-                metric, contrast, "no baseline with validation figures" if not best else missing(evidence, r.LR)
-            )
+        if reason := why_not(evidence, metric, estimate, r.LR, best):
+            yield absent(metric, contrast, reason)
             continue
-        if silent := evidence.nothing_said(metric, r.LR, best):
-            yield absent(metric, contrast, silent)
-            continue
+        assert best is not None and estimate is not None
         overlaps = bool(estimate.low <= high and estimate.high >= low)
         note = f"claimed {low:g} to {high:g}%; best of {len(evidence.baselines)} baselines run, chosen on validation"
+        note = one_note(note, evidence.silence(metric, r.LR, best))
         yield Finding(metric, contrast, "%", estimate, holds=overlaps, note=note, explainer=evidence.explainer(r.LR))
 
 
@@ -108,45 +105,20 @@ def _quarter(evidence: Evidence) -> Iterable[Finding]:
 
         estimate = evidence.contrast(metric, (ours, best), excess) if best else None
         contrast = f"{ours} vs {best or 'best baseline'} at 100%"
-        if best is None or estimate is None:
-            yield absent(metric, contrast, missing(evidence, ours) if best else "no baseline with validation figures")
+        if reason := why_not(evidence, metric, estimate, ours, best):
+            yield absent(metric, contrast, reason)
             continue
-        if silent := evidence.nothing_said(metric, ours, best):
-            yield absent(metric, contrast, silent)
-            continue
+        assert best is not None and estimate is not None
+        note = one_note(f"margin {MARGIN_PERCENT:g}% of the baseline's loss", evidence.silence(metric, ours, best))
         yield Finding(
             metric, contrast, "% excess loss", estimate, p=estimate.p_less(MARGIN_PERCENT),
-            holds=bool(estimate.high < MARGIN_PERCENT), note=f"margin {MARGIN_PERCENT:g}% of the baseline's loss",
-            explainer=evidence.explainer(ours),
+            holds=bool(estimate.high < MARGIN_PERCENT), note=note, explainer=evidence.explainer(ours),
         )  # fmt: skip
 
 
 def _reasoners(evidence: Evidence) -> Iterable[Finding]:
     if evidence.simulated:
-        shares = np.array(list(r.DIAL)) / 100.0
-        for metric in m.METRICS:
-            values = evidence.paired(metric, *r.DIAL.values())
-            if not values[0].size:
-                yield absent(metric, "share of S* known", missing(evidence, *r.DIAL.values()))
-                continue
-            if silent := evidence.nothing_said(metric, *r.DIAL.values()):
-                yield absent(metric, "share of S* known", silent)
-                continue
-            gains = -np.column_stack(values) if m.LOWER_IS_BETTER[metric] else np.column_stack(values)
-            up = stats.trend(gains, shares)
-            yield Finding(
-                metric, "trend over share of S* known", f"{metric} per 100%", up, p=up.p_greater(),
-                explainer="simulated reasoner",
-            )  # fmt: skip
-            ends = stats.paired_t(gains[:, -1] - gains[:, 0])
-            yield Finding(
-                metric,
-                "100% minus 0% of S* known",
-                metric,
-                ends,
-                holds=bool(ends.low > 0),
-                explainer="simulated reasoner",
-            )
+        yield from _dial(evidence)
         return
     for metric in m.METRICS:
         for better, group in enumerate(LLM_GROUPS[:-1]):
@@ -154,10 +126,30 @@ def _reasoners(evidence: Evidence) -> Iterable[Finding]:
                 for pair in ((a, b) for a in group for b in worse):
                     finding = _better(evidence, metric, *pair)
                     holds = None if finding.estimate is None else bool(finding.estimate.low > 0)
-                    yield Finding(
-                        finding.metric, finding.contrast, finding.unit, finding.estimate, finding.p, holds,
-                        finding.by_construction, finding.note, finding.seed_sd, finding.explainer,
-                    )  # fmt: skip
+                    yield replace(finding, holds=holds)
+
+
+def _dial(evidence: Evidence) -> Iterable[Finding]:
+    """C4 on markets, where the share of S* a reasoner knows stands for the quality of an LLM."""
+    shares, names = np.array(list(r.DIAL)) / 100.0, list(r.DIAL.values())
+    for metric in m.METRICS:
+        values = evidence.paired(metric, *names)
+        if not values[0].size:
+            yield absent(metric, "share of S* known", missing(evidence, *names))
+            continue
+        gains = -np.column_stack(values) if m.LOWER_IS_BETTER[metric] else np.column_stack(values)
+        up, ends = stats.trend(gains, shares), stats.paired_t(gains[:, -1] - gains[:, 0])
+        for contrast, unit, estimate, rows, p, holds in (
+            ("trend over share of S* known", f"{metric} per 100%", up, names, up.p_greater(), None),
+            ("100% minus 0% of S* known", metric, ends, [names[0], names[-1]], np.nan, bool(ends.low > 0)),
+        ):
+            if silent := evidence.nothing_said(metric, *rows):
+                yield absent(metric, contrast, silent)
+                continue
+            yield Finding(
+                metric, contrast, unit, estimate, p=p, holds=holds, note=evidence.silence(metric, *rows),
+                explainer="simulated reasoner",
+            )  # fmt: skip
 
 
 def _profile(evidence: Evidence) -> Iterable[Finding]:
@@ -167,21 +159,15 @@ def _profile(evidence: Evidence) -> Iterable[Finding]:
         names = (r.LR, r.NO_PROFILE, best or "")
         full = evidence.gain(metric, r.LR, best) if best else None
         without = evidence.gain(metric, r.LR, r.NO_PROFILE)
-        if best is None or full is None or without is None:
-            yield absent(
-                metric,
-                contrast,
-                missing(evidence, r.LR, r.NO_PROFILE) if best else "no baseline with validation figures",
-            )
-            continue
-        if silent := evidence.nothing_said(metric, r.LR, r.NO_PROFILE):
-            yield absent(metric, contrast, silent)
+        reason = why_not(evidence, metric, without, r.LR, r.NO_PROFILE)
+        if reason := reason or why_not(evidence, metric, full, r.LR, best):
+            yield absent(metric, contrast, reason)
             continue
         # The verdict rests on a difference, which stays defined where the full gain is near zero and the ratio is not.
         excess = evidence.contrast(
             metric, names, lambda a, b, c, k=metric: m.gain(k, a, b) - PROFILE_SHARE * m.gain(k, a, c)
         )
-        assert excess is not None
+        assert excess is not None and full is not None
         holds = bool(excess.high < 0 and full.low > 0)
         if evidence.simulated:
             values = evidence.paired(metric, *names)
@@ -195,7 +181,8 @@ def _profile(evidence: Evidence) -> Iterable[Finding]:
         shown = Estimate(100 * ratio, np.nan, 100 * low, 100 * high, excess.df, excess.test, excess.n)
         note = "" if full.low > 0 else f"no clear gain over {best} to lose"
         yield Finding(
-            metric, contrast, "% of the gain", shown, p=excess.p_less(), holds=holds, note=note,
+            metric, contrast, "% of the gain", shown, p=excess.p_less(), holds=holds,
+            note=one_note(note, evidence.silence(metric, *names)),
             by_construction=evidence.by_construction(r.NO_PROFILE), explainer=evidence.explainer(r.NO_PROFILE),
         )  # fmt: skip
 
@@ -203,16 +190,15 @@ def _profile(evidence: Evidence) -> Iterable[Finding]:
 def _free_parameters(evidence: Evidence) -> Iterable[Finding]:
     yield from _better_on_all(evidence, r.LR, [r.ABLATION1, r.SHUFFLE_ALL, r.SHUFFLE_USER, r.SHUFFLE_ITEM])
     for metric in m.METRICS:
-        estimate = evidence.gain(metric, r.SHUFFLE_ALL, r.ABLATION1)
+        pair = r.SHUFFLE_ALL, r.ABLATION1
+        estimate = evidence.gain(metric, *pair)
         contrast = f"{r.SHUFFLE_ALL} vs {r.ABLATION1}: no gain left"
-        if estimate is None:
-            yield absent(metric, contrast, missing(evidence, r.SHUFFLE_ALL, r.ABLATION1))
-        elif silent := evidence.nothing_said(metric, r.SHUFFLE_ALL, r.ABLATION1):
-            yield absent(metric, contrast, silent)
-        else:
-            yield Finding(
-                metric, contrast, metric, estimate, holds=bool(estimate.low <= 0), note="interval should reach 0"
-            )
+        if reason := why_not(evidence, metric, estimate, *pair):
+            yield absent(metric, contrast, reason)
+            continue
+        assert estimate is not None
+        note = one_note("interval should reach 0", evidence.silence(metric, *pair))
+        yield Finding(metric, contrast, metric, estimate, holds=bool(estimate.low <= 0), note=note)
     for texts, row in (("quoted statements", r.EXTRACTIVE), ("imported texts", r.IMPORTED)):
         yield from _beside(evidence, texts, row, r.ABLATION1)
 
@@ -234,18 +220,18 @@ def _beats(evidence: Evidence) -> Iterable[Finding]:
 
 def _prompts(evidence: Evidence) -> Iterable[Finding]:
     for metric in m.METRICS:
-        estimate = evidence.improvement(metric, r.ABLATION3, r.LR)
+        pair = r.ABLATION3, r.LR
+        estimate = evidence.improvement(metric, *pair)
         contrast = f"{r.ABLATION3} vs {r.LR}"
-        if estimate is None:
-            yield absent(metric, contrast, missing(evidence, r.ABLATION3, r.LR))
+        if reason := why_not(evidence, metric, estimate, *pair):
+            yield absent(metric, contrast, reason)
             continue
-        if silent := evidence.nothing_said(metric, r.ABLATION3, r.LR):
-            yield absent(metric, contrast, silent)
-            continue
+        assert estimate is not None
         yield Finding(
             metric, contrast, "%", estimate, p=estimate.p_within(MARGIN_PERCENT),
-            holds=estimate.inside(-MARGIN_PERCENT, MARGIN_PERCENT), note=f"equivalence within {MARGIN_PERCENT:g}%",
-            by_construction=evidence.by_construction(r.ABLATION3, r.LR), explainer=evidence.explainer(r.ABLATION3),
+            holds=estimate.inside(-MARGIN_PERCENT, MARGIN_PERCENT),
+            note=one_note(f"equivalence within {MARGIN_PERCENT:g}%", evidence.silence(metric, *pair)),
+            by_construction=evidence.by_construction(*pair), explainer=evidence.explainer(r.ABLATION3),
         )  # fmt: skip
 
 
@@ -273,7 +259,10 @@ JUDGES: Final[dict[str, Callable[[Evidence], Iterable[Finding]]]] = {
 
 
 def _voices(evidence: Evidence) -> Iterable[Finding]:
-    """Share of LR-Recsys' networks that say something of their own: attention in a silent one means nothing."""
+    """Share of LR-Recsys' networks that say something of their own: attention in a silent one means nothing.
+
+    On a null market, where users and items are all there is, nothing is the right thing to say.
+    """
     for metric in ("RMSE", "AUC"):
         silent, n = evidence.silent(r.LR, metric)
         if n:
@@ -281,14 +270,19 @@ def _voices(evidence: Evidence) -> Iterable[Finding]:
             counted = Estimate(share, np.nan, share, share, np.inf, "counted", n)
             yield Finding(
                 metric, f"{r.LR}: networks that add to the biases they stand on", "share", counted,
-                holds=not silent, note=f"{n - silent} of {n}", explainer=evidence.explainer(r.LR),
+                holds=None if _null(evidence) else not silent, note=f"{n - silent} of {n}",
+                explainer=evidence.explainer(r.LR),
             )  # fmt: skip
+
+
+def _null(evidence: Evidence) -> bool:
+    return evidence.dataset.startswith(r.NULL_PREFIX)
 
 
 def controls(evidence: Evidence) -> Iterable[Finding]:
     """Whether networks speak, and gain over Ablation 1 where there should be none: shuffled explanations, null market,
     shifted spurious texts."""
-    if evidence.dataset.startswith(r.NULL_PREFIX):
+    if _null(evidence):
         pairs: list[tuple[str, str, str]] = [(r.LR, r.ABLATION1, "null market")]
     else:
         pairs = [(name, r.ABLATION1, "") for name in (r.SHUFFLE_ALL, r.SHUFFLE_USER, r.SHUFFLE_ITEM)]
@@ -304,11 +298,10 @@ def controls(evidence: Evidence) -> Iterable[Finding]:
         for metric in m.METRICS:
             estimate = evidence.gain(metric, ours, reference)
             contrast = f"{ours} vs {reference}"
-            if estimate is None:
-                yield absent(metric, contrast, missing(evidence, ours, reference))
-                continue
-            if silent := evidence.nothing_said(metric, ours, reference):
-                yield absent(metric, contrast, silent)
+            reason = why_not(evidence, metric, estimate, ours, reference)
+            # Two silent rows cannot differ, which on a null market is as it should be.
+            if estimate is None or (reason and not _null(evidence)):
+                yield absent(metric, contrast, reason)
                 continue
             if ours in must_cover:
                 holds: bool | None = bool(estimate.low <= 0 <= estimate.high)
@@ -317,6 +310,7 @@ def controls(evidence: Evidence) -> Iterable[Finding]:
             else:
                 holds = None
             yield Finding(
-                metric, contrast, metric, estimate, holds=holds, note=word,
+                metric, contrast, metric, estimate, holds=holds,
+                note=one_note(word, evidence.silence(metric, ours, reference)),
                 seed_sd=evidence.seed_sd(metric, ours, reference), explainer=evidence.explainer(ours),
             )  # fmt: skip

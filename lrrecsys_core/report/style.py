@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lrrecsys_core import paths
+from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.report.evidence import Evidence
 from lrrecsys_core.stats import Estimate
 
@@ -104,13 +105,9 @@ def whiskers(estimate: Estimate) -> NDArray[np.float64]:
     return np.maximum([[estimate.effect - estimate.low], [estimate.high - estimate.effect]], 0.0)
 
 
-def titled(source: Evidence) -> str:
+def titled(source: Evidence | Dataset) -> str:
     """Name of a data set that never hides that it is simulated, nor that its records have no order in time."""
+    name = source.name if isinstance(source, Dataset) else source.dataset
     if source.simulated:
-        return f"{source.dataset} (simulated)"
-    return source.dataset if source.ordered else f"{source.dataset} (unordered)"
-
-
-def significant(value: float, digits: int = 2) -> str:
-    """A number with so many significant digits and no exponent: a small slope is not a slope of zero."""
-    return np.format_float_positional(value, precision=digits, unique=False, fractional=False).rstrip(".")
+        return f"{name} (simulated)"
+    return name if source.ordered else f"{name} (unordered)"

@@ -24,7 +24,7 @@ def item_keywords(
     """Top words of the explanations of the item with the most records (Sec 5.5.3).
 
     Stop words, the words of the answer sentence, the fixed wording of a programmed explainer and words in nearly all
-    texts of a slot are left out, which the figure says.
+    texts are left out, which the figure says.
 
     Parameters
     ----------
@@ -42,18 +42,17 @@ def item_keywords(
     """
     item = int(np.bincount(split.item_position).argmax())
     about = np.flatnonzero(split.item_position == item)
+    told = {slot: texts.texts(slot) for slot in ("positive", "negative")}
+    everything = [text for side in told.values() for text in side if text]
+    usual = {word for word, n in counts(everything).items() if n > NEARLY_ALL * len(everything)}
     shown: dict[str, list[tuple[str, int]]] = {}
     notes: list[str] = []
-    usual: set[str] = set()
     worded = False
-    for slot in ("positive", "negative"):
-        told = texts.texts(slot)
-        everything, of_item = list(filter(None, told)), [told[at] for at in about if told[at]]
-        common = {word for word, n in counts(everything).items() if n > NEARLY_ALL * len(everything)}
-        shown[slot] = top(Counter({word: n for word, n in counts(of_item).items() if word not in common}), k)
+    for slot, side in told.items():
+        of_item = [side[at] for at in about if side[at]]
+        shown[slot] = top(Counter({word: n for word, n in counts(of_item).items() if word not in usual}), k)
         mute = sum(not words_of(said(text)) for text in of_item)
         notes.append(f"{len(of_item)} texts" + (f", {mute} name nothing" if mute else ""))
-        usual |= common
         worded |= any(said(text) != text for text in of_item)
     left_out = ["stop words", "words of the answer sentence"]
     left_out += ["the explainer's fixed wording"] if worded else []

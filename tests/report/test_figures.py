@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from lrrecsys_core import rows as r
 from lrrecsys_core.report import environment_figures, figures, more_figures, page, schematics
 from lrrecsys_core.report.evidence import sources
-from lrrecsys_core.report.style import save, significant
+from lrrecsys_core.report.formats import significant
+from lrrecsys_core.report.style import save
 from tests.report.synthetic import everything, study
 
 

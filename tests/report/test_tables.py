@@ -146,7 +146,7 @@ def test_a_small_difference_keeps_two_digits(value: float | None, shown: str) ->
 def test_data_without_time_and_texts_without_date_are_named_above_a_table() -> None:
     timed, untimed = _metrics({r.LR: [0.1]}), _metrics({r.LR: [0.1]}, ordered=False, dataset="yelp")
     assert unordered(timed) == [] and unordered(untimed)[0] in table_notes(2, pl.concat([timed, untimed]))
-    assert "yelp has no timestamps" in unordered(pl.concat([timed, untimed]))[0]
+    assert "without timestamps: yelp." in unordered(pl.concat([timed, untimed]))[0]
     texts = _metrics({r.IMPORTED: [0.1]})
     for author, told in (("imported texts (for 40% of the records)", True), ("metadata explainer", False)):
         notes = table_notes(4, texts.with_columns(explainer=pl.lit(author)))
