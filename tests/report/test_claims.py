@@ -283,7 +283,7 @@ def test_no_verdict_rests_on_networks_that_all_say_nothing(simulated: bool) -> N
     # The same rows where networks speak: nothing else kept these claims from being judged.
     spoken = evidence_table(metrics.with_columns(own_part=pl.lit(1.0)), predictions)
     judged = spoken.filter(pl.col("evidence") == ("simulated" if simulated else "real"))
-    assert judged.filter(pl.col("claim").is_in(claims), effect=None).height < reasons.height / 4
+    assert judged.filter(pl.col("claim").is_in(claims), pl.col("effect").is_null()).height < reasons.height / 4
 
 
 def test_every_contrast_says_which_of_its_rows_are_silent_in_part() -> None:
