@@ -84,21 +84,33 @@ def test_cells_are_computed_once_and_read_afterwards(study: Study) -> None:
     np.testing.assert_allclose(shares, 1.0, atol=1e-5)
 
 
-def test_texts_of_several_rows_are_made_first_and_those_of_one_row_with_it(
-    study: Study, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def queued(study: Study, monkeypatch: pytest.MonkeyPatch) -> tuple[list[jobs.TextJob], list[Cell]]:
+    """The text sets and the cells that a run of three rows starts, in two queues."""
     queues = []
     monkeypatch.setattr(Study, "_in_parallel", lambda self, work, *_: queues.append(list(work)))
-    study.run_rows(only=[rows.LR, rows.NCF, rows.POSITIVE_ONLY], jobs=1)
+    study.run_rows(only=[rows.LR, rows.NCF, rows.NO_PROFILE], jobs=1)
     texts, cells = queues
-    asked = [job for cell in cells for job in cell.text_jobs(study)]
-    assert set(texts) == {job for job in asked if asked.count(job) > 1} < set(asked)
-    assert len(texts) == len(set(texts)) == len(study.datasets) * len(study.seeds)
-    assert {cell.row for cell in cells} == {rows.LR, rows.NCF, rows.POSITIVE_ONLY}
-    alone = next(cell for cell in cells if cell.row == rows.POSITIVE_ONLY)
-    assert not any(job.done(study) for job in alone.text_jobs(study))
-    alone.compute(study)
-    assert all(job.done(study) for job in alone.text_jobs(study)) and alone.done(study)
+    return texts, cells
+
+
+def test_texts_of_several_rows_are_made_first_and_those_of_one_row_with_it(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "shop.csv"
+    lines = [f"u{k % 5},i{k % 8},{1 + k % 5},{k},item {k % 8},kind {k % 3}" for k in range(40)]
+    table.write_text("user_id,item_id,rating,timestamp,name,details\n" + "\n".join(lines))
+    real = Study(TINY, [f"table:{table}?timestamp=timestamp&name=name&details=details"])
+    texts, cells = queued(real, monkeypatch)
+    by_row = {cell.row: cell for cell in cells}
+    assert texts == by_row[rows.LR].text_jobs(real) == by_row[rows.NCF].text_jobs(real)
+    alone = by_row[rows.NO_PROFILE]
+    (own,) = alone.text_jobs(real)
+    assert own not in texts and not own.done(real)
+    alone.compute(real)
+    assert own.done(real) and alone.done(real)
+    # A cell with a text set for each of its markets would make them one after the other.
+    texts, cells = queued(study, monkeypatch)
+    assert set(texts) == {job for cell in cells for job in cell.text_jobs(study)} and len(texts) == len(set(texts))
 
 
 def test_same_seed_gives_the_same_numbers(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
