@@ -88,7 +88,8 @@ def recommend(user: str, k: int, run: str, dataset: str | None) -> None:
 @lrrecsys.command()
 @datasets_option
 @click.option("--again", is_flag=True, help="Forget the points chosen before.")
-def search(datasets: tuple[str, ...], again: bool) -> None:
+@click.option("--whole", is_flag=True, help="Try all points on all training and validation records: takes hours.")
+def search(datasets: tuple[str, ...], again: bool, whole: bool) -> None:
     """Choose every model's grid point on validation, for the simulated markets or for each data set named.
 
     Rows already searched are kept, so an interrupted search goes on where it was.
@@ -97,7 +98,7 @@ def search(datasets: tuple[str, ...], again: bool) -> None:
     from lrrecsys_core.search import search as choose
 
     for spec in datasets or (None,):
-        study = SearchStudy(() if spec is None else (spec,))
+        study = SearchStudy(() if spec is None else (spec,), whole=whole)
         if again:
             forget(study)
         for row, point in choose(study).items():

@@ -14,8 +14,6 @@ from lrrecsys_core import chosen, rows
 from lrrecsys_core.chosen import Point, Step, chosen_point
 from lrrecsys_core.data.dataset import Dataset, make_dataset
 from lrrecsys_core.data.split import make_split
-from lrrecsys_core.errors import InputError
-from lrrecsys_core.experiments import Study
 from lrrecsys_core.models.base import TASKS
 from lrrecsys_core.models.registry import MODELS
 from lrrecsys_core.profiles import get_profile
@@ -112,9 +110,37 @@ def test_chosen_points_are_kept_per_data_set_and_searched_once(tmp_path: Path, m
     assert json.loads(file.read_text()) == {}
 
 
-def test_report_seeds_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="seeds 0-9"):
-        search(Study(get_profile("smoke")), [rows.BIASED_MF], into=tmp_path / "x.json", progress=False)
+@pytest.mark.parametrize("named", [rows.BIASED_MF, rows.LETTER])
+def test_a_row_is_searched_whole_when_asked_or_always(
+    named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lrrecsys_core.search.SAMPLE", 100)
+    table = tmp_path / "shop.csv"
+    shop().interactions.write_csv(table)
+    seen = {}
+
+    def row_of(study: SearchStudy, row: str) -> pl.DataFrame:
+        split = study.split("shop")
+        seen[study.whole] = (len(split.train), len(split.validation), len(split.test), list(study.points()))
+        every = [(k, "shop", 0, metric, 0.5) for k in study.points() for metric in ("RMSE", "AUC")]
+        return pl.DataFrame(every, schema=["point", "dataset", "replicate", "metric", "value"], orient="row")
+
+    monkeypatch.setenv("LRRECSYS_ROOT", str(tmp_path))
+    monkeypatch.setattr("lrrecsys_core.search.search_row", row_of)
+    for whole in (False, True):
+        spec = f"table:{table}?timestamp=timestamp"
+        search(SearchStudy([spec], whole=whole), [named], into=tmp_path / f"{whole}.json", progress=False)
+    known = make_split(shop())
+    assert seen[True] == (len(known.train), len(known.validation), 0, list(range(POINTS)))
+    if named == rows.LETTER:
+        assert set(seen) == {True}
+    else:
+        assert sum(seen[False][:2]) <= 100 and seen[False][2:] == (0, list(HALF))
+
+
+def test_no_seed_of_a_report_is_searched() -> None:
+    for profile in ("smoke", "demo", "paper"):
+        assert max(SearchStudy().seeds) < min(get_profile(profile).seeds)
 
 
 def test_a_row_trains_at_the_points_of_its_data_else_at_those_of_the_markets(
