@@ -1,9 +1,9 @@
 """Grid search with the same number of points for every model, judged on validation only.
 
 On markets all eight points of every grid are tried, on small settling markets (seeds 0-9). On a real data set a
-balanced half of them is, on a sample of its training and validation records, or all eight on all of these; test records
-are left out of sight. All points of a model that share a network, and all markets, train side by side in one pass of
-`fit`.
+balanced half of them is: the network is chosen on a sample of the training and validation records, its steps on all of
+them. Test records are left out of sight. All points of a model that share a network, and all markets, train side by
+side in one pass of `fit`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,6 @@ POINTS = 8
 HALF = (0, 3, 5, 6)
 # Ablation 1 has points of its own, so that free vectors are not judged at steps chosen for texts.
 SEARCHED = (rows.LR, rows.LETTER, rows.ABLATION1, *MODELS)
-# Without biases a network has to find them first: the L2 weight that a sample chose on MovieLens left nothing but a
-# constant on all records. Searching it on them takes minutes.
-SEARCHED_WHOLE = (rows.LETTER,)
 SAMPLE = 20_000  # records of a real data set
 _SETTLING = get_profile(
     "demo", users=150, items=100, records_per_user=12, replicates=2, first_seed=0, epochs=20, patience=3,
@@ -53,7 +50,7 @@ class SearchStudy(Study):
     Parameters
     ----------
     datasets : one real data set; none for settling markets.
-    whole : try all points on all of its records, not half of them on a sample.
+    whole : try all points, on all of its records throughout.
     """
 
     def __init__(self, datasets: Sequence[str] = (), *, whole: bool = False) -> None:
@@ -65,9 +62,15 @@ class SearchStudy(Study):
         split = super().split(name, replicate, fraction)
         return split if self.simulated else sampled(split, len(split.target) if self.whole else SAMPLE)
 
-    def points(self) -> Sequence[int]:
-        """Numbers of the points to try."""
-        return range(POINTS) if self.simulated or self.whole else HALF
+    @property
+    def in_steps(self) -> bool:
+        """Whether networks are chosen on a sample, and their steps on all records."""
+        return not self.simulated and not self.whole
+
+    @cached_property
+    def on_all(self) -> SearchStudy:
+        """The same data with all of their training and validation records."""
+        return SearchStudy(self.specs, whole=True)
 
 
 @lru_cache(maxsize=8)
@@ -103,8 +106,8 @@ def grid(row: str) -> list[dict[str, Any]]:
     return list(points)
 
 
-def search_row(study: SearchStudy, row: str) -> pl.DataFrame:
-    """Validation metrics (row, point, dataset, replicate, metric, value) of every point tried on a study's data."""
+def search_row(study: SearchStudy, row: str, numbers: Iterable[int]) -> pl.DataFrame:
+    """Validation metrics (row, point, dataset, replicate, metric, value) of the numbered points on a study's data."""
     recipe, found = RECIPES[row], []
     assert recipe.model is not None
     pairs = [(name, k) for name in study.datasets for k in range(len(study.seeds))]
@@ -113,9 +116,9 @@ def search_row(study: SearchStudy, row: str) -> pl.DataFrame:
     sizes = Sizes.of(*splits)
     points = grid(row)
     groups: dict[str, list[int]] = {}
-    for number in study.points():
-        groups.setdefault(json.dumps(_build(points[number]), sort_keys=True), []).append(number)
-    for encoded, numbers in groups.items():
+    for number in numbers:
+        groups.setdefault(_network(points[number]), []).append(number)
+    for encoded, alike in groups.items():
         params = {**json.loads(encoded), **recipe.params}
         for dataset in study.datasets:
             here = [j for j, (name, _) in enumerate(pairs) if name == dataset]
@@ -124,7 +127,7 @@ def search_row(study: SearchStudy, row: str) -> pl.DataFrame:
             for j in here:
                 seed = study.seeds[pairs[j][1]]
                 given = as_tensors(record_fields(replace(recipe, params=params), splits[j], sizes, texts[j], seed))
-                for number in numbers:
+                for number in alike:
                     lr, decay = points[number].get("lr", 0.01), points[number].get("weight_decay", 0.0)
                     for task in TASKS:
                         modules.append(build_module(recipe.model, splits[j], sizes, task, seed, own))
@@ -151,6 +154,10 @@ def _build(point: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in point.items() if key not in ("lr", "weight_decay")}
 
 
+def _network(point: dict[str, Any]) -> str:
+    return json.dumps(_build(point), sort_keys=True)
+
+
 def best_points(found: pl.DataFrame, points: Sequence[dict[str, Any]]) -> dict[str, int]:
     """Task -> number of its point: the best network for both tasks, and for each task its best step.
 
@@ -158,7 +165,7 @@ def best_points(found: pl.DataFrame, points: Sequence[dict[str, Any]]) -> dict[s
     network is as good as its best regression and its best classification together.
     """
     ranked = relative_losses(found, "point").sort("loss", "point")
-    build = {k: json.dumps(_build(point), sort_keys=True) for k, point in enumerate(points)}
+    build = dict(enumerate(map(_network, points)))
     ranked = ranked.with_columns(build=pl.col("point").replace_strict(build))
     best = ranked.group_by("build", "metric", maintain_order=True).first()
     network = best.group_by("build", maintain_order=True).agg(pl.col("loss").sum()).sort("loss", maintain_order=True)
@@ -181,7 +188,7 @@ def search(
     for row in tqdm(listed, desc=f"grid search, {key}", disable=not progress):
         if row in _chosen(into).get(key, {}):
             continue
-        found = search_row(SearchStudy(study.specs, whole=True) if row in SEARCHED_WHOLE else study, row)
+        found = _tried(study, row)
         with paths.replacing(study.folder / "search" / f"{row.replace(' ', '_')}.parquet") as partial:
             found.write_parquet(partial)
         points, told = grid(row), {}
@@ -193,6 +200,25 @@ def search(
         kept = _chosen(into)
         paths.write_json(into, {**kept, key: {**kept.get(key, {}), row: told}})
     return dict(_chosen(into).get(key, {}))
+
+
+def _tried(study: SearchStudy, row: str) -> pl.DataFrame:
+    """Validation metrics of the points that a row's are chosen among.
+
+    Points that train the same network are told apart on all records: a step that is right on a sample can leave nothing
+    but the biases, or a constant, on five times as many.
+    """
+    if not study.in_steps:
+        return search_row(study, row, range(POINTS))
+    points = grid(row)
+    alike: dict[str, list[int]] = {}
+    for number in HALF:
+        alike.setdefault(_network(points[number]), []).append(number)
+    if len(alike) == 1:
+        return search_row(study.on_all, row, HALF)
+    found = search_row(study, row, HALF)
+    numbers = alike[_network(points[best_points(found, points)["regression"]])]
+    return search_row(study.on_all, row, numbers) if len(numbers) > 1 else found
 
 
 def forget(study: Study, into: Path = SHIPPED) -> None:

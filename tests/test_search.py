@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -110,32 +111,62 @@ def test_chosen_points_are_kept_per_data_set_and_searched_once(tmp_path: Path, m
     assert json.loads(file.read_text()) == {}
 
 
-@pytest.mark.parametrize("named", [rows.BIASED_MF, rows.LETTER])
-def test_a_row_is_searched_whole_when_asked_or_always(
-    named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("lrrecsys_core.search.SAMPLE", 100)
+def searched(row: str, whole: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[dict, list]:
+    """What is chosen where larger numbers win on all records and lose on a sample; records and points of each pass."""
     table = tmp_path / "shop.csv"
     shop().interactions.write_csv(table)
-    seen = {}
+    passes = []
 
-    def row_of(study: SearchStudy, row: str) -> pl.DataFrame:
+    def row_of(study: SearchStudy, row: str, numbers: Sequence[int]) -> pl.DataFrame:
         split = study.split("shop")
-        seen[study.whole] = (len(split.train), len(split.validation), len(split.test), list(study.points()))
-        every = [(k, "shop", 0, metric, 0.5) for k in study.points() for metric in ("RMSE", "AUC")]
+        passes.append((len(split.train), len(split.validation), len(split.test), list(numbers)))
+        order = {k: k if len(split.train) > 100 else -k for k in numbers}
+        every = [
+            (k, "shop", 0, metric, 0.5 + sign * place / 100)
+            for k, place in order.items()
+            for metric, sign in (("RMSE", -1), ("AUC", 1))
+        ]
         return pl.DataFrame(every, schema=["point", "dataset", "replicate", "metric", "value"], orient="row")
 
     monkeypatch.setenv("LRRECSYS_ROOT", str(tmp_path))
+    monkeypatch.setattr("lrrecsys_core.search.SAMPLE", 100)
     monkeypatch.setattr("lrrecsys_core.search.search_row", row_of)
-    for whole in (False, True):
-        spec = f"table:{table}?timestamp=timestamp"
-        search(SearchStudy([spec], whole=whole), [named], into=tmp_path / f"{whole}.json", progress=False)
+    study = SearchStudy([f"table:{table}?timestamp=timestamp"], whole=whole)
+    return search(study, [row], into=tmp_path / "points.json", progress=False)[row], passes
+
+
+def test_networks_are_chosen_on_a_sample_and_their_steps_on_all_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     known = make_split(shop())
-    assert seen[True] == (len(known.train), len(known.validation), 0, list(range(POINTS)))
-    if named == rows.LETTER:
-        assert set(seen) == {True}
-    else:
-        assert sum(seen[False][:2]) <= 100 and seen[False][2:] == (0, list(HALF))
+    points = grid("AMCF")
+    assert (
+        [points[k]["strength"] for k in (0, 6)]
+        == [points[0]["strength"]] * 2
+        != [points[k]["strength"] for k in (3, 5)]
+    )
+    told, (first, second) = searched("AMCF", False, tmp_path, monkeypatch)
+    assert sum(first[:2]) <= 100 and first[2:] == (0, list(HALF))
+    # On the sample point 0 is best, and with it the network of points 0 and 6; on all records 6 is better.
+    assert second == (len(known.train), len(known.validation), 0, [0, 6])
+    assert told["regression"]["point"] == told["classification"]["point"] == 6
+    assert told["params"] == {"strength": points[0]["strength"]}
+
+
+@pytest.mark.parametrize(("row", "whole", "tried"), [(rows.LETTER, False, HALF), ("AMCF", True, range(POINTS))])
+def test_one_network_or_a_whole_search_needs_no_sample(
+    row: str, whole: bool, tried: Sequence[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = make_split(shop())
+    told, passes = searched(row, whole, tmp_path, monkeypatch)
+    assert passes == [(len(known.train), len(known.validation), 0, list(tried))]
+    assert told["regression"]["point"] == tried[-1]
+
+
+def test_where_every_point_is_a_network_the_sample_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told, passes = searched("SASRec", False, tmp_path, monkeypatch)
+    assert len(passes) == 1 and sum(passes[0][:2]) <= 100
+    assert told["regression"]["point"] == 0
 
 
 def test_no_seed_of_a_report_is_searched() -> None:
