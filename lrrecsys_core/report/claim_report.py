@@ -34,7 +34,9 @@ def headlines(claims: pl.DataFrame) -> list[str]:
     if claims.filter(pl.col("evidence") == "real").height:
         lines.append(
             "Intervals on real data resample users: they hold for these networks and this split. What other seeds "
-            "change stands apart, as the standard deviation of the gain over seeds."
+            "change stands apart, as the standard deviation of the gain over seeds. They compare predictions averaged "
+            "over the networks of a row, where the tables show the mean of single networks: averaging helps rows whose "
+            "networks differ, and does nothing for silent ones."
         )
     return lines
 
