@@ -54,18 +54,14 @@ class SearchStudy(Study):
     """
 
     def __init__(self, datasets: Sequence[str] = (), *, whole: bool = False) -> None:
-        super().__init__(replace(_SETTLING, name="search"), datasets)
+        # Texts are kept by the data they are about, not by the sample that histories and the autoencoder see.
+        super().__init__(replace(_SETTLING, name="search-whole" if whole else "search"), datasets)
         self.whole = whole
 
     def split(self, name: str, replicate: int = 0, fraction: float = 1.0) -> Split:
         """The split of one replicate, without test records where the data are real."""
         split = super().split(name, replicate, fraction)
         return split if self.simulated else sampled(split, len(split.target) if self.whole else SAMPLE)
-
-    @property
-    def in_steps(self) -> bool:
-        """Whether networks are chosen on a sample, and their steps on all records."""
-        return not self.simulated and not self.whole
 
     @cached_property
     def on_all(self) -> SearchStudy:
@@ -208,7 +204,7 @@ def _tried(study: SearchStudy, row: str) -> pl.DataFrame:
     Points that train the same network are told apart on all records: a step that is right on a sample can leave nothing
     but the biases, or a constant, on five times as many.
     """
-    if not study.in_steps:
+    if study.simulated or study.whole:
         return search_row(study, row, range(POINTS))
     points = grid(row)
     alike: dict[str, list[int]] = {}

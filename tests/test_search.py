@@ -169,6 +169,11 @@ def test_where_every_point_is_a_network_the_sample_decides(tmp_path: Path, monke
     assert told["regression"]["point"] == 0
 
 
+def test_texts_of_a_sample_are_not_read_for_all_records(tmp_path: Path) -> None:
+    study = SearchStudy([f"table:{tmp_path / 'shop.csv'}"])
+    assert study.on_all.folder != study.folder
+
+
 def test_no_seed_of_a_report_is_searched() -> None:
     for profile in ("smoke", "demo", "paper"):
         assert max(SearchStudy().seeds) < min(get_profile(profile).seeds)
