@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 
 from benchmarks.record import write
-from lrrecsys_core.explain.endpoint import Endpoint
+from lrrecsys_core.explain.clients.endpoint import Endpoint
 from lrrecsys_core.explain.frozen import Recorded
 from lrrecsys_core.explain.generate import fill
 from lrrecsys_core.explain.llm import Request, Result

@@ -19,7 +19,7 @@ from lrrecsys_core import paths
 from lrrecsys_core.models.autoencoder import LENGTH, AutoEncoder
 from lrrecsys_core.models.base import Sizes
 from lrrecsys_core.models.lr_recsys import LRRecsys
-from lrrecsys_core.train import Replicate, as_tensors, fit
+from lrrecsys_core.training.fit import Replicate, as_tensors, fit
 
 USERS, ITEMS, RECORDS, REPLICATES, BATCH = 9_765, 6_280, 100_000, 10, 128
 
@@ -132,7 +132,7 @@ def _step(kind: str, vocabulary: int) -> None:
 
 def scoring() -> None:
     """1,000 candidates with stored explanations for one user on one core, with a model of a run (claim C21)."""
-    from lrrecsys_core.serving import latency, served
+    from lrrecsys_core.study.serve import latency, served
 
     run = next((name for name in ("demo", "smoke") if (paths.root() / "results" / name / "models").is_dir()), "")
     if not run:

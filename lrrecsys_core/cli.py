@@ -66,8 +66,8 @@ def reproduce(
     profile: str, datasets: tuple[str, ...], parameters: tuple[tuple[str, str], ...], only: tuple[str, ...]
 ) -> None:
     """Run the notebooks in order and write tables, figures, the page and a manifest."""
+    from lrrecsys_core.app.runner import run_notebooks
     from lrrecsys_core.data.load import load_dataset
-    from lrrecsys_core.runner import run_notebooks
 
     manifest = run_notebooks(profile, datasets, dict(parameters), only=only, as_text=True, load=load_dataset)
     click.echo(f"done: {manifest.parent}")
@@ -80,7 +80,7 @@ def reproduce(
 @click.option("--dataset", default=None, help="Name of the data set within the run (default: its first).")
 def recommend(user: str, k: int, run: str, dataset: str | None) -> None:
     """Rank items for USER and show score, both reasons and the attention on each."""
-    from lrrecsys_core import serving
+    from lrrecsys_core.study import serve as serving
 
     click.echo(serving.show(run, user, k, dataset=dataset))
 
@@ -94,8 +94,8 @@ def search(datasets: tuple[str, ...], again: bool, whole: bool) -> None:
 
     Rows already searched are kept, so an interrupted search goes on where it was.
     """
-    from lrrecsys_core.search import SearchStudy, forget
-    from lrrecsys_core.search import search as choose
+    from lrrecsys_core.study.search import SearchStudy, forget
+    from lrrecsys_core.study.search import search as choose
 
     for spec in datasets or (None,):
         study = SearchStudy(() if spec is None else (spec,), whole=whole)
@@ -110,8 +110,8 @@ def search(datasets: tuple[str, ...], again: bool, whole: bool) -> None:
 @datasets_option
 def report(profile: str, datasets: tuple[str, ...]) -> None:
     """Rebuild tables, figures, claims and the page from the cells of a run, without training."""
-    from lrrecsys_core.experiments import Study
-    from lrrecsys_core.publish import publish
+    from lrrecsys_core.app.publish import publish
+    from lrrecsys_core.study.run import Study
 
     click.echo(f"done: {publish(Study(profile, datasets))}")
 

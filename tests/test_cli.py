@@ -60,7 +60,7 @@ def test_data_sets_are_separated_by_commas_that_a_kind_follows(root: Path, monke
         seen.append(datasets)
         return root / "manifest.json"
 
-    monkeypatch.setattr("lrrecsys_core.runner.run_notebooks", stand_in)
+    monkeypatch.setattr("lrrecsys_core.app.runner.run_notebooks", stand_in)
     main(["reproduce", "--datasets", "movielens-imported:a,b.json,table:c.csv?context=d,e", "--datasets", "yelp:f"])
     main(["reproduce", "--datasets", ""])
     assert seen == [("movielens-imported:a,b.json", "table:c.csv?context=d,e", "yelp:f"), ()]
@@ -83,34 +83,34 @@ def test_read_only_output(root: Path, capsys: pytest.CaptureFixture[str]) -> Non
 def test_recommend_prints_what_the_recommender_shows(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stand_in = ModuleType("lrrecsys_core.serving")
+    stand_in = ModuleType("lrrecsys_core.study.serve")
     stand_in.show = lambda run, user, k, dataset=None: f"{run} {user} {k} {dataset}"  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "lrrecsys_core.serving", stand_in)
-    monkeypatch.setattr("lrrecsys_core.serving", stand_in, raising=False)
+    monkeypatch.setitem(sys.modules, "lrrecsys_core.study.serve", stand_in)
+    monkeypatch.setattr("lrrecsys_core.study.serve", stand_in, raising=False)
     main(["recommend", "u7", "--k", "3", "--run", "smoke"])
     assert capsys.readouterr().out == "smoke u7 3 None\n"
 
 
 def test_a_defect_is_not_dressed_up_as_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_in = ModuleType("lrrecsys_core.serving")
+    stand_in = ModuleType("lrrecsys_core.study.serve")
 
     def show(*arguments: object, **options: object) -> str:
         raise ZeroDivisionError
 
     stand_in.show = show  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "lrrecsys_core.serving", stand_in)
-    monkeypatch.setattr("lrrecsys_core.serving", stand_in, raising=False)
+    monkeypatch.setitem(sys.modules, "lrrecsys_core.study.serve", stand_in)
+    monkeypatch.setattr("lrrecsys_core.study.serve", stand_in, raising=False)
     with pytest.raises(ZeroDivisionError):
         main(["recommend", "u7"])
 
 
 def test_bad_input_inside_a_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    stand_in = ModuleType("lrrecsys_core.serving")
+    stand_in = ModuleType("lrrecsys_core.study.serve")
 
     def show(*arguments: object, **options: object) -> str:
         raise InputError("there is no user 'u7' in hotels")
 
     stand_in.show = show  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "lrrecsys_core.serving", stand_in)
-    monkeypatch.setattr("lrrecsys_core.serving", stand_in, raising=False)
+    monkeypatch.setitem(sys.modules, "lrrecsys_core.study.serve", stand_in)
+    monkeypatch.setattr("lrrecsys_core.study.serve", stand_in, raising=False)
     assert refusal(["recommend", "u7"], capsys) == "lrrecsys: there is no user 'u7' in hotels\n"

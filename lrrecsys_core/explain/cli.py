@@ -133,9 +133,9 @@ def run(
     """Ask for every text that is not stored yet; stop and start it as you like."""
     import numpy as np
 
+    from lrrecsys_core.explain.clients.on_ray import RayLLM
     from lrrecsys_core.explain.generate import fill_records
     from lrrecsys_core.explain.llm import LLM
-    from lrrecsys_core.explain.on_ray import RayLLM
     from lrrecsys_core.explain.sources import open_llm
     from lrrecsys_core.explain.store import ExplanationStore
 
@@ -190,8 +190,8 @@ def export(
 
     Profiles come first: prompts about records are made from them, so import their answers and export again.
     """
-    from lrrecsys_core.explain.batch_files import export_batch
-    from lrrecsys_core.explain.endpoint import Endpoint
+    from lrrecsys_core.explain.clients.batch_files import export_batch
+    from lrrecsys_core.explain.clients.endpoint import Endpoint
     from lrrecsys_core.explain.generate import all_requests
     from lrrecsys_core.explain.sources import open_llm
     from lrrecsys_core.explain.store import ExplanationStore
@@ -213,7 +213,7 @@ def export(
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 def import_(path: Path, files: tuple[Path, ...]) -> None:
     """Read result and error files of a batch run, in any order, into the store they were exported from."""
-    from lrrecsys_core.explain.batch_files import import_batch
+    from lrrecsys_core.explain.clients.batch_files import import_batch
     from lrrecsys_core.explain.store import ExplanationStore
 
     with ExplanationStore(path) as store:

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.endpoint import base_urls
-from lrrecsys_core.explain.transformers_llm import TransformersLLM
+from lrrecsys_core.explain.clients.endpoint import base_urls
+from lrrecsys_core.explain.clients.transformers_llm import TransformersLLM
 
 Vectors = NDArray[np.float32]
 KEY_SCHEMA = "lrrecsys-embedding-1"

@@ -15,8 +15,8 @@ import polars as pl
 
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.clients.formats import known_llm, split_revision
 from lrrecsys_core.explain.explanations import Explanations
-from lrrecsys_core.explain.formats import known_llm, split_revision
 from lrrecsys_core.explain.generate import explain_records, item_profiles
 from lrrecsys_core.explain.llm import LLM, Request, Result
 from lrrecsys_core.explain.prompts import VARIANTS, record_requests

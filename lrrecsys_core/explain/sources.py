@@ -9,11 +9,11 @@ from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.data.load import load_dataset
 from lrrecsys_core.data.simulate import simulate_market
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.endpoint import Endpoint
-from lrrecsys_core.explain.formats import known_llm
+from lrrecsys_core.explain.clients.endpoint import Endpoint
+from lrrecsys_core.explain.clients.formats import known_llm
+from lrrecsys_core.explain.clients.transformers_llm import TransformersLLM
 from lrrecsys_core.explain.llm import LLM
 from lrrecsys_core.explain.reasoners import MetadataExplainer
-from lrrecsys_core.explain.transformers_llm import TransformersLLM
 
 
 def open_data(spec: str) -> Dataset:

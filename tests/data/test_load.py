@@ -15,7 +15,7 @@ from lrrecsys_core.data.tripadvisor import load_tripadvisor
 from lrrecsys_core.data.yelp import load_yelp
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.imported import imported_explanations
-from lrrecsys_core.recipes import Source, default_source, source_without_llm
+from lrrecsys_core.study.recipes import Source, default_source, source_without_llm
 
 
 def write(folder: Path, **files: str) -> Path:

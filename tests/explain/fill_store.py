@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from lrrecsys_core.explain.endpoint import Endpoint
+from lrrecsys_core.explain.clients.endpoint import Endpoint
 from lrrecsys_core.explain.generate import fill
 from lrrecsys_core.explain.llm import Request
 from lrrecsys_core.explain.store import ExplanationStore

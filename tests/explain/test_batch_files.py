@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.batch_files import Imported, export_batch, import_batch
-from lrrecsys_core.explain.endpoint import Endpoint
+from lrrecsys_core.explain.clients.batch_files import Imported, export_batch, import_batch
+from lrrecsys_core.explain.clients.endpoint import Endpoint
 from lrrecsys_core.explain.llm import Request
 from lrrecsys_core.explain.store import ExplanationStore
 

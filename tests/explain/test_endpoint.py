@@ -18,12 +18,12 @@ from fault_server import KINDS, answer_to
 from fill_store import CONCURRENCY, endpoint, prompts
 
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.calls import CallFailed, read_answer, retry_after
-from lrrecsys_core.explain.endpoint import Endpoint, base_urls
+from lrrecsys_core.explain.clients.calls import CallFailed, read_answer, retry_after
+from lrrecsys_core.explain.clients.endpoint import Endpoint, base_urls
+from lrrecsys_core.explain.clients.wire import parse_answer
 from lrrecsys_core.explain.generate import fill
 from lrrecsys_core.explain.llm import Request
 from lrrecsys_core.explain.store import ExplanationStore
-from lrrecsys_core.explain.wire import parse_answer
 
 HERE = Path(__file__).parent
 SLOW = pytest.mark.skipif(not os.environ.get("LRRECSYS_SLOW"), reason="set LRRECSYS_SLOW=1 for the full-size runs")

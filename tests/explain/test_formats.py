@@ -8,10 +8,10 @@ import pytest
 
 from lrrecsys_core import rows
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.endpoint import Endpoint
-from lrrecsys_core.explain.formats import PAPER_LLMS, known_llm, render, split_revision
+from lrrecsys_core.explain.clients.endpoint import Endpoint
+from lrrecsys_core.explain.clients.formats import PAPER_LLMS, known_llm, render, split_revision
+from lrrecsys_core.explain.clients.transformers_llm import TransformersLLM
 from lrrecsys_core.explain.sources import open_data, open_llm
-from lrrecsys_core.explain.transformers_llm import TransformersLLM
 
 TALK = (("user", "Why?"), ("assistant", "Because."), ("user", "Shorter."))
 

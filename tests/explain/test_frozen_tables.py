@@ -21,10 +21,10 @@ from lrrecsys_core.cli import main
 from lrrecsys_core.data.load import load_dataset
 from lrrecsys_core.data.split import Split, make_split
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.experiments import Study
 from lrrecsys_core.explain.checks import tidy
 from lrrecsys_core.explain.frozen import recorded_explanations, stored_variants
 from lrrecsys_core.explain.prompts import VARIANTS
+from lrrecsys_core.study.run import Study
 
 LLM = "Llama 3.1"
 FROM_STORE = {
@@ -140,9 +140,9 @@ sys.meta_path.insert(0, Absent())
 import json
 import torch
 torch.set_num_threads(1)
-from lrrecsys_core.experiments import Study
+from lrrecsys_core.study.run import Study
 from lrrecsys_core.profiles import get_profile
-from lrrecsys_core.publish import publish_tables
+from lrrecsys_core.app.publish import publish_tables
 
 study = Study(get_profile("smoke", seeds_on_files=1, epochs=1, autoencoder_epochs=30), [sys.argv[1]])
 study.run_rows([4, 5, 6], jobs=1, progress=False)

@@ -17,8 +17,8 @@ import pytest
 from test_endpoint import fault_server
 from tiny_models import chat_model
 
+from lrrecsys_core.explain.clients.on_ray import RayLLM
 from lrrecsys_core.explain.frozen import FrozenStore
-from lrrecsys_core.explain.on_ray import RayLLM
 from lrrecsys_core.explain.store import ExplanationStore
 
 SECRET = "sk-test-5f1c9e77b2-never-on-disk"

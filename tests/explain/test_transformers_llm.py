@@ -7,9 +7,9 @@ import pytest
 from tiny_models import chat_model, plain_model
 
 from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.clients.transformers_llm import TransformersLLM
 from lrrecsys_core.explain.embeddings import HiddenStates
 from lrrecsys_core.explain.llm import Request, Result
-from lrrecsys_core.explain.transformers_llm import TransformersLLM
 
 PROMPTS = [
     "the consumer likes tea",

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from lrrecsys_core import rows
-from lrrecsys_core.cells import build_module
 from lrrecsys_core.data.dataset import make_dataset
 from lrrecsys_core.data.split import Split, make_split
 from lrrecsys_core.models.base import TASKS, Recommender, Sizes
 from lrrecsys_core.models.biases import bias_logits, residual_biases
 from lrrecsys_core.models.ncf import NCF
 from lrrecsys_core.models.registry import MODELS
-from lrrecsys_core.train import Fit, Replicate, as_tensors, fit, predict
+from lrrecsys_core.study.train_row import build_module
+from lrrecsys_core.training.fit import Fit, Replicate, as_tensors, fit, predict
 from tests.models.training import area, batch_of
 
 ALL = {**MODELS, "NCF": NCF}

@@ -6,7 +6,7 @@ import torch
 
 from lrrecsys_core.models.aspect.anr import ANR
 from lrrecsys_core.models.base import Sizes
-from lrrecsys_core.train import Replicate, as_tensors, fit
+from lrrecsys_core.training.fit import Replicate, as_tensors, fit
 from tests.models.markets import fields_of, market, replicates
 from tests.models.training import area, assert_trainable_side_by_side, batch_of, count, train
 

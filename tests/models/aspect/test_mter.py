@@ -12,7 +12,7 @@ from lrrecsys_core.data.split import make_split
 from lrrecsys_core.models.aspect.cells import attention, cells, others, quality
 from lrrecsys_core.models.aspect.mter import MTER, ComparER
 from lrrecsys_core.models.base import Sizes
-from lrrecsys_core.train import Replicate, as_tensors, fit
+from lrrecsys_core.training.fit import Replicate, as_tensors, fit
 from tests.models.markets import fields_of, market, replicates
 from tests.models.training import area, assert_trainable_side_by_side, batch_of, count, train
 

@@ -1,0 +1,129 @@
+"""What a run was made with: code, versions, machine, inputs and outputs, for the manifest."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from lrrecsys_core import paths
+from lrrecsys_core.profiles import get_profile
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+LOCK = "requirements.lock"
+
+
+def describe(profile: str, datasets: Sequence[str], parameters: Mapping[str, object]) -> dict[str, Any]:
+    """Return the manifest of a run as it stands before the first notebook.
+
+    Data sets are recorded by name and content, not by where they lie on this machine.
+
+    Parameters
+    ----------
+    profile : name of the profile.
+    datasets : ``"kind:path"`` with absolute paths.
+    parameters : what the notebooks are given besides the data sets.
+    """
+    lock = paths.repository() / LOCK
+    settings = get_profile(profile)
+    return {
+        "status": "running",
+        "run": paths.run_name(profile, datasets),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "profile": {name: getattr(settings, name) for name in settings.__slots__},
+        "seeds": list(settings.seeds_of_files if datasets else settings.seeds),
+        "parameters": dict(parameters),
+        "git": git_state(),
+        "package": paths.digest_of_files(sorted(Path(__file__).parent.parent.rglob("*.py"))),
+        "lock": paths.digest(lock) if lock.is_file() else None,
+        "versions": versions(lock),
+        "machine": machine(),
+        "inputs": {
+            paths.dataset_name(spec): {path.name: paths.digest(path) for path in data_paths(spec)[0]}
+            for spec in datasets
+        },
+        "notebooks": {},
+    }
+
+
+def data_paths(spec: str) -> tuple[list[Path], str]:
+    """Files and folders that ``kind:path,path?options`` names, and the options with their question mark."""
+    place, mark, options = spec.partition(":")[2].partition("?")
+    whole = Path(place).expanduser()
+    # A comma may be part of a name; it separates paths only where there is no such file.
+    found = [whole] if whole.exists() else [Path(part).expanduser() for part in place.split(",")]
+    return found, mark + options
+
+
+def outputs(run: str) -> dict[str, str]:
+    """SHA-256 of every table and figure of a run and of the page, by path below the root."""
+    files = [*paths.tables(run).iterdir(), *paths.figures(run).iterdir(), *paths.results(run).glob("*.html")]
+    return {
+        file.relative_to(paths.root()).as_posix(): paths.digest(file)
+        for file in sorted(files)
+        if file.is_file() and not file.name.startswith(".")
+    }
+
+
+def git_state() -> dict[str, str | bool | None]:
+    """Commit and whether tracked files differ from it; None outside a git checkout."""
+
+    def ask(*arguments: str) -> str | None:
+        try:
+            answer = subprocess.run(
+                ["git", "-C", str(paths.repository()), *arguments],
+                capture_output=True,
+                text=True,
+                timeout=30,
+                check=True,
+            )
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return answer.stdout.strip()
+
+    changes = ask("status", "--porcelain", "--untracked-files=no")
+    return {"commit": ask("rev-parse", "HEAD"), "dirty": None if changes is None else bool(changes)}
+
+
+def versions(lock: Path) -> dict[str, str]:
+    """Installed version of every package the lock names (``"missing"`` where it is not installed)."""
+    if not lock.is_file():
+        return {}
+    names = [line.partition("==")[0] for line in lock.read_text().splitlines() if "==" in line]
+    installed = {}
+    for name in names:
+        try:
+            installed[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            installed[name] = "missing"
+    return installed
+
+
+def machine() -> dict[str, Any]:
+    """Python, platform, processor, memory, graphics processors and thread settings."""
+    import torch
+
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+        "threads": {name: os.environ.get(name) for name in THREAD_VARIABLES},
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

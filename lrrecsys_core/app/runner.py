@@ -1,0 +1,312 @@
+"""Runs the notebooks in order: strict about parameters, safe to kill, and with a manifest of what was done."""
+
+from __future__ import annotations
+
+import ast
+import json
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+import psutil
+from papermill.exceptions import PapermillExecutionError
+from tqdm import tqdm
+
+from lrrecsys_core import paths
+from lrrecsys_core.app import provenance
+from lrrecsys_core.errors import InputError
+from lrrecsys_core.profiles import get_profile
+
+Value = None | bool | int | float | str | list["Value"] | dict[str, "Value"]
+Bar = tqdm
+PARAMETERS_TAG = "parameters"
+
+
+class NotebookError(InputError):
+    """A notebook stopped: the message names the notebook, the cell and the reason."""
+
+
+def find_notebooks(only: Sequence[str] = ()) -> list[Path]:
+    """Return the notebooks in running order, or those of them named in `only` (``04_train`` or ``04``).
+
+    Raises
+    ------
+    InputError
+        There are none, or a name fits none of them.
+    """
+    found = sorted(paths.notebooks().glob("[0-9]*.ipynb"))
+    if not found:
+        raise InputError(f"there are no notebooks in {paths.notebooks()}")
+    chosen = [path for path in found if not only or path.stem in only or path.stem.partition("_")[0] in only]
+    for name in only:
+        if not any(name in (path.stem, path.stem.partition("_")[0]) for path in chosen):
+            raise InputError(f"there is no notebook {name!r}: choose among {', '.join(path.stem for path in found)}")
+    return chosen
+
+
+def notebook_parameters(path: Path) -> dict[str, Value]:
+    """Return names and default values of the parameters cell of a notebook.
+
+    Raises
+    ------
+    InputError
+        The notebook cannot be read, or its parameters cell is missing or holds anything but ``name = literal`` lines.
+    """
+    try:
+        cells = nbformat.read(path, as_version=4).cells
+    except (OSError, ValueError) as error:
+        raise InputError(f"notebook {path.name} cannot be read: {error}") from error
+    sources = [cell.source for cell in cells if PARAMETERS_TAG in cell.metadata.get("tags", [])]
+    if len(sources) != 1:
+        raise InputError(f"notebook {path.name} needs one cell tagged {PARAMETERS_TAG!r}, and has {len(sources)}")
+    defaults: dict[str, Value] = {}
+    try:
+        for line in ast.parse(sources[0]).body:
+            match line:
+                case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                    defaults[name] = ast.literal_eval(value)
+                case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                    defaults[name] = ast.literal_eval(value)
+                case _:
+                    raise ValueError(f"line {line.lineno}")
+    except (SyntaxError, ValueError) as error:
+        raise InputError(
+            f"the parameters cell of {path.name} may hold only 'name = literal' lines ({error})"
+        ) from error
+    return defaults
+
+
+def parse_value(text: str, default: Value, name: str) -> Value:
+    """Read the text of a parameter given on the command line as a value of the type of its default."""
+    if isinstance(default, str):
+        return text
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"parameter {name!r} must be {type(default).__name__} written as JSON, not {text!r}"
+        ) from error
+
+
+def check_parameters(given: Mapping[str, object], defaults: Mapping[str, Value], where: str) -> None:
+    """Refuse parameters that no notebook declares or whose type is not that of the declared default.
+
+    An int stands for a float; nothing else is converted, because papermill would turn unknown types into text silently.
+
+    Raises
+    ------
+    InputError
+    """
+    for name, value in given.items():
+        if name not in defaults:
+            raise InputError(f"{where}: no parameter {name!r}: choose among {', '.join(defaults) or 'none'}")
+        default = defaults[name]
+        fits = type(value) is type(default) or (type(value) is int and type(default) is float) or default is None
+        if not fits or not _plain(value):
+            expected = type(default).__name__
+            raise InputError(
+                f"parameter {name!r} of {where} must be {expected}, not {value!r} ({type(value).__name__})"
+            )
+
+
+def run_notebooks(
+    profile: str,
+    datasets: Sequence[str] = (),
+    parameters: Mapping[str, Value | str] | None = None,
+    *,
+    only: Sequence[str] = (),
+    as_text: bool = False,
+    load: Callable[[str], object] | None = None,
+    progress: bool = True,
+) -> Path:
+    """Execute the notebooks in order into ``results/<run>/notebooks/`` and return the path of the run's manifest.
+
+    Everything is checked before anything runs. The run stops at the first cell that fails. A notebook's copy and the
+    manifest are replaced in one step each, and notebooks keep their own work in cells written the same way, so a run
+    that was killed is taken up by running it again.
+
+    Parameters
+    ----------
+    profile : passed to every notebook; also names the run.
+    datasets : ``"kind:path"`` of real data sets; paths relative to the working directory. Empty: the simulated markets.
+    parameters : further parameters, given to each notebook that declares them.
+    only : names of the notebooks to run (default all).
+    as_text : the values in `parameters` are text from a command line, to be read by the type of each default.
+    load : called with each data set before anything is written, to complain about bad data early.
+    progress : show a progress bar on standard error.
+
+    Raises
+    ------
+    InputError
+        Unknown profile, notebook, data path, or store of texts; unknown or ill-typed parameter; output folder not
+        writable.
+    NotebookError
+        A cell failed.
+    """
+    get_profile(profile)
+    specs = [_absolute(spec) for spec in datasets]
+    notebooks = find_notebooks(only)
+    declared = {path: notebook_parameters(path) for path in notebooks}
+    everything = {name: default for defaults in declared.values() for name, default in defaults.items()}
+    values: dict[str, Any] = dict(parameters or {})
+    for fixed in ("profile", "datasets"):
+        if fixed in values:
+            raise InputError(f"give {fixed!r} by --{fixed}, not among the parameters")
+    if as_text:
+        check = {name: everything[name] for name in values if name in everything}
+        values = {
+            name: parse_value(text, check[name], name) if name in check else text for name, text in values.items()
+        }
+    check_parameters(values, everything, "no notebook" if not everything else "the notebooks")
+    values = {"profile": profile, "datasets": specs, **values}
+    for path, defaults in declared.items():
+        check_parameters({name: value for name, value in values.items() if name in defaults}, defaults, path.stem)
+
+    if load:
+        for spec in specs:
+            load(spec)
+    texts = _named_texts()
+    run = paths.run_name(profile, specs)
+    folder = paths.writable(paths.results(run) / "notebooks")
+    paths.figures(run), paths.tables(run)
+    manifest = paths.results(run) / "manifest.json"
+    for variable in provenance.THREAD_VARIABLES:  # kernels and their workers inherit it: sums come out in one order
+        os.environ.setdefault(variable, "1")
+    record = provenance.describe(profile, specs, {k: v for k, v in values.items() if k != "datasets"})
+    record["texts"] = {name: paths.digest(place) for name, place in texts.items()}
+    bar = tqdm(notebooks, desc=f"run {run}", unit="notebook", disable=not progress)
+    for path in bar:
+        bar.set_postfix_str(path.stem)
+        own = {name: value for name, value in values.items() if name in declared[path]}
+        record["notebooks"][path.stem] = {"source": paths.digest(path), **_execute(path, folder / path.name, own, bar)}
+        paths.write_json(manifest, record)
+    record["status"] = "complete"
+    record["outputs"] = provenance.outputs(run)
+    paths.write_json(manifest, record)
+    return manifest
+
+
+def _execute(source: Path, target: Path, parameters: dict[str, Any], bar: Bar) -> dict[str, float]:
+    """Run one notebook; return its wall time (s) and the peak memory (MiB) of its kernel and that kernel's children."""
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)
+    # papermill saves after every cell; only a finished copy may stand under the notebook's name.
+    partial = target.with_name(f".{target.stem}.partial.ipynb")
+    cells = target.parent.parent / "cells"
+
+    def report(memory: int) -> None:
+        kept = sum(1 for _ in cells.glob("*.metrics.parquet"))
+        note = f"{source.stem}, {kept} cells kept, {memory / 2**20:,.0f} MiB"
+        bar.set_postfix_str(note, refresh=sys.stderr.isatty())  # a log file wants one line a notebook
+
+    memory = _PeakMemory(report)
+    start = time.perf_counter()
+    failure = ""
+    with memory:
+        try:
+            papermill.execute_notebook(
+                str(source),
+                str(partial),
+                parameters=parameters,
+                kernel_name="python3",
+                cwd=str(source.parent),
+                progress_bar=False,
+                log_output=False,
+                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
+            )
+        except PapermillExecutionError as error:
+            reason = next((line for line in str(error.evalue).splitlines() if line.strip()), "no message")
+            # papermill has put one cell of its own before this one when there were parameters to inject
+            where = f"cell {error.cell_index + 1 - bool(parameters)} ({_first_line(error.source)})"
+            failure = f"notebook {source.stem} stopped in {where}: {error.ename}: {reason}"
+        except Exception as error:  # a kernel that died raises one of several unrelated classes
+            failure = (
+                f"notebook {source.stem} stopped with its kernel ({error}); if memory ran out, use a smaller profile"
+            )
+    if failure:
+        broken = target.with_name(f"{target.stem}.failed.ipynb")
+        if partial.exists():
+            os.replace(partial, broken)
+        raise NotebookError(f"{failure}; the stopped copy is {broken}")
+    os.replace(partial, target)
+    return {"seconds": round(time.perf_counter() - start, 2), "peak_memory_mib": round(memory.peak / 2**20, 1)}
+
+
+class _PeakMemory:
+    """Samples the resident memory (bytes) of this process's children while the block runs, and reports it."""
+
+    def __init__(self, report: Callable[[int], None], every: float = 0.5) -> None:
+        self.peak = 0
+        self._report = report
+        self._every = every
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> _PeakMemory:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        own = psutil.Process()
+        while not self._stop.wait(self._every):
+            total = 0
+            for child in own.children(recursive=True):
+                try:
+                    total += child.memory_info().rss
+                except psutil.Error:
+                    continue
+            self.peak = max(self.peak, total)
+            self._report(total)
+
+
+def _first_line(source: str) -> str:
+    return next((line.strip() for line in source.splitlines() if line.strip() and not line.startswith("#")), "empty")
+
+
+def _named_texts() -> dict[str, Path]:
+    """The stores that the environment names; its relative paths, the encoder's too, become absolute, as for data."""
+    from lrrecsys_core.study.recipes import STORES_VARIABLE, stores
+    from lrrecsys_core.study.texts import ENCODER_VARIABLE
+
+    named = stores()
+    if named:
+        os.environ[STORES_VARIABLE] = ",".join(f"{model}={place}" for model, place in named.items())
+    encoder = os.environ.get(ENCODER_VARIABLE)
+    if encoder and Path(encoder).is_dir():
+        os.environ[ENCODER_VARIABLE] = str(Path(encoder).resolve())
+    return {model: Path(place) for model, place in named.items()}
+
+
+def _absolute(spec: str) -> str:
+    """Make the paths of ``kind:path`` absolute, because notebooks run in another folder than the caller."""
+    kind, colon, place = spec.partition(":")
+    if not kind or not colon or not place:
+        raise InputError(f"data set {spec!r} must be written kind:path, for example movielens:data/ml-latest-small")
+    found, query = provenance.data_paths(spec)
+    for path in found:
+        if not path.exists():
+            raise InputError(f"data set {spec!r}: there is no file or folder {str(path)!r}")
+    return f"{kind}:{','.join(str(path.resolve()) for path in found)}{query}"
+
+
+def _plain(value: object) -> bool:
+    """Whether papermill passes the value on as it is."""
+    match value:
+        case None | bool() | int() | float() | str():
+            return True
+        case list():
+            return all(_plain(entry) for entry in value)
+        case dict():
+            return all(isinstance(key, str) and _plain(entry) for key, entry in value.items())
+        case _:
+            return False

@@ -1,0 +1,1 @@
+"""Where answers come from: endpoints, batch files, models in process."""

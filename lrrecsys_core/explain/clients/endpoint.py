@@ -1,0 +1,135 @@
+"""Any OpenAI-compatible endpoint (vLLM, llama.cpp, Ollama, hosted), or several at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from queue import SimpleQueue
+from typing import Any
+
+from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.clients.calls import Calls
+from lrrecsys_core.explain.clients.formats import render, split_revision
+from lrrecsys_core.explain.llm import Request, Result
+
+
+@dataclass
+class Endpoint:
+    """A model behind one or more OpenAI-compatible servers.
+
+    The key is read from ``LRRECSYS_API_KEY`` or ``OPENAI_API_KEY`` when a run starts and kept nowhere.
+
+    Parameters
+    ----------
+    model
+        Identifier with revision, as it enters every key.
+    name
+        Shown in tables; the model when empty.
+    served_as
+        What the servers call the model, when that differs.
+    urls
+        Base URLs; empty reads ``LRRECSYS_BASE_URL`` (several with commas) or ``OPENAI_BASE_URL``.
+    chat_format
+        "template" uses the chat interface, any other format of :mod:`~lrrecsys_core.explain.clients.formats` sends
+        plain text.
+    concurrency
+        Calls in flight over all servers; an answer counts until it is stored.
+    timeout
+        Seconds for one call, first byte to last.
+    attempts
+        Calls for one request before its failure is recorded.
+    pause, longest_pause
+        Seconds waited after the first failure, doubled each time with full jitter, and the most ever waited.
+    give_up_after
+        Requests failing one after another, with no success between, that end the run.
+    hosted
+        Use the `openai` client for http addresses too; https always does. The lean client is for one's own network.
+    extra
+        Further fields of every call's body, such as ``{"seed": 0}``.
+    """
+
+    model: str
+    name: str = ""
+    served_as: str = ""
+    urls: tuple[str, ...] = ()
+    chat_format: str = "template"
+    concurrency: int = 64
+    timeout: float = 120.0
+    attempts: int = 6
+    pause: float = 0.5
+    longest_pause: float = 60.0
+    give_up_after: int = 100
+    hosted: bool = False
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.name = self.name or self.model
+        self.served_as = self.served_as or split_revision(self.model)[0]
+
+    def complete(self, requests: Iterable[Request]) -> Iterator[Result]:
+        """Answer requests as they come, in the order in which answers arrive.
+
+        Raises
+        ------
+        InputError
+            When no address is given, the key or model is refused, or call after call fails: answers so far are kept.
+        """
+        stream = iter(requests)
+        answers: SimpleQueue[Result | InputError] = SimpleQueue()
+        calls = Calls(self, base_urls(self.urls), answers)
+        in_flight, failures = 0, 0
+        try:
+            while True:
+                new = list(islice(stream, self.concurrency - in_flight))
+                calls.start(new)
+                in_flight += len(new)
+                if not in_flight:
+                    return
+                arrived = [answers.get()]
+                arrived += [answers.get() for _ in range(answers.qsize())]
+                for result in arrived:
+                    if isinstance(result, InputError):
+                        raise result
+                    failures = failures + 1 if result.text is None else 0
+                    yield result
+                    if failures >= self.give_up_after:
+                        raise InputError(
+                            f"the last {failures} requests to {calls.addresses} all failed ({result.error}): "
+                            "see to the server and run the same command again"
+                        )
+                in_flight -= len(arrived)
+        finally:
+            calls.stop()
+
+    def body(self, request: Request) -> tuple[str, dict[str, Any]]:
+        """Path and JSON body of one call."""
+        body: dict[str, Any] = {
+            "model": self.served_as, "max_tokens": request.max_tokens, "temperature": request.temperature, **self.extra,
+        }  # fmt: skip
+        if request.stop:
+            body["stop"] = list(request.stop)
+        if self.chat_format == "template":
+            body["messages"] = [{"role": role, "content": text} for role, text in request.messages]
+            return "/chat/completions", body
+        body["prompt"] = render(request.messages, self.chat_format)
+        return "/completions", body
+
+
+def base_urls(urls: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The addresses given, or those of the environment.
+
+    Raises
+    ------
+    InputError
+        When there are none, or one is not http(s).
+    """
+    stated = os.environ.get("LRRECSYS_BASE_URL") or os.environ.get("OPENAI_BASE_URL") or ""
+    urls = urls or tuple(url.strip() for url in stated.split(",") if url.strip())
+    if not urls:
+        raise InputError("no endpoint is named: set LRRECSYS_BASE_URL, for example to http://localhost:8000/v1")
+    for url in urls:
+        if not url.startswith(("http://", "https://")):
+            raise InputError("an endpoint's address must start with http:// or https://: check LRRECSYS_BASE_URL")
+    return urls

@@ -1,0 +1,1 @@
+"""One run: its rows as cells, kept, resumed and served."""

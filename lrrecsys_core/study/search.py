@@ -1,0 +1,230 @@
+"""Grid search with the same number of points for every model, judged on validation only.
+
+On markets all eight points of every grid are tried, on small settling markets (seeds 0-9). On a real data set a
+balanced half of them is: the network is chosen on a sample of the training and validation records, its steps on all of
+them. Test records are left out of sight. All points of a model that share a network, and all markets, train side by
+side in one pass of `fit`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from tqdm import tqdm
+
+from lrrecsys_core import metrics, paths, rows
+from lrrecsys_core.data.split import Split
+from lrrecsys_core.errors import InputError
+from lrrecsys_core.models.base import TASKS, Sizes
+from lrrecsys_core.models.registry import MODELS
+from lrrecsys_core.profiles import get_profile
+from lrrecsys_core.study.points import MARKETS, SHIPPED, relative_losses
+from lrrecsys_core.study.recipes import RECIPES
+from lrrecsys_core.study.run import Study
+from lrrecsys_core.study.train_row import build_module, model_params, record_fields
+from lrrecsys_core.training.fit import Replicate, as_tensors, fit, predict
+
+POINTS = 8
+# Grids are products of two or three settings. In this half every setting takes all its values equally often, though
+# not every pair of values occurs.
+HALF = (0, 3, 5, 6)
+# Ablation 1 has points of its own, so that free vectors are not judged at steps chosen for texts.
+SEARCHED = (rows.LR, rows.LETTER, rows.ABLATION1, *MODELS)
+SAMPLE = 20_000  # records of a real data set
+_SETTLING = get_profile(
+    "demo", users=150, items=100, records_per_user=12, replicates=2, first_seed=0, epochs=20, patience=3,
+    seeds_on_files=1, compile=False,
+)  # fmt: skip
+
+
+class SearchStudy(Study):
+    """Settling markets, or one real data set without its test records: what points are chosen on.
+
+    Parameters
+    ----------
+    datasets : one real data set; none for settling markets.
+    whole : try all points, on all of its records throughout.
+    """
+
+    def __init__(self, datasets: Sequence[str] = (), *, whole: bool = False) -> None:
+        # Texts are kept by the data they are about, not by the sample that histories and the autoencoder see.
+        super().__init__(replace(_SETTLING, name="search-whole" if whole else "search"), datasets)
+        self.whole = whole
+
+    def split(self, name: str, replicate: int = 0, fraction: float = 1.0) -> Split:
+        """The split of one replicate, without test records where the data are real."""
+        split = super().split(name, replicate, fraction)
+        return split if self.simulated else sampled(split, len(split.target) if self.whole else SAMPLE)
+
+    @cached_property
+    def on_all(self) -> SearchStudy:
+        """The same data with all of their training and validation records."""
+        return SearchStudy(self.specs, whole=True)
+
+
+@lru_cache(maxsize=8)
+def sampled(split: Split, records: int, seed: int = 0) -> Split:
+    """The split with a sample of its training and validation records, at most so many together, and no test records.
+
+    Of n such records it takes those of a share sqrt(records / n) of the users, drawn at random, and of the items that
+    these rated most. Users alone would thin the records of every item: factors look worse there than they are on all
+    records, and steps that shut them off would win.
+    """
+    known = np.sort(np.concatenate([split.train, split.validation]))
+    if len(known) > records:
+        share = (records / len(known)) ** 0.5
+        users = np.random.default_rng([seed, 7]).permutation(np.unique(split.user_position[known]))
+        known = known[np.isin(split.user_position[known], users[: round(len(users) * share)])]
+        counts = np.bincount(split.item_position[known])
+        items = np.argsort(-counts, kind="stable")
+        known = known[np.isin(split.item_position[known], items[: (counts[items].cumsum() <= records).sum()])]
+    return replace(
+        split,
+        train=np.intersect1d(split.train, known),
+        validation=np.intersect1d(split.validation, known),
+        test=known[:0],
+    )
+
+
+def grid(row: str) -> list[dict[str, Any]]:
+    """The points of a row: `lr`, `weight_decay` and build parameters."""
+    model = RECIPES[row].model
+    points = getattr(model, "grid", None)
+    if points is None or len(points) != POINTS:
+        raise InputError(f"the model of row {row!r} has no grid of {POINTS} points: give its class a `grid`.")
+    return list(points)
+
+
+def search_row(study: SearchStudy, row: str, numbers: Iterable[int]) -> pl.DataFrame:
+    """Validation metrics (row, point, dataset, replicate, metric, value) of the numbered points on a study's data."""
+    recipe, found = RECIPES[row], []
+    assert recipe.model is not None
+    pairs = [(name, k) for name in study.datasets for k in range(len(study.seeds))]
+    splits = [study.split(name, k) for name, k in pairs]
+    texts = [study.text_set(name, row, k) if recipe.texts else None for name, k in pairs]
+    sizes = Sizes.of(*splits)
+    points = grid(row)
+    groups: dict[str, list[int]] = {}
+    for number in numbers:
+        groups.setdefault(_network(points[number]), []).append(number)
+    for encoded, alike in groups.items():
+        params = {**json.loads(encoded), **recipe.params}
+        for dataset in study.datasets:
+            here = [j for j, (name, _) in enumerate(pairs) if name == dataset]
+            own = model_params(recipe, [splits[j] for j in here], [texts[j] for j in here]) | params
+            runs, modules, fields = [], [], []
+            for j in here:
+                seed = study.seeds[pairs[j][1]]
+                given = as_tensors(record_fields(replace(recipe, params=params), splits[j], sizes, texts[j], seed))
+                for number in alike:
+                    lr, decay = points[number].get("lr", 0.01), points[number].get("weight_decay", 0.0)
+                    for task in TASKS:
+                        modules.append(build_module(recipe.model, splits[j], sizes, task, seed, own))
+                        runs.append(
+                            (Replicate(seed, splits[j].train, splits[j].validation, task, lr, decay), number, j)
+                        )
+                        fields.append(given)
+            profile = study.profile
+            fitted = fit(
+                modules, fields, [r for r, _, _ in runs], epochs=profile.epochs, pretrain_epochs=profile.epochs,
+                patience=profile.patience, compiled=profile.compile,
+            )  # fmt: skip
+            for module, (run, number, j), given in zip(fitted.modules, runs, fields, strict=True):
+                outcome = predict(module, given, splits[j].validation)
+                name = "RMSE" if run.task == "regression" else "AUC"
+                truth = splits[j].target if name == "RMSE" else splits[j].liked
+                value = getattr(metrics, name.lower())(outcome, truth[splits[j].validation])
+                found.append((row, number, dataset, pairs[j][1], name, float(value)))
+    return pl.DataFrame(found, schema=["row", "point", "dataset", "replicate", "metric", "value"], orient="row")
+
+
+def _build(point: dict[str, Any]) -> dict[str, Any]:
+    """The part of a point that decides the network."""
+    return {key: value for key, value in point.items() if key not in ("lr", "weight_decay")}
+
+
+def _network(point: dict[str, Any]) -> str:
+    return json.dumps(_build(point), sort_keys=True)
+
+
+def best_points(found: pl.DataFrame, points: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """Task -> number of its point: the best network for both tasks, and for each task its best step.
+
+    A point's loss is its RMSE or 1 - AUC relative to the best point on that data set, averaged over data sets. A
+    network is as good as its best regression and its best classification together.
+    """
+    ranked = relative_losses(found, "point").sort("loss", "point")
+    build = dict(enumerate(map(_network, points)))
+    ranked = ranked.with_columns(build=pl.col("point").replace_strict(build))
+    best = ranked.group_by("build", "metric", maintain_order=True).first()
+    network = best.group_by("build", maintain_order=True).agg(pl.col("loss").sum()).sort("loss", maintain_order=True)
+    chosen = {metric: point for _, metric, point, _ in best.filter(build=network["build"][0]).iter_rows()}
+    return {task: chosen[metric] for task, metric in zip(TASKS, ("RMSE", "AUC"), strict=True)}
+
+
+def search(
+    study: SearchStudy, names: Iterable[str] = SEARCHED, *, into: Path = SHIPPED, progress: bool = True
+) -> dict[str, Any]:
+    """Search every named row, resuming from rows already searched, and write the chosen points as JSON.
+
+    Parameters
+    ----------
+    study : of one real data set, or of settling markets.
+    into : file of chosen points; by default the one the package ships.
+    """
+    key = _key(study)
+    listed: Sequence[str] = tuple(names)
+    for row in tqdm(listed, desc=f"grid search, {key}", disable=not progress):
+        if row in _chosen(into).get(key, {}):
+            continue
+        found = _tried(study, row)
+        with paths.replacing(study.folder / "search" / f"{row.replace(' ', '_')}.parquet") as partial:
+            found.write_parquet(partial)
+        points, told = grid(row), {}
+        for (task, number), metric in zip(best_points(found, points).items(), ("RMSE", "AUC"), strict=True):
+            value = found.filter(point=number, metric=metric)["value"].mean()
+            step = {"lr": points[number].get("lr", 0.01), "weight_decay": points[number].get("weight_decay", 0.0)}
+            told[task] = step | {"point": number, f"validation {metric}": round(float(value), 4)}  # type: ignore[arg-type]
+        told["params"] = _build(points[number])
+        kept = _chosen(into)
+        paths.write_json(into, {**kept, key: {**kept.get(key, {}), row: told}})
+    return dict(_chosen(into).get(key, {}))
+
+
+def _tried(study: SearchStudy, row: str) -> pl.DataFrame:
+    """Validation metrics of the points that a row's are chosen among.
+
+    Points that train the same network are told apart on all records: a step that is right on a sample can leave nothing
+    but the biases, or a constant, on five times as many.
+    """
+    if study.simulated or study.whole:
+        return search_row(study, row, range(POINTS))
+    points = grid(row)
+    alike: dict[str, list[int]] = {}
+    for number in HALF:
+        alike.setdefault(_network(points[number]), []).append(number)
+    if len(alike) == 1:
+        return search_row(study.on_all, row, HALF)
+    found = search_row(study, row, HALF)
+    numbers = alike[_network(points[best_points(found, points)["regression"]])]
+    return search_row(study.on_all, row, numbers) if len(numbers) > 1 else found
+
+
+def forget(study: Study, into: Path = SHIPPED) -> None:
+    """Drop the points chosen for the study's data, so that they are searched anew."""
+    paths.write_json(into, {name: points for name, points in _chosen(into).items() if name != _key(study)})
+
+
+def _key(study: Study) -> str:
+    return MARKETS if study.simulated else study.datasets[0]
+
+
+def _chosen(file: Path) -> dict[str, dict[str, Any]]:
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}

@@ -1,0 +1,1 @@
+"""Training many replicates of one model in one pass."""

@@ -1,0 +1,124 @@
+"""recommend: right items in the right order, reasons where there are some, models that survive a round trip."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lrrecsys_core import rows
+from lrrecsys_core.data.split import Split
+from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.generate import Explanations
+from lrrecsys_core.profiles import Profile
+from lrrecsys_core.study import serve as serving
+from lrrecsys_core.study.fitted import FittedModel
+from lrrecsys_core.study.run import Cell, Study
+from lrrecsys_core.training.fit import as_tensors, predict
+
+TINY = Profile(
+    "tiny", users=40, items=60, records_per_user=10, replicates=1, epochs=2, patience=2, autoencoder_epochs=40
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LRRECSYS_ROOT", str(root))
+        Cell("hotels", rows.LR).compute(Study(TINY))
+    return root
+
+
+@pytest.fixture
+def model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> FittedModel:
+    monkeypatch.setenv("LRRECSYS_ROOT", str(folder))
+    return serving.served("tiny")
+
+
+def test_items_come_best_first_unseen_and_with_both_reasons(model: FittedModel) -> None:
+    user = next(iter(model.latest))
+    found = model.recommend(user, 7)
+    assert len(found) == 7
+    assert [r.score for r in found] == sorted((r.score for r in found), reverse=True)
+    own = set(model.split.dataset.interactions.filter(user_id=user)["item_id"])
+    assert own.isdisjoint(r.item_id for r in found)
+    for item in found:
+        assert item.positive.startswith("The consumer stayed at this hotel because the consumer")
+        assert item.negative.startswith("The consumer did not stay at this hotel because the consumer")
+        assert 0 < item.attention_positive + item.attention_negative < 1
+
+
+def test_stored_reasons_are_read_and_never_asked_for_again(model: FittedModel) -> None:
+    user = next(iter(model.latest))
+    asked: list[int] = []
+    write = model.explain
+    assert write is not None
+
+    def counting(pairs: Split) -> Explanations:
+        asked.extend(pairs.item_position.tolist())
+        return write(pairs)
+
+    model.explain = counting
+    model.recommend(user, 3, exclude_seen=False)
+    own = model.split.item_position[model.split.user_position == model.split.user_position[model.latest[user]]]
+    assert asked and set(own.tolist()).isdisjoint(asked)
+    assert len(asked) <= 50
+
+
+def test_score_of_a_stored_record_equals_the_batch_prediction(model: FittedModel) -> None:
+    """The serving path and the training path are one model."""
+    split = model.split
+    last = int(split.test[0])
+    before = last - 1
+    assert split.user_position[last] == split.user_position[before]
+    sentence = {slot: model.stored.find(np.array([_pair(split, last)]))[slot] for slot in ("positive", "negative")}
+    reasons = {slot: model.stored.embeddings[codes] for slot, codes in sentence.items()}
+    scores, _ = model.score(before, split.item_position[[last]], reasons)
+    context = np.concatenate([np.eye(size, dtype=np.float32)[0] for size in split.context_sizes])[None]
+    fields = as_tensors(
+        {name: values[[last]] for name, values in split.fields().items()} | reasons | {"context": context}
+    )
+    np.testing.assert_allclose(scores, predict(model.module, fields, np.array([0])), rtol=1e-5)
+
+
+def _pair(split: Split, record: int) -> int:
+    return int(split.user_position[record]) * split.dataset.items.height + int(split.item_position[record])
+
+
+def test_without_an_explainer_items_are_ranked_without_reasons(model: FittedModel) -> None:
+    model.explain = None
+    assert {r.positive for r in model.recommend(next(iter(model.latest)), 5)} == {""}
+
+
+def test_a_model_read_back_is_the_model_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LRRECSYS_ROOT", str(folder))
+    one, two = serving.served("tiny"), serving.served("tiny", "hotels")
+    for name, value in one.module.state_dict().items():
+        assert torch.equal(value, two.module.state_dict()[name])
+    user = next(iter(one.latest))
+    assert one.recommend(user, 4) == two.recommend(user, 4)
+    assert "attention" in serving.show("tiny", user, 2)
+
+
+def test_bad_requests_get_one_sentence(model: FittedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="user 'nobody' has no record in 'hotels'"):
+        model.recommend("nobody", 3)
+    with pytest.raises(InputError, match="k must be at least 1"):
+        model.recommend(next(iter(model.latest)), 0)
+    with pytest.raises(InputError, match="no model of 'movies'"):
+        serving.served("tiny", "movies")
+    monkeypatch.setenv("LRRECSYS_ROOT", str(tmp_path))
+    with pytest.raises(InputError, match="holds no fitted model"):
+        serving.served("tiny")
+
+
+def test_a_model_of_other_data_is_refused(model: FittedModel, folder: Path) -> None:
+    from lrrecsys_core.study.fitted import load_model
+
+    larger = replace(model.split, n_users=10_000)
+    with pytest.raises(InputError, match="trained on other data"):
+        load_model(serving.model_folder("tiny", "hotels"), larger)
