@@ -57,6 +57,8 @@ class Dataset:
         What a simulated market was drawn from; no explainer or model may read it.
     source
         The file or folder the records came from, or "simulated".
+    release
+        The public release they are, by a word of `releases.RELEASES`, or "".
     """
 
     name: str
@@ -73,6 +75,7 @@ class Dataset:
     simulated: bool = False
     truth: object | None = None
     source: str = ""
+    release: str = ""
 
     @property
     def ordered(self) -> bool:

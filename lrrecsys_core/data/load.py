@@ -1,11 +1,13 @@
 """Data sets by a short text such as "movielens:PATH", the form the command line and the notebooks take."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qsl
 
 from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.data.movielens import load_movielens
+from lrrecsys_core.data.releases import RELEASES
 from lrrecsys_core.data.table import load_table
 from lrrecsys_core.data.tripadvisor import load_tripadvisor
 from lrrecsys_core.data.yelp import load_yelp
@@ -26,6 +28,7 @@ def load_dataset(spec: str) -> Dataset:
     - ``tripadvisor:FOLDER``, ``yelp:FOLDER``.
     - ``table:FILE?user=..&item=..&rating=..&timestamp=..&name=..&details=..&review=..&context=a,b&domain=..&``
       ``rating_min=..&rating_max=..&liked_from=..``: see `load_table`; whatever is left out keeps its default.
+      ``release=..`` says which of the paper's releases the table holds (`releases.RELEASES`).
 
     Raises
     ------
@@ -69,7 +72,7 @@ def _table(place: str) -> Dataset:
         raise InputError(
             f"'{query}' after the ? of '{place}' cannot be read; expected key=column&key=column."
         ) from None
-    known = (*_COLUMNS, "context", *_NUMBERS)
+    known = (*_COLUMNS, "context", *_NUMBERS, "release")
     for key in options:
         if key not in known:
             raise InputError(f"unknown key '{key}' in '{place}'; expected some of {', '.join(known)}.")
@@ -82,7 +85,10 @@ def _table(place: str) -> Dataset:
                 raise InputError(f"{key}={options[key]} in '{place}' is no number.") from None
     context = tuple(filter(None, options.get("context", "").split(",")))
     columns = {key: options[key] for key in _COLUMNS if key in options}
-    return load_table(path, context=context, **columns, **numbers)  # type: ignore[arg-type]
+    release = options.get("release", "")
+    if release and release not in RELEASES:
+        raise InputError(f"release={release} in '{place}' is unknown; expected one of {', '.join(RELEASES)}.")
+    return replace(load_table(path, context=context, **columns, **numbers), release=release)  # type: ignore[arg-type]
 
 
 _KINDS: dict[str, Callable[[str], Dataset]] = {
