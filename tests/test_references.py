@@ -99,7 +99,7 @@ def broken_imports(text: str) -> list[str]:
     found = []
     for place, names in re.findall(r"^ *from lrrecsys_core\.?([\w.]*) import ([\w, ]+)$", text, re.MULTILINE):
         folder = PACKAGE.joinpath(*filter(None, place.split(".")))
-        module = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
+        module = folder / "__init__.py" if not place else folder.with_suffix(".py")
         known = defined(module) if module.is_file() else set()
         for name in (part.split()[0] for part in names.split(",")):
             if name not in known and not (folder / f"{name}.py").is_file() and not (folder / name).is_dir():
@@ -122,12 +122,14 @@ def equation_table(readme: str) -> list[tuple[set[int], Path, list[str]]]:
 
 
 def defined(module: Path) -> set[str]:
-    """Classes, functions and constants of a module, and methods as `Class.method`."""
+    """Names of a module: classes, functions, constants, imports, and methods as `Class.method`."""
     found: set[str] = set()
     for node in ast.parse(module.read_text("utf-8")).body:
         if isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             found |= {target.id for target in targets if isinstance(target, ast.Name)}
+        if isinstance(node, ast.ImportFrom):
+            found |= {alias.asname or alias.name for alias in node.names}
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
             found.add(node.name)
         if isinstance(node, ast.ClassDef):
