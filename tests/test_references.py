@@ -13,6 +13,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "lrrecsys_core"
 EQUATIONS = range(1, 29)  # those the paper numbers
+# Last subsection of each section of the paper, whose appendices 8 to 10 go on counting.
+PARTS = {"2": 4, "3": 7, "3.4": 2, "3.5": 3, "4": 2, "5": 6, "5.4": 2, "5.5": 3, "8": 3, "9": 3, "10": 5, "10.2": 4}
+SECTIONS = {str(n) for n in range(1, 11)} | {f"{whole}.{n + 1}" for whole, last in PARTS.items() for n in range(last)}
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 SOURCES = [*sorted(PACKAGE.rglob("*.py")), *sorted((ROOT / "notebooks").glob("*.ipynb"))]
 NUMBERS = r"\d+(?:-\d+)?(?:(?:, | and |, and )\d+(?:-\d+)?(?![\w.%]))*"
@@ -36,6 +39,12 @@ def equations(numbers: str) -> set[int]:
 def cited(text: str) -> set[int]:
     """All equations that a text cites."""
     return set().union(*(equations(numbers) for numbers in re.findall(rf"\bEqs? ({NUMBERS})", text)))
+
+
+def sections(text: str) -> set[str]:
+    """All sections and appendices of the paper that a text cites."""
+    lists = re.findall(r"\b(?:Sec|App|Sections?|Appendix) (\d+(?:\.\d+)*(?:(?:, | and )\d+\.\d+(?:\.\d+)*)*)", text)
+    return {number for numbers in lists for number in re.findall(r"\d+(?:\.\d+)*", numbers)}
 
 
 @cache
@@ -76,6 +85,7 @@ def broken(text: str, beside: Path = ROOT) -> list[str]:
     found += [f"import {name}" for name in IMPORTED.findall(text) if name and not is_module(name)]
     found += [f"rule {rule}" for rule in re.findall(r"\bP\d\b", text) if rule not in rules()]
     found += [f"equation {number}" for number in cited(text) if number not in EQUATIONS]
+    found += [f"section {number}" for number in sections(text) - SECTIONS]
     # Names of documents that are not part of the repository.
     return found + re.findall(r"\bspec(?:ification)? section \d+|\bbaseline protocol\b", text)
 
@@ -175,7 +185,8 @@ def test_every_equation_has_its_code_in_the_readme() -> None:
     "text",
     [
         "see `models/nowhere.py`", "in lrrecsys_core/trainer/", "as `training.loops` says", "docs/nothing.md",
-        "rule P9", "rules P1, P0", "(Eq 29)", "Eq 6-9 and 26-30", "spec section 3", "baseline protocol",
+        "rule P9", "rules P1, P0", "(Eq 29)", "(Sec 3.9)", "App 8.1, 10.7",
+        "Eq 6-9 and 26-30", "spec section 3", "baseline protocol",
         "    from lrrecsys_core.experiments import run",
     ],
 )  # fmt: skip
