@@ -88,7 +88,7 @@ def at_fraction(name: str, percent: int) -> str:
 
 
 def without_biases(name: str) -> str:
-    """Name of a row without the residual biases that every network shares (rule P2)."""
+    """Name of a row without the residual biases that every network shares (rule P2 of docs/protocol.md)."""
     return LETTER if name == LR else f"{name} without residual biases"
 
 

@@ -1,4 +1,4 @@
-"""Simulated markets in which the theory's assumption holds: a known set S* of attributes drives ratings (Sec 4).
+"""Simulated markets in which the theory's assumption holds: a known set S* of attributes drives ratings (Eq 16).
 
 Users have a few strong tastes among the important attributes on top of the population's, and tend to choose items that
 match them, so that a history reveals tastes to a reader of item texts. Spurious attributes follow an item's latent

@@ -182,9 +182,9 @@ def train_autoencoder(
 
     Parameters
     ----------
-    sentences : distinct training sentences, positive and negative together. However many there are, an epoch reads at
-        most `SENTENCES` of them, drawn anew each time, validation `HELD`, and the `WORDS` most frequent words are told
-        apart: the time of training does not grow with the data.
+    sentences : distinct training sentences, positive and negative together (Eq 3). However many there are, an epoch
+        reads at most `SENTENCES` of them, drawn anew each time, validation `HELD`, and the `WORDS` most frequent words
+        are told apart: the time of training does not grow with the data.
     counts : how often each occurs (equal sentences are read once, weighted by their count).
     rates : learning rates tried for 10 epochs each; the one with the lowest validation reconstruction loss (on a
         tenth of the sentences) goes on. The paper's 0.1 fails the check below.
@@ -230,7 +230,7 @@ def train_autoencoder(
 
 
 def complain_if_collapsed(result: TextCodes, sentences: int) -> None:
-    """Raise `InputError` for a code that carries nothing (spec section 3)."""
+    """Raise `InputError` for a code that carries nothing (docs/deviations.md)."""
     reason = ""
     if not np.isfinite(result.validation_loss):
         reason = "its loss is not finite"

@@ -44,7 +44,7 @@ class Sizes:
 
 
 def embedding(rows: int, width: int, sd: float = EMBEDDING_SD) -> nn.Embedding:
-    """An id table, N(0, sd), whose reserved row 0 starts at zero (and is never updated by `fit`)."""
+    """An id table (Eq 4), N(0, sd), whose reserved row 0 starts at zero (and is never updated by `fit`)."""
     table = nn.Embedding(rows, width)
     nn.init.normal_(table.weight, std=sd)
     with torch.no_grad():
@@ -158,7 +158,7 @@ class Recommender(nn.Module):
         raise NotImplementedError
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits (B,): base rate and residual biases (baseline protocol, rule P2) plus the model's score."""
+        """Logits (B,), whose sigmoid is Eq 1: the model's score on top of base rate and residual biases (rule P2)."""
         return self.with_biases(self.score(batch), batch)
 
     def with_biases(self, score: Tensor, batch: Batch) -> Tensor:
@@ -175,7 +175,7 @@ class Recommender(nn.Module):
             self.item_bias.weight[: len(of_item), 0] = of_item
 
     def rating_loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Eq 5 and its classification twin: MSE of sigmoid(logits), or BCE, averaged over the real records.
+        """Eq 14 and its twin for ratings: BCE, or MSE of sigmoid(logits), averaged over the real records.
 
         ``batch["classification"]`` is 1 for the high/low task; ``batch["weight"]`` is 0 on padding.
         """

@@ -1,4 +1,4 @@
-"""Residual user and item biases, the same under every model (baseline protocol, rule P2).
+"""Residual user and item biases, the same under every model (rule P2 of docs/protocol.md).
 
 Y. Koren, R. Bell, C. Volinsky. Matrix Factorization Techniques for Recommender Systems. IEEE Computer 42(8), 2009,
 30-37, call them baseline predictors. With mu the logit of the mean training rating on [0, 1]::

@@ -58,7 +58,7 @@ class LRRecsys(Recommender):
     free_per_item : Ablation 1 with one pair of vectors per item.
     ids : keep the user and item tokens (Sec 4.2 asks whether they help).
     context : add the sixth token, made from ``batch["context"]`` (B, sizes.context) by an MLP.
-    biases : residual user and item biases (baseline protocol P2); off for the model to the letter.
+    biases : residual user and item biases (rule P2 of docs/protocol.md); off for the model to the letter.
 
     Notes
     -----

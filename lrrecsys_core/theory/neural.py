@@ -20,7 +20,7 @@ TEST = 2000
 
 
 def target(X: Array) -> Array:
-    """The regression function on the important inputs X (n, s), uniform on [-1, 1]; mean 0 and variance 1.
+    """f* of Eq 15-16 on the important inputs X (n, s), uniform on [-1, 1]; mean 0 and variance 1.
 
     A sine of each input plus the products of neighbours: smooth, and additive only for s = 1.
     """

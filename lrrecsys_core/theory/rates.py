@@ -9,7 +9,7 @@ Array = NDArray[np.float64]
 
 
 def lasso_rate(n: ArrayLike, s: ArrayLike, p: ArrayLike) -> Array:
-    """Error rate of the Lasso, ``sqrt(s log p / n)`` (Sec 4.1).
+    """Error rate of the Lasso, ``sqrt(s log p / n)`` (Eq 21).
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def sharp_lasso_rate(n: ArrayLike, s: ArrayLike, p: ArrayLike) -> Array:
 
 
 def oracle_rate(n: ArrayLike, s: ArrayLike) -> Array:
-    """Error rate of least squares on the important variables alone, ``sqrt(s / n)`` (Eq 22)."""
+    """Error rate of least squares on the important variables alone, ``sqrt(s / n)`` (Eq 23)."""
     return np.sqrt(np.asarray(s, float) / np.asarray(n, float))
 
 

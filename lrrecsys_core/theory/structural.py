@@ -45,7 +45,7 @@ def published_environment(rng: np.random.Generator, n: int, second: bool) -> tup
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Environments that share ``y = x_S' beta + noise`` and differ in how strongly y causes the spurious variables.
+    """Environments that share ``y = x_S' beta + noise`` (Eq 17) and differ in how strongly y causes spurious variables.
 
     Attributes
     ----------
