@@ -62,7 +62,7 @@ _paper_order = click.option("--paper-order", is_flag=True, help="Keep the paper'
 
 
 def _split(data: str, variants: tuple[str, ...], fraction: float) -> Split:
-    from lrrecsys_core.explain.sources import open_data
+    from lrrecsys_core.explain.open import open_data
 
     for variant in variants:
         if variant not in VARIANTS:
@@ -136,7 +136,7 @@ def run(
     from lrrecsys_core.explain.clients.on_ray import RayLLM
     from lrrecsys_core.explain.generate import fill_records
     from lrrecsys_core.explain.llm import LLM
-    from lrrecsys_core.explain.sources import open_llm
+    from lrrecsys_core.explain.open import open_llm
     from lrrecsys_core.explain.store import ExplanationStore
 
     options |= {"revision": revision, "chat_format": chat_format}
@@ -193,7 +193,7 @@ def export(
     from lrrecsys_core.explain.clients.batch_files import export_batch
     from lrrecsys_core.explain.clients.endpoint import Endpoint
     from lrrecsys_core.explain.generate import all_requests
-    from lrrecsys_core.explain.sources import open_llm
+    from lrrecsys_core.explain.open import open_llm
     from lrrecsys_core.explain.store import ExplanationStore
 
     llm = open_llm(llm_spec, revision=revision, chat_format=chat_format, served_as=served_as)

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,12 +15,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lrrecsys_core import paths
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.clients.endpoint import base_urls
 from lrrecsys_core.explain.clients.transformers_llm import TransformersLLM
 
 Vectors = NDArray[np.float32]
 KEY_SCHEMA = "lrrecsys-embedding-1"
+ENCODER_VARIABLE = "LRRECSYS_ENCODER"
 CHUNK = 1024
 
 
@@ -52,6 +55,12 @@ class SentenceEncoder:
         """As :attr:`Embedder.name`."""
         return f"sentence encoder {Path(self.model).name}"
 
+    @property
+    def identity(self) -> str:
+        """The model by content where it lies in a folder, otherwise its hub name."""
+        folder = packaged_model(self.model) or self.model
+        return _digest(folder) if Path(folder).is_dir() else self.model
+
     def embed(self, texts: Sequence[str]) -> Vectors:
         """As :meth:`Embedder.embed`.
 
@@ -72,6 +81,36 @@ class SentenceEncoder:
                 raise InputError(f"the encoder {self.model!r} cannot be loaded ({reason}): give a folder") from error
         vectors = self._loaded.encode(list(texts), normalize_embeddings=True, show_progress_bar=False)
         return np.asarray(vectors, dtype=np.float32)
+
+
+@cache
+def _digest(folder: str) -> str:
+    return paths.digest(Path(folder))
+
+
+def sentence_encoder() -> SentenceEncoder | None:
+    """The sentence encoder named by the environment variable LRRECSYS_ENCODER (a name or a folder), or None."""
+    name = os.environ.get(ENCODER_VARIABLE)
+    return SentenceEncoder(name) if name else None
+
+
+def needed_encoder() -> SentenceEncoder:
+    """The same, where a row cannot do without.
+
+    Raises
+    ------
+    InputError
+        If no encoder is named.
+    """
+    found = sentence_encoder()
+    if found is None:
+        raise InputError(f"the extractive explainer needs a sentence encoder: name one in {ENCODER_VARIABLE}.")
+    return found
+
+
+def vector_cache() -> Path:
+    """File that keeps vectors from run to run, so that no text is encoded twice."""
+    return paths.writable(paths.root() / "results" / "vectors") / "vectors.sqlite"
 
 
 def packaged_model(name: str) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.llm import LLM, Request, Result
-from lrrecsys_core.explain.sources import open_llm
+from lrrecsys_core.explain.open import open_llm
 
 
 @dataclass
@@ -19,7 +19,7 @@ class RayLLM:
     Parameters
     ----------
     spec
-        As :func:`~lrrecsys_core.explain.sources.open_llm` takes it; opened once in each worker.
+        As :func:`~lrrecsys_core.explain.open.open_llm` takes it; opened once in each worker.
     options
         Its keyword arguments.
     workers
