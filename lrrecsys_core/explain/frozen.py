@@ -185,7 +185,7 @@ def recorded_explanations(split: Split, path: str | Path, model: str, variant: s
         When the store cannot be read, or holds none of the answers, or those of several revisions.
     """
     with closing(open_store(path)) as store:
-        return explain_records(split, _recorded(store, model), variant, store=store, second_try=True)
+        return explain_records(split, _recorded(store.models(), model), variant, store=store, second_try=True)
 
 
 def recorded_profiles(split: Split, path: str | Path, model: str) -> list[str]:
@@ -197,7 +197,7 @@ def recorded_profiles(split: Split, path: str | Path, model: str) -> list[str]:
         As in :func:`recorded_explanations`.
     """
     with closing(open_store(path)) as store:
-        return item_profiles(split, _recorded(store, model), store=store)
+        return item_profiles(split, _recorded(store.models(), model), store=store)
 
 
 def stored_variants(split: Split, path: str | Path, model: str) -> frozenset[str]:
@@ -216,23 +216,36 @@ def stored_variants(split: Split, path: str | Path, model: str) -> frozenset[str
         When the store cannot be read, or holds answers of several revisions of the model.
     """
     with closing(open_store(path)) as store:
-        llm = _recorded(store, model)
+        llm = _recorded(store.models(), model)
         looked_up = ((variant, *_sampled(split, store, llm, variant)) for variant in VARIANTS)
         return frozenset(variant for variant, unasked, answers in looked_up if not unasked and answers)
 
 
 def holds(path: str | Path, model: str) -> bool:
     """Whether there is a store that was asked anything of a model; the revision behind "@" may be left out."""
-    path = Path(path)
+    return any(model in (name, split_revision(name)[0]) for name in _asked(Path(path)))
+
+
+def recorded_model(path: str | Path, model: str) -> str:
+    """Identifier and revision with which a store's answers were made.
+
+    Parameters
+    ----------
+    path, model
+        As in :func:`recorded_explanations`.
+    """
+    return _recorded(_asked(Path(path)), model).model
+
+
+def _asked(path: Path) -> set[str]:
+    """The models that a store was asked anything of; empty where there is no store."""
     manifest = path / "manifest.json"
     if manifest.is_file():  # reading the answers would take longer than the question is worth
-        models = {source["model"] for source in json.loads(manifest.read_text()).get("sources", ())}
-    elif path.is_file():
-        with closing(ExplanationStore(path, write=False)) as store:
-            models = store.models()
-    else:
-        return False
-    return any(model in (name, split_revision(name)[0]) for name in models)
+        return {source["model"] for source in json.loads(manifest.read_text()).get("sources", ())}
+    if not path.is_file():
+        return set()
+    with closing(ExplanationStore(path, write=False)) as store:
+        return store.models()
 
 
 def _sampled(split: Split, store: ExplanationStore | FrozenStore, llm: Recorded, variant: str) -> tuple[int, int]:
@@ -248,10 +261,10 @@ def _sampled(split: Split, store: ExplanationStore | FrozenStore, llm: Recorded,
     return len(keys) - len(found), sum(text is not None for text in found.values())
 
 
-def _recorded(store: ExplanationStore | FrozenStore, model: str) -> Recorded:
-    """The model as the store knows it: with the revision it was pinned to."""
+def _recorded(models: set[str], model: str) -> Recorded:
+    """The model as the store that was asked these knows it: with the revision it was pinned to."""
     known = known_llm(model)
-    held = {name for name in store.models() if split_revision(name)[0] == known.model}
+    held = {name for name in models if split_revision(name)[0] == known.model}
     if known.revision or not held:
         return Recorded(known.name, known.pinned)
     if len(held) > 1:

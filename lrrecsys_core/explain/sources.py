@@ -20,10 +20,16 @@ from lrrecsys_core.data.simulate import knowledge, market_truth, record_attribut
 from lrrecsys_core.data.split import Split, make_split
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.clients.formats import PAPER_LLMS
-from lrrecsys_core.explain.embeddings import needed_encoder, sentence_encoder, vector_cache
+from lrrecsys_core.explain.embeddings import Embedder, hidden_states_of, needed_encoder, sentence_encoder, vector_cache
 from lrrecsys_core.explain.explanations import Explanations
 from lrrecsys_core.explain.extractive import extractive_explanations
-from lrrecsys_core.explain.frozen import holds, recorded_explanations, recorded_profiles, stored_variants
+from lrrecsys_core.explain.frozen import (
+    holds,
+    recorded_explanations,
+    recorded_model,
+    recorded_profiles,
+    stored_variants,
+)
 from lrrecsys_core.explain.generate import explain_records, item_profiles
 from lrrecsys_core.explain.imported import imported_explanations
 from lrrecsys_core.explain.llm import LLM
@@ -86,6 +92,10 @@ class Source(ABC):
     def profiles(self, split: Split) -> list[str] | None:
         """Profile of each row of ``split.dataset.items`` (Sec 3.6); None where prompts play no part."""
         return item_profiles(split, self.reasoner(split)) if self.answers_prompts else None
+
+    def embedder(self) -> Embedder | None:
+        """What gives the texts' raw vectors (Ablation 2): the sentence encoder of the environment, or None."""
+        return sentence_encoder()
 
 
 @dataclass(frozen=True)
@@ -245,6 +255,10 @@ class Stored(Source):
     def profiles(self, split: Split) -> list[str]:
         """As `Source.profiles`: those stored, an item's name where there is none."""
         return recorded_profiles(split, self.place, self.model)
+
+    def embedder(self) -> Embedder | None:
+        """As `Source.embedder`: the writing LLM's own hidden states where its weights lie on this machine."""
+        return hidden_states_of(recorded_model(self.place, self.model)) or super().embedder()
 
 
 def stores() -> dict[str, str]:

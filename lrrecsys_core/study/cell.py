@@ -12,7 +12,6 @@ import polars as pl
 
 from lrrecsys_core import paths, rows
 from lrrecsys_core.data.simulate import DEFAULT_PARAMETERS
-from lrrecsys_core.explain.embeddings import sentence_encoder
 from lrrecsys_core.explain.sources import Source, default_source
 from lrrecsys_core.models.base import Sizes
 from lrrecsys_core.study.fingerprints import code_hash, content_hash, plain
@@ -180,9 +179,8 @@ class TextJob:
         }
         if study.profile.paper_strict:
             parts["strict"] = True
-        encoder = sentence_encoder() if self.texts.raw else None
-        if encoder is not None:
-            parts["encoder"] = encoder.identity
+        if self.texts.raw and (embedder := self.source.embedder()) is not None:
+            parts["embedder"] = embedder.identity
         return content_hash(parts)
 
     def done(self, study: Study) -> bool:

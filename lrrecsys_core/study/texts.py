@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from lrrecsys_core import paths
 from lrrecsys_core.data.simulate import shifted
 from lrrecsys_core.data.split import Split
-from lrrecsys_core.explain.embeddings import embed_texts, sentence_encoder, vector_cache
+from lrrecsys_core.explain.embeddings import Embedder, embed_texts, vector_cache
 from lrrecsys_core.explain.generate import explain_records
 from lrrecsys_core.explain.sources import default_source
 from lrrecsys_core.models.autoencoder import AutoEncoder, TextCodes, Vocabulary, train_autoencoder
@@ -71,7 +71,8 @@ def make_text_set(
     split: Split, texts: Texts, *, seed: int, epochs: int, with_shift: bool
 ) -> tuple[TextSet, TextCodes | None]:
     """Explain, learn the code on the training records' sentences, and encode all sentences."""
-    told = (texts.source or default_source(split.dataset)).explanations(split, texts.variant)
+    source = texts.source or default_source(split.dataset)
+    told = source.explanations(split, texts.variant)
     sentences = {sentence: number for number, sentence in enumerate(told.sentences)}
     moved = shifted_codes(split, texts, sentences, seed) if with_shift else {}
     slots = [slot for slot in texts.slots if slot in told.codes]
@@ -82,7 +83,7 @@ def make_text_set(
     chosen = [listed[k] for k in training]
     coder = None
     if texts.raw:
-        embeddings, name = raw_vectors(listed, chosen)
+        embeddings, name = raw_vectors(listed, chosen, source.embedder())
         report: dict[str, Any] = {"embedding": name}
     else:
         coder = train_autoencoder(chosen, counts[training], seed=seed, epochs=epochs)
@@ -93,17 +94,18 @@ def make_text_set(
     return TextSet(told.explainer, tuple(listed), embeddings, keep, shift, report), coder
 
 
-def raw_vectors(sentences: list[str], training: list[str]) -> tuple[NDArray[np.float32], str]:
+def raw_vectors(
+    sentences: list[str], training: list[str], embedder: Embedder | None
+) -> tuple[NDArray[np.float32], str]:
     """Text vectors (E, width) that skip the autoencoder (Ablation 2), and their name.
 
-    From the sentence encoder where one is named; otherwise TF-IDF reduced by a truncated SVD, both fitted on training
-    sentences, stands in for an LLM's own embeddings, and the row says so.
+    Without an embedder TF-IDF reduced by a truncated SVD, both fitted on training sentences, stands in for an LLM's own
+    embeddings, and the row says so.
     """
-    found = sentence_encoder()
-    if found is not None:
-        vectors = embed_texts(sentences, found, cache=str(vector_cache()))
+    if embedder is not None:
+        vectors = embed_texts(sentences, embedder, cache=str(vector_cache()))
         vectors[[not sentence for sentence in sentences]] = 0.0
-        return vectors / max(float(vectors.std()), 1e-6) * RAW_SPREAD, found.name
+        return vectors / max(float(vectors.std()), 1e-6) * RAW_SPREAD, embedder.name
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
 

@@ -7,14 +7,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
+from tiny_models import plain_model
 
 from lrrecsys_core import rows
 from lrrecsys_core.data.dataset import Dataset, make_dataset
 from lrrecsys_core.data.simulate import market_truth, simulate_market
 from lrrecsys_core.data.split import Split, make_split
 from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.clients.transformers_llm import TransformersLLM
+from lrrecsys_core.explain.embeddings import HiddenStates, SentenceEncoder, hidden_states_of
 from lrrecsys_core.explain.generate import explain_records
 from lrrecsys_core.explain.llm import Request, Result
 from lrrecsys_core.explain.prompts import VARIANTS
@@ -33,6 +37,8 @@ from lrrecsys_core.explain.sources import (
 )
 from lrrecsys_core.explain.store import ExplanationStore
 from lrrecsys_core.study.fingerprints import content_hash
+from lrrecsys_core.study.recipes import Texts
+from lrrecsys_core.study.texts import make_text_set
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +211,26 @@ def test_rows_that_name_no_source_share_one_writer(
     assert not default_source(real, "aspects").available(real, "aspects"), "rather no row than another's texts"
     monkeypatch.setenv("LRRECSYS_STORES", f"one={one}")
     assert default_source(real, "aspects") == Stored("one") and default_source(real) == Metadata()
+
+
+def test_raw_vectors_are_the_writing_models_own_hidden_states_where_it_is_at_hand(
+    real: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split, folder = make_split(real), plain_model(tmp_path / "model")
+    place = write_store(tmp_path / "s", split, folder, "full")
+    other = write_store(tmp_path / "t", split, "far/away@1", "full")
+    monkeypatch.setenv("LRRECSYS_STORES", f"{folder}={place},far/away={other}")
+    made, _ = make_text_set(split, Texts(Stored(folder), raw=True), seed=0, epochs=1, with_shift=False)
+    assert made.report["embedding"] == f"mean last hidden states of {folder}"
+    assert made.embeddings.shape == (len(made.sentences), 16) and not made.embeddings[0].any()
+    own = HiddenStates(TransformersLLM(folder)).embed(made.sentences[1:])
+    np.testing.assert_allclose(made.embeddings[1:] / made.embeddings[1, 0], own / own[0, 0], rtol=1e-3)
+    assert hidden_states_of("far/away@1") is None and Stored("far/away").embedder() is None
+    elsewhere, _ = make_text_set(split, Texts(Stored("far/away"), raw=True), seed=0, epochs=1, with_shift=False)
+    assert elsewhere.report["embedding"] == "TF-IDF text vectors (no LLM embedding)"
+    monkeypatch.setenv("LRRECSYS_ENCODER", "an-encoder")
+    assert Stored("far/away").embedder() == Metadata().embedder() == SentenceEncoder("an-encoder")
+    assert Stored(folder).embedder() == HiddenStates(TransformersLLM(folder))
 
 
 @pytest.mark.parametrize(
