@@ -8,14 +8,11 @@ import polars as pl
 from lrrecsys_core import rows
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.frozen import recorded_profiles
-from lrrecsys_core.explain.generate import item_profiles
 from lrrecsys_core.explain.prompts import record_requests
 from lrrecsys_core.report.evidence import ATTENTION, Evidence
 from lrrecsys_core.study.cell import text_job
-from lrrecsys_core.study.recipes import RECIPES, stores
+from lrrecsys_core.study.recipes import RECIPES
 from lrrecsys_core.study.run import Study
-from lrrecsys_core.study.texts import reasoner
 
 SAID = {  # the rows whose texts are shown of a case, by what they are
     "explanation": rows.LR,
@@ -114,13 +111,7 @@ def question(study: Study, name: str, at: int, slot: str = "positive", replicate
     slot : "positive" or "negative".
     """
     split = study.split(name, replicate)
-    source = text_job(study, name, RECIPES[rows.LR], replicate).texts.source
-    assert source is not None
-    profiles = None
-    if source.kind == "store":
-        profiles = recorded_profiles(split, stores()[source.model], source.model)
-    elif source.kind in ("simulated", "metadata"):
-        profiles = item_profiles(split, reasoner(source, split))
+    profiles = text_job(study, name, RECIPES[rows.LR], replicate).source.profiles(split)
     return next(record_requests(split, profiles, "full", slot, np.array([at]))).messages[-1][1]
 
 

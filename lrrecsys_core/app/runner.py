@@ -275,8 +275,8 @@ def _first_line(source: str) -> str:
 
 def _named_texts() -> dict[str, Path]:
     """The stores that the environment names; its relative paths, the encoder's too, become absolute, as for data."""
-    from lrrecsys_core.study.recipes import STORES_VARIABLE, stores
-    from lrrecsys_core.study.texts import ENCODER_VARIABLE
+    from lrrecsys_core.explain.embeddings import ENCODER_VARIABLE
+    from lrrecsys_core.explain.sources import STORES_VARIABLE, stores
 
     named = stores()
     if named:

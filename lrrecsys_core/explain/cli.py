@@ -58,11 +58,10 @@ _fraction = click.option(
     help="Share of the training records kept, as in Table 3: other histories, so other prompts.",
 )  # fmt: skip
 _store = click.option("--store", "path", required=True, type=click.Path(path_type=Path), help="The SQLite file.")
-_paper_order = click.option("--paper-order", is_flag=True, help="Keep the paper's order, not the one caches like.")
 
 
 def _split(data: str, variants: tuple[str, ...], fraction: float) -> Split:
-    from lrrecsys_core.explain.sources import open_data
+    from lrrecsys_core.explain.open import open_data
 
     for variant in variants:
         if variant not in VARIANTS:
@@ -114,7 +113,6 @@ def _figures(row: list[float]) -> str:
 @_fraction
 @_llm
 @_store
-@_paper_order
 @click.option("--second-try", is_flag=True, help="Send answers with serious faults back once.")
 @click.option("--limit", type=click.IntRange(min=1), default=None, help="Only the first so many records, for a trial.")
 @click.option("--concurrency", type=int, default=None, help="Endpoint: calls in flight.")
@@ -122,31 +120,25 @@ def _figures(row: list[float]) -> str:
 @click.option("--batch-size", type=int, default=None, help="transformers: prompts generated together.")
 @click.option("--device", default=None, help="transformers: such as cuda.")
 @click.option("--dtype", default=None, help="transformers: such as bfloat16.")
-@click.option("--ray", "workers", type=int, default=0, help="Spread over a Ray cluster with so many workers.")
-@click.option("--gpus", type=float, default=0, help="Ray: GPUs of each worker.")
 @click.option("--without-prompts", is_flag=True, help="Keep answers only: a smaller store.")
 def run(
     data: str, variants: tuple[str, ...], fraction: float, llm_spec: str, revision: str, chat_format: str, path: Path,
-    paper_order: bool, second_try: bool, limit: int | None, workers: int, gpus: float, without_prompts: bool,
+    second_try: bool, limit: int | None, without_prompts: bool,
     **options: Any,
 ) -> None:  # fmt: skip
     """Ask for every text that is not stored yet; stop and start it as you like."""
     import numpy as np
 
-    from lrrecsys_core.explain.clients.on_ray import RayLLM
     from lrrecsys_core.explain.generate import fill_records
-    from lrrecsys_core.explain.llm import LLM
-    from lrrecsys_core.explain.sources import open_llm
+    from lrrecsys_core.explain.open import open_llm
     from lrrecsys_core.explain.store import ExplanationStore
 
-    options |= {"revision": revision, "chat_format": chat_format}
-    given = {name: value for name, value in options.items() if value is not None}
-    llm: LLM = RayLLM(llm_spec, given, workers, gpus) if workers else open_llm(llm_spec, **given)
+    llm = open_llm(llm_spec, revision=revision, chat_format=chat_format, **options)
     split = _split(data, variants, fraction)
     records = None if limit is None else np.arange(min(limit, len(split.user)))
     with ExplanationStore(path, keep_requests=not without_prompts) as store:
         for variant in variants:
-            fill_records(split, llm, store, variant, records=records, paper_order=paper_order, second_try=second_try)
+            fill_records(split, llm, store, variant, records=records, second_try=second_try)
         _report(store.counts(), store.failures())
 
 
@@ -178,13 +170,12 @@ def _report(counts: list[dict[str, Any]], failures: list[tuple[str, int]]) -> No
 @_fraction
 @_llm
 @_store
-@_paper_order
 @click.option("--folder", required=True, type=click.Path(path_type=Path), help="Where the shards go.")
 @click.option("--go-on", is_flag=True, help="Names stand in for profiles that lack an answer.")
 @click.option("--lines", default=50_000, show_default=True, type=click.IntRange(min=1), help="Most lines in a shard.")
 def export(
     data: str, variants: tuple[str, ...], fraction: float, llm_spec: str, revision: str, served_as: str | None,
-    chat_format: str, path: Path, paper_order: bool, folder: Path, go_on: bool, lines: int,
+    chat_format: str, path: Path, folder: Path, go_on: bool, lines: int,
 ) -> None:  # fmt: skip
     """Write what is not answered yet as OpenAI Batch files, which ``vllm run-batch`` reads too.
 
@@ -193,7 +184,7 @@ def export(
     from lrrecsys_core.explain.clients.batch_files import export_batch
     from lrrecsys_core.explain.clients.endpoint import Endpoint
     from lrrecsys_core.explain.generate import all_requests
-    from lrrecsys_core.explain.sources import open_llm
+    from lrrecsys_core.explain.open import open_llm
     from lrrecsys_core.explain.store import ExplanationStore
 
     llm = open_llm(llm_spec, revision=revision, chat_format=chat_format, served_as=served_as)
@@ -201,7 +192,7 @@ def export(
         raise InputError(f"batch files are for endpoints: write --llm endpoint:MODEL, not {llm_spec!r}")
     split = _split(data, variants, fraction)
     with ExplanationStore(path) as store:
-        step, requests = all_requests(split, llm.model, store, variants, paper_order=paper_order, go_on=go_on)
+        step, requests = all_requests(split, llm.model, store, variants, go_on=go_on)
         shards = export_batch(requests, llm, store, folder, lines=lines)
     for shard in shards:
         click.echo(str(shard))

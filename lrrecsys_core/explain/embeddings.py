@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,13 +15,16 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lrrecsys_core import paths
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.clients.endpoint import base_urls
+from lrrecsys_core.explain.clients.formats import split_revision
 from lrrecsys_core.explain.clients.transformers_llm import TransformersLLM
 
 Vectors = NDArray[np.float32]
 KEY_SCHEMA = "lrrecsys-embedding-1"
+ENCODER_VARIABLE = "LRRECSYS_ENCODER"
 CHUNK = 1024
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 
 
 class Embedder(Protocol):
@@ -28,7 +32,11 @@ class Embedder(Protocol):
 
     @property
     def name(self) -> str:
-        """Shown beside the row of Ablation 2; enters every key."""
+        """Shown beside the row of Ablation 2."""
+
+    @property
+    def identity(self) -> str:
+        """Enters every key: the model by content, or as its answers' keys have it."""
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """One vector for each text: (texts, width)."""
@@ -52,6 +60,12 @@ class SentenceEncoder:
         """As :attr:`Embedder.name`."""
         return f"sentence encoder {Path(self.model).name}"
 
+    @property
+    def identity(self) -> str:
+        """The model by content where it lies in a folder, otherwise its hub name."""
+        folder = packaged_model(self.model) or self.model
+        return _digest(folder) if Path(folder).is_dir() else self.model
+
     def embed(self, texts: Sequence[str]) -> Vectors:
         """As :meth:`Embedder.embed`.
 
@@ -72,6 +86,36 @@ class SentenceEncoder:
                 raise InputError(f"the encoder {self.model!r} cannot be loaded ({reason}): give a folder") from error
         vectors = self._loaded.encode(list(texts), normalize_embeddings=True, show_progress_bar=False)
         return np.asarray(vectors, dtype=np.float32)
+
+
+@cache
+def _digest(folder: str) -> str:
+    return paths.digest(Path(folder))
+
+
+def sentence_encoder() -> SentenceEncoder | None:
+    """The sentence encoder named by the environment variable LRRECSYS_ENCODER (a name or a folder), or None."""
+    name = os.environ.get(ENCODER_VARIABLE)
+    return SentenceEncoder(name) if name else None
+
+
+def needed_encoder() -> SentenceEncoder:
+    """The same, where a row cannot do without.
+
+    Raises
+    ------
+    InputError
+        If no encoder is named.
+    """
+    found = sentence_encoder()
+    if found is None:
+        raise InputError(f"the extractive explainer needs a sentence encoder: name one in {ENCODER_VARIABLE}.")
+    return found
+
+
+def vector_cache() -> Path:
+    """File that keeps vectors from run to run, so that no text is encoded twice."""
+    return paths.writable(paths.root() / "results" / "vectors") / "vectors.sqlite"
 
 
 def packaged_model(name: str) -> str | None:
@@ -101,6 +145,11 @@ class HiddenStates:
         """As :attr:`Embedder.name`."""
         return f"mean last hidden states of {self.llm.model}"
 
+    @property
+    def identity(self) -> str:
+        """As :attr:`Embedder.identity`."""
+        return self.name
+
     def embed(self, texts: Sequence[str]) -> Vectors:
         """As :meth:`Embedder.embed`."""
         import torch
@@ -124,50 +173,25 @@ class HiddenStates:
         return np.stack([parts[place] for place in range(len(texts))])
 
 
-@dataclass
-class EndpointEmbedder:
-    """An OpenAI-compatible ``/embeddings`` interface; address and key from the environment, as for prompts.
+def hidden_states_of(model: str) -> HiddenStates | None:
+    """Hidden states of a model whose weights lie on this machine, in a folder or the hub's cache; none is downloaded.
 
     Parameters
     ----------
     model
-        As the server calls it.
-    url
-        Base URL; empty reads ``LRRECSYS_BASE_URL`` or ``OPENAI_BASE_URL`` (the first of several).
+        Folder or hub identifier, perhaps with revision, as it entered the keys of the answers.
     """
+    place, revision = split_revision(model)
+    at_hand = any((Path(place) / name).is_file() or _in_cache(place, name, revision) for name in WEIGHTS)
+    return HiddenStates(TransformersLLM(model)) if at_hand else None
 
-    model: str
-    url: str = ""
 
-    @property
-    def name(self) -> str:
-        """As :attr:`Embedder.name`."""
-        return f"embeddings endpoint {self.model}"
+def _in_cache(model: str, name: str, revision: str) -> bool:
+    with suppress(ImportError, ValueError):  # not installed; a name that no hub could have
+        from huggingface_hub import try_to_load_from_cache
 
-    def embed(self, texts: Sequence[str]) -> Vectors:
-        """As :meth:`Embedder.embed`.
-
-        Raises
-        ------
-        InputError
-            When the server cannot be reached or refuses.
-        """
-        from openai import OpenAI, OpenAIError
-
-        url = base_urls((self.url,) if self.url else ())[0]
-        secret = os.environ.get("LRRECSYS_API_KEY") or os.environ.get("OPENAI_API_KEY") or "none"
-        with OpenAI(base_url=url, api_key=secret, max_retries=6) as client:
-            try:
-                answer = client.embeddings.create(
-                    model=self.model, input=[text or " " for text in texts], encoding_format="float"
-                )
-            except OpenAIError as error:
-                said = str(error).replace(secret, "***").split("\n", 1)[0][:200]
-                raise InputError(
-                    f"the embeddings endpoint for {self.model!r} failed ({said}): see to the server"
-                ) from None
-        ordered = sorted(answer.data, key=lambda one: one.index)
-        return np.array([one.embedding for one in ordered], dtype=np.float32)
+        return isinstance(try_to_load_from_cache(model, name, revision=revision or None), str)
+    return False
 
 
 def embed_texts(texts: Sequence[str], embedder: Embedder, *, cache: str | Path | None = None) -> Vectors:
@@ -189,7 +213,7 @@ def embed_texts(texts: Sequence[str], embedder: Embedder, *, cache: str | Path |
     distinct = list(dict.fromkeys(texts))
     with closing(sqlite3.connect(cache or ":memory:", isolation_level=None)) as db:
         db.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID")
-        keys = [_key(embedder.name, text) for text in distinct]
+        keys = [_key(embedder.identity, text) for text in distinct]
         found: dict[bytes, Vectors] = {}
         for start in range(0, len(keys), 900):
             part = keys[start : start + 900]
@@ -209,6 +233,6 @@ def embed_texts(texts: Sequence[str], embedder: Embedder, *, cache: str | Path |
     return np.stack([found[place[text]] for text in texts]).astype(np.float32)
 
 
-def _key(name: str, text: str) -> bytes:
-    whole = f"{KEY_SCHEMA}\0{name}\0{text}".encode("utf-8", "replace")
+def _key(identity: str, text: str) -> bytes:
+    whole = f"{KEY_SCHEMA}\0{identity}\0{text}".encode("utf-8", "replace")
     return blake2b(whole, digest_size=16).digest()

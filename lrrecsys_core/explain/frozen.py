@@ -32,9 +32,7 @@ FRAME_SCHEMA = {
 }  # fmt: skip
 
 
-def freeze(
-    store: ExplanationStore, folder: str | Path, *, coverage: dict[str, float] | None = None
-) -> dict[str, object]:
+def freeze(store: ExplanationStore, folder: str | Path) -> dict[str, object]:
     """Write a store as Parquet, sorted by key, with ``manifest.json``; returns the manifest.
 
     Parameters
@@ -43,8 +41,6 @@ def freeze(
         What to freeze.
     folder
         Where to; made when missing, refused when it holds another frozen store.
-    coverage
-        Share of the wanted prompts answered, by variant and slot: recorded as given.
 
     Raises
     ------
@@ -69,7 +65,6 @@ def freeze(
         "failed": sum(int(str(row["failed"])) for row in counts),
         "failures": dict(store.failures()),
         "sources": counts,
-        "coverage": coverage or {},
         "files": files,
     }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
@@ -170,7 +165,7 @@ class Recorded:
 def recorded_explanations(split: Split, path: str | Path, model: str, variant: str = "full") -> Explanations:
     """Texts of every record from a store alone: how a row of Table 4 is rebuilt where there is no LLM.
 
-    Corrected answers are preferred where the store holds any, and prompts in the paper's order are found as well.
+    Corrected answers are preferred where the store holds any.
 
     Parameters
     ----------
@@ -190,9 +185,7 @@ def recorded_explanations(split: Split, path: str | Path, model: str, variant: s
         When the store cannot be read, or holds none of the answers, or those of several revisions.
     """
     with closing(open_store(path)) as store:
-        llm = _recorded(store, model)
-        (_, usual), (_, paper) = (_sampled(split, store, llm, variant, paper_order=order) for order in (False, True))
-        return explain_records(split, llm, variant, store=store, paper_order=paper > usual, second_try=True)
+        return explain_records(split, _recorded(store.models(), model), variant, store=store, second_try=True)
 
 
 def recorded_profiles(split: Split, path: str | Path, model: str) -> list[str]:
@@ -204,7 +197,7 @@ def recorded_profiles(split: Split, path: str | Path, model: str) -> list[str]:
         As in :func:`recorded_explanations`.
     """
     with closing(open_store(path)) as store:
-        return item_profiles(split, _recorded(store, model), store=store)
+        return item_profiles(split, _recorded(store.models(), model), store=store)
 
 
 def stored_variants(split: Split, path: str | Path, model: str) -> frozenset[str]:
@@ -223,48 +216,55 @@ def stored_variants(split: Split, path: str | Path, model: str) -> frozenset[str
         When the store cannot be read, or holds answers of several revisions of the model.
     """
     with closing(open_store(path)) as store:
-        llm = _recorded(store, model)
-        looked_up = (
-            (variant, *_sampled(split, store, llm, variant, paper_order=order))
-            for variant in VARIANTS
-            for order in (False, True)
-        )
+        llm = _recorded(store.models(), model)
+        looked_up = ((variant, *_sampled(split, store, llm, variant)) for variant in VARIANTS)
         return frozenset(variant for variant, unasked, answers in looked_up if not unasked and answers)
 
 
 def holds(path: str | Path, model: str) -> bool:
     """Whether there is a store that was asked anything of a model; the revision behind "@" may be left out."""
-    path = Path(path)
+    return any(model in (name, split_revision(name)[0]) for name in _asked(Path(path)))
+
+
+def recorded_model(path: str | Path, model: str) -> str:
+    """Identifier and revision with which a store's answers were made.
+
+    Parameters
+    ----------
+    path, model
+        As in :func:`recorded_explanations`.
+    """
+    return _recorded(_asked(Path(path)), model).model
+
+
+def _asked(path: Path) -> set[str]:
+    """The models that a store was asked anything of; empty where there is no store."""
     manifest = path / "manifest.json"
     if manifest.is_file():  # reading the answers would take longer than the question is worth
-        models = {source["model"] for source in json.loads(manifest.read_text()).get("sources", ())}
-    elif path.is_file():
-        with closing(ExplanationStore(path, write=False)) as store:
-            models = store.models()
-    else:
-        return False
-    return any(model in (name, split_revision(name)[0]) for name in models)
+        return {source["model"] for source in json.loads(manifest.read_text()).get("sources", ())}
+    if not path.is_file():
+        return set()
+    with closing(ExplanationStore(path, write=False)) as store:
+        return store.models()
 
 
-def _sampled(
-    split: Split, store: ExplanationStore | FrozenStore, llm: Recorded, variant: str, *, paper_order: bool
-) -> tuple[int, int]:
+def _sampled(split: Split, store: ExplanationStore | FrozenStore, llm: Recorded, variant: str) -> tuple[int, int]:
     """Of the prompts about a sample of the records, how many were never asked and how many are answered."""
     profiles = None if variant == "no_profile" else item_profiles(split, llm, store=store)
     sample = np.unique(np.linspace(0, len(split.user) - 1, SAMPLE).astype(int))
     keys = {
         request.key(llm.model)
         for slot in VARIANTS[variant]
-        for request in record_requests(split, profiles, variant, slot, sample, paper_order=paper_order)
+        for request in record_requests(split, profiles, variant, slot, sample)
     }
     found = store.texts(list(keys))
     return len(keys) - len(found), sum(text is not None for text in found.values())
 
 
-def _recorded(store: ExplanationStore | FrozenStore, model: str) -> Recorded:
-    """The model as the store knows it: with the revision it was pinned to."""
+def _recorded(models: set[str], model: str) -> Recorded:
+    """The model as the store that was asked these knows it: with the revision it was pinned to."""
     known = known_llm(model)
-    held = {name for name in store.models() if split_revision(name)[0] == known.model}
+    held = {name for name in models if split_revision(name)[0] == known.model}
     if known.revision or not held:
         return Recorded(known.name, known.pinned)
     if len(held) > 1:

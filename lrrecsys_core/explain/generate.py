@@ -140,7 +140,7 @@ def cache_friendly(split: Split, records: NDArray[np.integer]) -> NDArray[np.int
 
 
 def all_requests(
-    split: Split, model: str, store: Store, variants: Sequence[str], *, paper_order: bool = False, go_on: bool = False
+    split: Split, model: str, store: Store, variants: Sequence[str], *, go_on: bool = False
 ) -> tuple[str, Iterator[Request]]:
     """What to ask next, with its name: profiles while some lack an answer and are needed, then all about records.
 
@@ -152,11 +152,9 @@ def all_requests(
         if None in answers and not go_on:
             return "profiles", profile_requests(split)
         profiles = _profile_texts(split, answers)
-    records = np.arange(len(split.user)) if paper_order else cache_friendly(split, np.arange(len(split.user)))
+    records = cache_friendly(split, np.arange(len(split.user)))
     each = (
-        record_requests(split, profiles, variant, slot, records, paper_order=paper_order)
-        for variant in variants
-        for slot in VARIANTS[variant]
+        record_requests(split, profiles, variant, slot, records) for variant in variants for slot in VARIANTS[variant]
     )
     return "records", chain.from_iterable(each)
 
@@ -168,22 +166,20 @@ def fill_records(
     variant: str = "full",
     *,
     records: NDArray[np.integer] | None = None,
-    paper_order: bool = False,
     second_try: bool = False,
 ) -> None:
     """Ask and store what :func:`explain_records` will want, with bars and without keeping texts in memory.
 
     Parameters
     ----------
-    split, llm, store, variant, records, paper_order, second_try
+    split, llm, store, variant, records, second_try
         As in :func:`explain_records`.
     """
     profiles = None if variant == "no_profile" else item_profiles(split, llm, store=store, progress=True)
-    chosen = np.arange(len(split.user)) if records is None else np.asarray(records)
-    chosen = chosen if paper_order else cache_friendly(split, chosen)
+    chosen = cache_friendly(split, np.arange(len(split.user)) if records is None else np.asarray(records))
     for slot in VARIANTS[variant]:
         openings = expected_openings(split.dataset.domain, variant, slot)
-        requests = partial(record_requests, split, profiles, variant, slot, chosen, paper_order=paper_order)
+        requests = partial(record_requests, split, profiles, variant, slot, chosen)
         fill(requests(), llm, store, progress=f"{variant} {slot}", total=len(chosen))
         if second_try:
             answers = stored_answers(requests(), llm.model, store)
@@ -200,7 +196,6 @@ def explain_records(
     records: NDArray[np.integer] | None = None,
     profiles: Sequence[str] | None = None,
     progress: bool = False,
-    paper_order: bool = False,
     second_try: bool = False,
 ) -> Explanations:
     """Texts of every record for one variant (Tables 4 and 5, Ablation 3), each distinct prompt asked once.
@@ -222,9 +217,6 @@ def explain_records(
         One text for each row of ``split.dataset.items``; None asks the LLM (Sec 3.6), or uses names in "no_profile".
     progress
         Show a bar.
-    paper_order
-        Keep the paper's order of a prompt's parts and ask in the order of the records, rather than what suits
-        servers' prefix caches.
     second_try
         Send an answer with a serious fault back once with a correction
         (:func:`lrrecsys_core.explain.checks.correction`), which is stored like any other request.
@@ -239,14 +231,13 @@ def explain_records(
     if profiles is None and variant != "no_profile":
         profiles = item_profiles(split, llm, store=store, progress=progress)
     chosen = np.arange(len(split.user)) if records is None else np.asarray(records)
-    to_server = chosen if paper_order or store is None else cache_friendly(split, chosen)
+    to_server = chosen if store is None else cache_friendly(split, chosen)
     sentences: dict[str, int] = {"": 0}
     codes: dict[str, NDArray[np.int32]] = {}
     for slot in VARIANTS[variant]:
 
         def make(asking: bool, slot: str = slot) -> Iterator[Request]:
-            where = to_server if asking else chosen
-            return record_requests(split, profiles, variant, slot, where, paper_order=paper_order)
+            return record_requests(split, profiles, variant, slot, to_server if asking else chosen)
 
         openings = expected_openings(split.dataset.domain, variant, slot)
         label = f"{variant} {slot}" if progress else ""

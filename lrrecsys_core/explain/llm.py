@@ -4,14 +4,37 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Protocol
+
+from lrrecsys_core.data.dataset import Domain
 
 Message = tuple[str, str]
 """Role ("system", "user" or "assistant") and text."""
 
 KEY_SCHEMA = "lrrecsys-request-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a prompt asks for, in terms of the package rather than in words.
+
+    Parameters
+    ----------
+    domain
+        Its words fill the answer.
+    variant, slot
+        As in :data:`lrrecsys_core.explain.prompts.VARIANTS`, or "profile" and "single".
+    low, high
+        The rating scale.
+    """
+
+    domain: Domain
+    variant: str
+    slot: str
+    low: float = 1.0
+    high: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +53,9 @@ class Request:
         Texts that end the answer.
     template
         Name and version of the prompt file, so that a changed file changes the key.
+    task
+        What the prompt asks for, for the programmes that answer in an LLM's place; an LLM reads the messages, so this
+        enters no key and is sent nowhere.
     """
 
     messages: tuple[Message, ...]
@@ -37,6 +63,7 @@ class Request:
     temperature: float = 0.0
     stop: tuple[str, ...] = ()
     template: str = ""
+    task: Task | None = field(default=None, compare=False)
 
     def key(self, model: str) -> str:
         """Hash of the canonical whole request under a model (identifier with revision): 32 hexadecimal digits."""

@@ -17,8 +17,8 @@ from lrrecsys_core.data.split import HISTORY, make_split
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.generate import profile_requests
 from lrrecsys_core.explain.llm import Request
+from lrrecsys_core.explain.open import open_data
 from lrrecsys_core.explain.prompts import VARIANTS, record_requests
-from lrrecsys_core.explain.sources import open_data
 
 Codes = NDArray[np.uint64]
 SAMPLE = 2_000  # records whose prompts are built to learn their length
@@ -58,7 +58,7 @@ def plan_dataset(
     Parameters
     ----------
     spec
-        As :func:`~lrrecsys_core.explain.sources.open_data` takes it. A ``table:`` is streamed: three numbers a record.
+        As :func:`~lrrecsys_core.explain.open.open_data` takes it. A ``table:`` is streamed: three numbers a record.
     variants
         Any of :data:`~lrrecsys_core.explain.prompts.VARIANTS`.
     count_tokens

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lrrecsys_core.data.dataset import Domain
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.llm import Request
+from lrrecsys_core.explain.llm import Request, Task
 
 FOLDER = Path(__file__).parent / "prompts"
 ITEM_CHARACTERS = 1_000  # longest item line: six of them leave room for the rest in a small model's context
@@ -41,8 +41,8 @@ _ANSWER_TOKENS = {"direct": 8, "aspects": 32}
 
 def profile_request(domain: Domain, name: str, details: str) -> Request:
     """Ask for the profile of one item: who would enjoy it (Sec 3.6, App 10.2)."""
-    template = _template(domain.name, "profile", "", False)
-    return template.request(template.fill({"item": _named(name, details)}))
+    template = _template(Task(domain, "profile", "single"))
+    return template.request({"item": _named(name, details)})
 
 
 def record_requests(
@@ -51,8 +51,6 @@ def record_requests(
     variant: str,
     slot: str,
     records: NDArray[np.integer],
-    *,
-    paper_order: bool = False,
 ) -> Iterator[Request]:
     """Ask about records, in the order given (App 10.2, Sec 5.5, Ablation 3).
 
@@ -66,9 +64,6 @@ def record_requests(
         See :data:`VARIANTS`.
     records
         (n,) record indices.
-    paper_order
-        Keep the paper's order of parts; by default the parts shared by all prompts come first, so that servers' prefix
-        caches help (the two differ for movies only).
 
     Raises
     ------
@@ -79,8 +74,7 @@ def record_requests(
         known = "; ".join(f"{name} ({', '.join(slots)})" for name, slots in VARIANTS.items())
         raise InputError(f"there is no slot {slot!r} of variant {variant!r}: choose one of {known}.")
     dataset = split.dataset
-    scale = f"{dataset.rating_min:g} {dataset.rating_max:g}"
-    template = _template(dataset.domain.name, _file(variant, slot), scale, paper_order)
+    template = _template(Task(dataset.domain, variant, slot, dataset.rating_min, dataset.rating_max))
     lines = item_lines(split, None if variant == "no_profile" else profiles)
     return _fill_all(template, lines, split.item_position[records].tolist(), split.history_position[records].tolist())
 
@@ -126,7 +120,7 @@ def _fill_all(
 ) -> Iterator[Request]:
     for candidate, history in zip(candidates, histories, strict=True):
         past = "\n".join([lines[item] for item in history if item >= 0]) or NO_HISTORY
-        yield template.request(template.fill({"history": past, "candidate": lines[candidate]}))
+        yield template.request({"history": past, "candidate": lines[candidate]})
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,19 +131,19 @@ class _Prompt:
     fields: tuple[str, ...]
     max_tokens: int
     version: str
+    task: Task
 
-    def fill(self, texts: dict[str, str]) -> str:
+    def request(self, texts: dict[str, str]) -> Request:
         parts = [self.pieces[0]]
         for field, piece in zip(self.fields, self.pieces[1:], strict=True):
             parts += (texts[field], piece)
-        return "".join(parts)
-
-    def request(self, prompt: str) -> Request:
-        return Request(messages=(("user", prompt),), max_tokens=self.max_tokens, template=self.version)
+        return Request((("user", "".join(parts)),), self.max_tokens, template=self.version, task=self.task)
 
 
 @lru_cache
-def _template(domain: str, kind: str, scale: str, paper_order: bool) -> _Prompt:
+def _template(task: Task) -> _Prompt:
+    """The template of a task; parts shared by all of its prompts come first, so that servers' prefix caches help."""
+    domain, kind = task.domain.name, _file(task.variant, task.slot)
     path = FOLDER / domain / f"{kind}.txt"
     if not path.is_file():
         raise InputError(
@@ -157,12 +151,7 @@ def _template(domain: str, kind: str, scale: str, paper_order: bool) -> _Prompt:
         )
     text = path.read_text(encoding="utf-8").rstrip("\n")
     version = f"{domain}/{kind}@{blake2b(text.encode(), digest_size=4).hexdigest()}"
-    if scale:
-        low, high = scale.split()
-        text = Template(text).safe_substitute(low=low, high=high)
-    blocks = text.split("\n\n")
-    shared_first = sorted(blocks, key=lambda block: _PLACE.search(block) is not None)
-    if paper_order and blocks != shared_first:
-        version += "/paper"
-    pieces = _PLACE.split("\n\n".join(blocks if paper_order else shared_first))
-    return _Prompt(tuple(pieces[::2]), tuple(pieces[1::2]), _ANSWER_TOKENS.get(kind, 128), version)
+    text = Template(text).safe_substitute(low=f"{task.low:g}", high=f"{task.high:g}")
+    blocks = sorted(text.split("\n\n"), key=lambda block: _PLACE.search(block) is not None)
+    pieces = _PLACE.split("\n\n".join(blocks))
+    return _Prompt(tuple(pieces[::2]), tuple(pieces[1::2]), _ANSWER_TOKENS.get(kind, 128), version, task)

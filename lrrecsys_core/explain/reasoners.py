@@ -9,11 +9,11 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import blake2b
 
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.llm import Request, Result
+from lrrecsys_core.explain.checks import expected_openings
+from lrrecsys_core.explain.llm import Request, Result, Task
 from lrrecsys_core.explain.prompts import NO_HISTORY
 
 _PROFILE = "Suits people who look for "
@@ -44,40 +44,53 @@ class _Reasoner(ABC):
     def complete(self, requests: Iterable[Request]) -> Iterator[Result]:
         """Answer each request at once, in the order given."""
         for request in requests:
-            yield Result(text=self.answer(next(text for role, text in request.messages if role == "user")))
+            yield Result(text=self.answer(request))
 
-    def answer(self, prompt: str) -> str:
-        """Answer a prompt made from the package's templates; equal prompts have equal answers.
+    def answer(self, request: Request) -> str:
+        """Answer a request made from the package's templates; equal prompts have equal answers.
 
         A direct rating is low + (high - low) (1 + m) / (2 + m + u), rounded to a tenth, where m adds up the history
         shares of the known phrases the candidate has and u of those it lacks.
+
+        Raises
+        ------
+        InputError
+            If the request comes from elsewhere.
         """
-        task = _task(_block(prompt, "Instruction"))
-        given = _block(prompt, "Input").split("\n")
-        if task.kind == "profile":
+        if request.task is None:
+            raise InputError("this explainer reads only prompts made from the package's templates: ask an LLM instead.")
+        given = _input(next(text for role, text in request.messages if role == "user"))
+        if request.task.variant == "profile":
             phrases = self._read(given[0])
             return _PROFILE + "; ".join(phrases) + "." if phrases else "Suits people without particular wishes."
-        last = given.index(f"Current {task.noun}:") if task.kind != "summary" else len(given)
+        return _answer(self._case(given, request.task), request.task)
+
+    def _case(self, given: list[str], task: Task) -> "_Case":
+        """Lines of a prompt's input, reduced to the phrases this reasoner knows."""
+        last = given.index(f"Current {task.domain.noun}:") if task.variant != "summary" else len(given)
         history = [line for line in given[1:last] if line.startswith("- ") and line != NO_HISTORY]
-        case = _Case(
-            noun=task.noun,
-            plural=given[0][len("Past ") : -1],
+        return _Case(
+            noun=task.domain.noun,
+            plural=task.domain.plural,
             length=len(history),
             counts=Counter(phrase for line in history for phrase in self._read(line)),
-            present=self._read(given[last + 1]) if task.kind != "summary" else (),
+            present=self._read(given[last + 1]) if task.variant != "summary" else (),
         )
-        if task.kind == "direct":
-            return f"{task.low + (task.high - task.low) * case.match():.1f}"
-        if task.kind == "aspects":
-            return case.aspects()
-        if task.kind == "summary":
-            return case.summary()
-        if task.kind == "general":
-            liked = case.match() >= 0.5
-            opening = f"The consumer {'liked' if liked else 'disliked'} this {task.noun} because"
-            return case.sentence(opening, case.reason_for() if liked else case.reason_against(), CLAUSES)
-        reason = case.reason_against() if task.kind.endswith("negative") else case.reason_for()
-        return case.sentence(task.opening, reason, OTHER_CLAUSES if task.kind.startswith("alternative") else CLAUSES)
+
+
+def _answer(case: "_Case", task: Task) -> str:
+    if task.variant == "direct":
+        return f"{task.low + (task.high - task.low) * case.match():.1f}"
+    if task.variant == "aspects":
+        return case.aspects()
+    if task.variant == "summary":
+        return case.summary()
+    openings = expected_openings(task.domain, task.variant, task.slot)
+    if task.variant == "general":
+        liked = case.match() >= 0.5
+        return case.sentence(openings[not liked], case.reason_for() if liked else case.reason_against(), CLAUSES)
+    reason = case.reason_against() if task.slot == "negative" else case.reason_for()
+    return case.sentence(openings[0], reason, OTHER_CLAUSES if task.variant == "alternative" else CLAUSES)
 
 
 class SimulatedReasoner(_Reasoner):
@@ -206,49 +219,11 @@ class _Case:
         return f"The consumer looks {', '.join(wishes)}." if wishes else "The consumer has no clear preferences."
 
 
-@dataclass(frozen=True, slots=True)
-class _Task:
-    kind: str
-    opening: str = ""
-    noun: str = ""
-    low: float = 0.0
-    high: float = 0.0
-
-
-@lru_cache
-def _task(instruction: str) -> _Task:
-    """What an instruction asks for, by the words of the package's templates."""
-    if instruction.startswith("Write a short profile"):
-        return _Task("profile")
-    if "Summarise" in instruction:
-        return _Task("summary")
-    noun = re.search(r"the current (\w+)", instruction)
-    scale = re.search(r"from (\S+) to ([^\s,]+)", instruction)
-    opening = re.search(r'"(The consumer .*? because)', instruction)
-    if noun and "aspect terms" in instruction:
-        return _Task("aspects", noun=noun[1])
-    if noun and "rate the current" in instruction and scale:
-        return _Task("direct", noun=noun[1], low=float(scale[1]), high=float(scale[2]))
-    if noun and "liked or disliked" in instruction:
-        return _Task("general", noun=noun[1])
-    if not noun or not opening:
-        raise InputError(
-            f"this explainer reads only prompts made from the package's templates, not {instruction[:60]!r}."
-        )
-    kind = "negative" if "did not" in opening[1] else "positive"
-    return _Task(("alternative_" if instruction.startswith("Can you explain") else "") + kind, opening[1], noun[1])
-
-
-def _block(prompt: str, heading: str) -> str:
-    """Text of a block of the prompt; item texts are single lines that start with a dash, so none can open a block."""
-    start = ("\n" + prompt).find(f"\n[{heading}]\n")
-    if start < 0:
-        raise InputError(
-            f"this explainer reads only prompts made from the package's templates: [{heading}] is missing."
-        )
-    start += len(heading) + 3
+def _input(prompt: str) -> list[str]:
+    """Lines of the prompt's input; item texts are single lines that start with a dash, so none can open a block."""
+    start = ("\n" + prompt).index("\n[Input]\n") + len("[Input]\n")
     end = prompt.find("\n\n", start)
-    return prompt[start : end if end >= 0 else None]
+    return prompt[start : end if end >= 0 else None].split("\n")
 
 
 def _details(line: str) -> str:

@@ -1,74 +1,321 @@
-"""Data and LLMs by short texts such as "market:movies" and "endpoint:llama-3.1", the form the command line takes."""
+"""Where the texts of a row come from: small classes that are asked for what is needed and never told apart elsewhere.
+
+`Simulated` and `Metadata` answer prompts by a programme, `Extractive` quotes, `Imported` takes what a data set brings,
+`Stored` reads what an LLM wrote.
+"""
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import Any
+import os
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
+import numpy as np
+
+from lrrecsys_core import paths
 from lrrecsys_core.data.dataset import Dataset
-from lrrecsys_core.data.load import load_dataset
-from lrrecsys_core.data.simulate import simulate_market
+from lrrecsys_core.data.simulate import knowledge, market_truth, record_attributes
+from lrrecsys_core.data.split import Split, make_split
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.clients.endpoint import Endpoint
-from lrrecsys_core.explain.clients.formats import known_llm
-from lrrecsys_core.explain.clients.transformers_llm import TransformersLLM
+from lrrecsys_core.explain.clients.formats import PAPER_LLMS
+from lrrecsys_core.explain.embeddings import Embedder, hidden_states_of, needed_encoder, sentence_encoder, vector_cache
+from lrrecsys_core.explain.explanations import Explanations
+from lrrecsys_core.explain.extractive import extractive_explanations
+from lrrecsys_core.explain.frozen import (
+    holds,
+    recorded_explanations,
+    recorded_model,
+    recorded_profiles,
+    stored_variants,
+)
+from lrrecsys_core.explain.generate import explain_records, item_profiles
+from lrrecsys_core.explain.imported import imported_explanations
 from lrrecsys_core.explain.llm import LLM
-from lrrecsys_core.explain.reasoners import MetadataExplainer
+from lrrecsys_core.explain.reasoners import MetadataExplainer, SimulatedReasoner
+from lrrecsys_core.theory.markets import market_attributes
+from lrrecsys_core.theory.selection import lasso_support
+
+STORES_VARIABLE = "LRRECSYS_STORES"
+RANDOM_SEED = 11
+ENVIRONMENT_SEED = 20_000  # apart from settling seeds (0-9), reported markets (from 100) and theory (from 10,000)
+MOST_ENVIRONMENTS = 16
+METHOD = {"eills": "EILLS", "pooled": "pooled regression"}
 
 
-def open_data(spec: str) -> Dataset:
-    """A simulated market ("market:hotels", "market:restaurants" or "market:movies", seed 0), or real files.
+class Source(ABC):
+    """Whoever writes, or wrote, the texts of a split's records.
 
-    Raises
-    ------
-    InputError
-        When the text cannot be understood or the data cannot be loaded.
-    """
-    kind, _, market = spec.partition(":")
-    if kind != "market":
-        return load_dataset(spec)
-    if market not in ("hotels", "restaurants", "movies"):
-        raise InputError(f"there is no market {market!r}: write market:hotels, market:restaurants or market:movies")
-    return simulate_market(market, 0)
-
-
-def open_llm(spec: str, *, revision: str = "", chat_format: str = "", **options: Any) -> LLM:
-    """The LLM named by kind and model; nothing is loaded or called yet.
-
-    - ``endpoint:MODEL``: OpenAI-compatible servers at ``LRRECSYS_BASE_URL``.
-    - ``transformers:MODEL``: in this process, by hub name or folder.
-    - ``metadata``: the metadata explainer, which is no LLM and needs nothing.
-
-    MODEL is one of the paper's (llama-3.1, llama-3, mixtral, vicuna, qwen2, gpt-2) or any other, perhaps with "@"
-    and a revision.
-
-    Parameters
+    Attributes
     ----------
-    spec
-        Kind and model.
-    revision
-        Commit to pin.
-    chat_format
-        Overrides the model's: "template", "plain" or "vicuna".
-    options
-        Further fields of the client; those that are None are left at their defaults.
+    programmed : whether a programme decides what the texts say; False only where an LLM wrote them.
+    answers_prompts : whether any record can be explained, those of a market that has moved included.
+    """
+
+    programmed: ClassVar[bool] = True
+    answers_prompts: ClassVar[bool] = False
+
+    @property
+    def llm(self) -> str:
+        """The LLM that wrote the texts, by short name or identifier; "" where none did."""
+        return ""
+
+    @abstractmethod
+    def explanations(self, split: Split, variant: str = "full") -> Explanations:
+        """The texts of every record of a split in a variant of the prompts.
+
+        Raises
+        ------
+        InputError
+            When the data set, or what is at hand, lacks what these texts are made of.
+        """
+
+    @abstractmethod
+    def available(self, dataset: Dataset, variant: str = "full", fraction: float = 1.0) -> bool:
+        """Whether there are such texts, with that share of the training records kept (Table 3)."""
+
+    def key(self) -> dict[str, Any]:
+        """What, beside the data, decides the texts: JSON-able, by content."""
+        return {"source": type(self).__name__}
+
+    def reasoner(self, split: Split) -> LLM:
+        """What answers the prompts about a split.
+
+        Raises
+        ------
+        InputError
+            If these texts are not answers to prompts.
+        """
+        raise InputError(f"texts of the source {self} are no answers to prompts: choose a simulated reasoner.")
+
+    def profiles(self, split: Split) -> list[str] | None:
+        """Profile of each row of ``split.dataset.items`` (Sec 3.6); None where prompts play no part."""
+        return item_profiles(split, self.reasoner(split)) if self.answers_prompts else None
+
+    def embedder(self) -> Embedder | None:
+        """What gives the texts' raw vectors (Ablation 2): the sentence encoder of the environment, or None."""
+        return sentence_encoder()
+
+
+@dataclass(frozen=True)
+class Simulated(Source):
+    """A reasoner on a simulated market, with stated knowledge.
+
+    Attributes
+    ----------
+    share, spurious : share of S* it knows, and how many spurious attributes (-1: all of them and nothing else).
+    pick : where its knowledge comes from: S* itself, a random draw of as many attributes, a Lasso on the target
+        market's own training records, or EILLS or pooled regression on other markets.
+    environments : for the last two, how many other markets.
+    """
+
+    share: float = 0.8
+    spurious: int = 3
+    pick: Literal["truth", "random", "lasso", "eills", "pooled"] = "truth"
+    environments: int = 0
+    answers_prompts: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if self.environments > MOST_ENVIRONMENTS:
+            raise InputError(f"{self.environments} other markets would overlap: take at most {MOST_ENVIRONMENTS}.")
+
+    def explanations(self, split: Split, variant: str = "full") -> Explanations:
+        """As `Source.explanations`."""
+        return explain_records(split, self.reasoner(split), variant)
+
+    def available(self, dataset: Dataset, variant: str = "full", fraction: float = 1.0) -> bool:
+        """As `Source.available`: on markets, whose truth is known."""
+        return dataset.simulated
+
+    def key(self) -> dict[str, Any]:
+        """As `Source.key`."""
+        return super().key() | asdict(self)
+
+    def reasoner(self, split: Split) -> SimulatedReasoner:
+        """As `Source.reasoner`, on simulated markets only."""
+        truth = market_truth(split.dataset)
+        if self.pick == "random":
+            rng = np.random.default_rng(RANDOM_SEED)
+            chosen = rng.permutation(truth.attributes)[: len(truth.important)].tolist()
+            return SimulatedReasoner(chosen, "simulated reasoner (random attributes)")
+        if self.pick == "lasso":
+            features = record_attributes(split, truth.attributes)[split.train]
+            chosen = [truth.attributes[k] for k in lasso_support(features, split.target[split.train].astype(float))]
+            told = "attributes from a Lasso on this market's training records"
+            return SimulatedReasoner(chosen, f"simulated reasoner ({told})")
+        if self.pick in METHOD:
+            told = f"attributes that {METHOD[self.pick]} found in {self.environments} other markets"
+            return SimulatedReasoner(self._from_environments(split.dataset), f"simulated reasoner ({told})")
+        spurious = len(truth.spurious) if self.spurious < 0 else self.spurious
+        known = f"{self.share:.0%} of S*" + (f" and {spurious} spurious attributes" if spurious else "")
+        chosen = knowledge(truth, self.share, spurious, fill=self.spurious >= 0)
+        return SimulatedReasoner(chosen, f"simulated reasoner (knows {known})")
+
+    def _from_environments(self, dataset: Dataset) -> tuple[str, ...]:
+        """What EILLS or pooled regression takes for S* in other markets of the domain, drawn anew for every market."""
+        first = ENVIRONMENT_SEED + MOST_ENVIRONMENTS * (int(dataset.fingerprint[:12], 16) % 4096)
+        return market_attributes(METHOD[self.pick], dataset.name, range(first, first + self.environments))
+
+
+@dataclass(frozen=True)
+class Metadata(Source):
+    """The metadata explainer: phrases of items' details that candidate and history share."""
+
+    answers_prompts: ClassVar[bool] = True
+
+    def explanations(self, split: Split, variant: str = "full") -> Explanations:
+        """As `Source.explanations`."""
+        return explain_records(split, self.reasoner(split), variant)
+
+    def available(self, dataset: Dataset, variant: str = "full", fraction: float = 1.0) -> bool:
+        """As `Source.available`: not on markets, where reasoners of stated knowledge take its place."""
+        return not dataset.simulated
+
+    def reasoner(self, split: Split) -> MetadataExplainer:
+        """As `Source.reasoner`."""
+        return MetadataExplainer()
+
+
+@dataclass(frozen=True)
+class Imported(Source):
+    """Item-level texts that come with the data set."""
+
+    def explanations(self, split: Split, variant: str = "full") -> Explanations:
+        """As `Source.explanations`."""
+        return imported_explanations(split)
+
+    def available(self, dataset: Dataset, variant: str = "full", fraction: float = 1.0) -> bool:
+        """As `Source.available`."""
+        return dataset.texts is not None and variant == "full"
+
+
+@dataclass(frozen=True)
+class Extractive(Source):
+    """Statements that exist already, chosen by the sentence encoder that LRRECSYS_ENCODER names."""
+
+    def explanations(self, split: Split, variant: str = "full") -> Explanations:
+        """As `Source.explanations`."""
+        return extractive_explanations(split, needed_encoder(), cache=str(vector_cache()))
+
+    def available(self, dataset: Dataset, variant: str = "full", fraction: float = 1.0) -> bool:
+        """As `Source.available`: with an encoder and statements to choose from."""
+        has_statements = dataset.texts is not None or dataset.reviews is not None
+        return sentence_encoder() is not None and has_statements and variant == "full"
+
+    def key(self) -> dict[str, Any]:
+        """As `Source.key`: with the encoder, since it chooses."""
+        encoder = sentence_encoder()
+        return super().key() | {"encoder": encoder and encoder.identity}
+
+
+@dataclass(frozen=True)
+class Stored(Source):
+    """Answers of an LLM, read from the store that LRRECSYS_STORES names for it.
+
+    Attributes
+    ----------
+    model : short name of one of the paper's LLMs, or another's identifier.
+    """
+
+    model: str
+    programmed: ClassVar[bool] = False
+
+    @property
+    def llm(self) -> str:
+        """As `Source.llm`."""
+        return self.model
+
+    @property
+    def place(self) -> str:
+        """Where the store lies.
+
+        Raises
+        ------
+        InputError
+            If the environment names none for this LLM.
+        """
+        found = stores().get(self.model)
+        if found is None:
+            raise InputError(f"no store of {self.model} is at hand: name one in {STORES_VARIABLE}.")
+        return found
+
+    def explanations(self, split: Split, variant: str = "full") -> Explanations:
+        """As `Source.explanations`."""
+        return recorded_explanations(split, self.place, self.model, variant)
+
+    def available(self, dataset: Dataset, variant: str = "full", fraction: float = 1.0) -> bool:
+        """As `Source.available`: once every record was asked about."""
+        return self.model in stores() and variant in _stored(dataset, self.model, fraction)
+
+    def key(self) -> dict[str, Any]:
+        """As `Source.key`: with all that the store holds."""
+        return super().key() | {"model": self.model, "store": paths.digest(Path(self.place))}
+
+    def profiles(self, split: Split) -> list[str]:
+        """As `Source.profiles`: those stored, an item's name where there is none."""
+        return recorded_profiles(split, self.place, self.model)
+
+    def embedder(self) -> Embedder | None:
+        """As `Source.embedder`: the writing LLM's own hidden states where its weights lie on this machine."""
+        return hidden_states_of(recorded_model(self.place, self.model)) or super().embedder()
+
+
+def stores() -> dict[str, str]:
+    """Stores of real LLMs' texts named in LRRECSYS_STORES, as ``llama-3.1=folder,gpt-2=file.sqlite``: model -> path.
 
     Raises
     ------
     InputError
-        When the text cannot be understood, or an option is not one of this kind of client.
+        If an entry is not of that form, or names a path where nothing is, or a model that is neither in Table 4 nor
+        in the store.
     """
-    kind, _, place = spec.partition(":")
-    given = {name: value for name, value in options.items() if value is not None}
-    if kind == "metadata" and not place:
-        return MetadataExplainer()
-    if kind not in ("endpoint", "transformers") or not place:
-        raise InputError(f"{spec!r} names no LLM: write endpoint:MODEL, transformers:MODEL or metadata")
-    known = known_llm(place, revision)
-    client: type[Endpoint | TransformersLLM] = Endpoint if kind == "endpoint" else TransformersLLM
-    if alien := sorted(given.keys() - {field.name for field in fields(client)}):
-        raise InputError(f"{kind}:{place} has no option {alien[0].replace('_', '-')!r}: leave it out")
-    fallback = known.chat_format
-    if kind == "transformers" and known.row == known.model:
-        fallback = "auto"  # a model of one's own may come without a chat template, which only its tokenizer can tell
-    return client(known.pinned, known.name, chat_format=chat_format or fallback, **given)
+    found = {}
+    for entry in filter(None, os.environ.get(STORES_VARIABLE, "").split(",")):
+        model, equals, place = entry.partition("=")
+        if not equals or not (model in PAPER_LLMS or holds(place, model)):
+            raise InputError(
+                f"{STORES_VARIABLE} has {entry!r}: write MODEL=PATH with a MODEL among {', '.join(PAPER_LLMS)}, "
+                "or one whose answers the store holds."
+            )
+        if not Path(place).exists():
+            raise InputError(
+                f"{STORES_VARIABLE} names {place!r} for {model}, where nothing is: freeze its texts first."
+            )
+        found[model] = str(Path(place).resolve())
+    return found
+
+
+_STORED: dict[tuple[object, ...], frozenset[str]] = {}
+
+
+def _stored(dataset: Dataset, model: str, fraction: float) -> frozenset[str]:
+    """The variants for which the store named for a model was asked about every record of a data set."""
+    place = Path(stores()[model])
+    key = (place, place.stat().st_mtime_ns, model, dataset.fingerprint, fraction)
+    if key not in _STORED:
+        _STORED[key] = stored_variants(make_split(dataset, train_fraction=fraction), place, model)
+    return _STORED[key]
+
+
+def default_source(dataset: Dataset, variant: str = "full", fraction: float = 1.0) -> Source:
+    """Where the texts of a row come from that names no source.
+
+    From the first store in LRRECSYS_STORES with the full texts of the data set, and then nowhere else: rows that are
+    compared must not differ in who wrote their texts, so those whose variant it lacks stay "not run". Without such a
+    store, from the first one with this variant.
+    """
+    for wanted, share in (("full", 1.0), (variant, fraction)):
+        for model in stores():
+            if Stored(model).available(dataset, wanted, share):
+                return Stored(model)
+    return source_without_llm(dataset)
+
+
+def source_without_llm(dataset: Dataset) -> Source:
+    """Markets: a reasoner that knows 80% of S* and three spurious attributes; real data: texts imported for every item,
+    or else the metadata explainer."""
+    if dataset.simulated:
+        return Simulated()
+    whole = dataset.texts is not None and set(dataset.items["item_id"]) <= set(dataset.texts["item_id"])
+    return Imported() if whole else Metadata()

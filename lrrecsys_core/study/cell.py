@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -13,12 +12,13 @@ import polars as pl
 
 from lrrecsys_core import paths, rows
 from lrrecsys_core.data.simulate import DEFAULT_PARAMETERS
+from lrrecsys_core.explain.sources import Source, default_source
 from lrrecsys_core.models.base import Sizes
 from lrrecsys_core.study.fingerprints import code_hash, content_hash, plain
 from lrrecsys_core.study.points import Point, chosen_point, relative_losses
-from lrrecsys_core.study.recipes import RECIPES, Recipe, Source, Texts, default_source, stores
+from lrrecsys_core.study.recipes import RECIPES, Recipe, Texts
 from lrrecsys_core.study.serve import keep_model, model_folder
-from lrrecsys_core.study.texts import ENCODER_VARIABLE, TextSet, load_coder, load_text_set, make_text_set, save_text_set
+from lrrecsys_core.study.texts import TextSet, load_coder, load_text_set, make_text_set, save_text_set
 from lrrecsys_core.study.train_row import Training, run_cell
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Cell:
         seeds, sizes = self.seeds(study), self.sizes(study)
         splits = [study.split(self.dataset, k, self.recipe().fraction) for k in range(len(seeds))]
         jobs = self.text_jobs(study)
-        if any(job.source.kind == "store" for job in jobs):  # an LLM answered, not a programme
+        if not all(job.source.programmed for job in jobs):  # an LLM answered, not a programme
             sizes = {size: replace(recipe, by_construction=False) for size, recipe in sizes.items()}
         made = [job.texts_of(study) for job in jobs]
         texts = [made[k % len(made)] if made else None for k in range(len(seeds))]
@@ -142,7 +142,7 @@ class Cell:
                     "profile": asdict(study.profile),
                     "specs": study.specs,
                     "explainer": texts[0].explainer,
-                    "stored": jobs[0].source.kind == "store",
+                    "stored": not jobs[0].source.programmed,
                     "task": "regression",
                 },
             )
@@ -167,26 +167,20 @@ class TextJob:
         assert self.texts.source is not None
         return self.texts.source
 
-    @property
-    def reads_encoder(self) -> bool:
-        """Whether the sentence encoder named in the environment decides the texts or their raw embeddings."""
-        return self.texts.raw or self.source.kind == "extractive"
-
     def key(self, study: Study) -> str:
         """Content hash of everything the texts and their codes depend on."""
         parts: dict[str, Any] = {
             "data": _data_key(study, self.dataset, self.replicate),
-            "texts": plain(self.texts),
+            "texts": plain(self.texts) | {"source": self.source.key()},
             "fraction": self.fraction,
             "seed": study.seeds[self.replicate],
             "epochs": study.profile.autoencoder_epochs,
-            "encoder": (os.environ.get(ENCODER_VARIABLE) or None) if self.reads_encoder else None,
             "code": code_hash(None),
         }
         if study.profile.paper_strict:
             parts["strict"] = True
-        if self.source.kind == "store":
-            parts["store"] = paths.digest(Path(stores()[self.source.model]))
+        if self.texts.raw and (embedder := self.source.embedder()) is not None:
+            parts["embedder"] = embedder.identity
         return content_hash(parts)
 
     def done(self, study: Study) -> bool:
@@ -219,7 +213,7 @@ class TextJob:
 
         Nobody but a reasoner can be asked about a market that has moved.
         """
-        if self.source.kind != "simulated" or self.dataset.startswith(rows.NULL_PREFIX):
+        if not (study.simulated and self.source.answers_prompts) or self.dataset.startswith(rows.NULL_PREFIX):
             return False
         moved = (text_job(study, self.dataset, recipe, self.replicate) for recipe in RECIPES.values() if recipe.shifted)
         return any(other == self for other in moved)

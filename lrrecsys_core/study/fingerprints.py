@@ -17,7 +17,10 @@ PACKAGE = Path(__file__).parent.parent
 TEXT_CODE = (
     *("data/*.py", "explain/prompts/**/*.txt", "study/texts.py", "models/autoencoder.py"),
     *("theory/markets.py", "theory/selection.py", "theory/lasso.py", "theory/eills.py", "theory/invariance.py"),
-    *(f"explain/{name}.py" for name in ("prompts", "reasoners", "generate", "checks", "imported", "extractive")),
+    *(
+        f"explain/{name}.py"
+        for name in ("sources", "prompts", "reasoners", "generate", "checks", "imported", "extractive")
+    ),
 )
 CELL_CODE = (
     *("training/fit.py", "training/stack.py", "study/train_row.py", "metrics.py"),

@@ -2,47 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from lrrecsys_core import rows
 from lrrecsys_core.data.dataset import Dataset
-from lrrecsys_core.data.split import make_split
-from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.clients.formats import PAPER_LLMS
-from lrrecsys_core.explain.frozen import holds, stored_variants
+from lrrecsys_core.explain.sources import Extractive, Imported, Metadata, Simulated, Source, Stored, default_source
 from lrrecsys_core.models.base import Recommender
 from lrrecsys_core.models.lr_recsys import LRRecsys
 from lrrecsys_core.models.ncf import LRRecsysNCF
 from lrrecsys_core.models.registry import MODELS
 
-STORES_VARIABLE = "LRRECSYS_STORES"
 Shuffle = Literal["", "all", "user", "item"]
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where the sentences of a row come from.
-
-    Parameters
-    ----------
-    kind : ``simulated`` (a reasoner with stated knowledge), ``metadata``, ``imported``, ``extractive`` or ``store``.
-    share, spurious : of a simulated reasoner: share of S* it knows, and how many spurious attributes (-1: all of
-        them and nothing else).
-    pick : where its knowledge comes from: S* itself, a random draw of as many attributes, a Lasso on the target
-        market's own training records, or EILLS or pooled regression on other markets.
-    environments : for the last two, how many other markets.
-    model : of a frozen store: the LLM whose answers are read.
-    """
-
-    kind: str = "simulated"
-    share: float = 0.8
-    spurious: int = 3
-    pick: Literal["truth", "random", "lasso", "eills", "pooled"] = "truth"
-    environments: int = 0
-    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,9 +61,10 @@ class Recipe:
 
 FULL = Texts()
 _ONE = ("single",)
+_ROW_OF = {row.llm: row.name for row in rows.ROWS if row.llm and row.kind == "ours"}
 # A reasoner that knows nothing of S* still names something; the dial adds no spurious attribute, so that only the
 # share of S* changes along it.
-_DIAL = {share: Source(share=share / 100, spurious=0) for share in rows.DIAL}
+_DIAL = {share: Simulated(share=share / 100, spurious=0) for share in rows.DIAL}
 
 
 def _lr(texts: Texts | None = FULL, model: type[Recommender] = LRRecsys, **changes: Any) -> Recipe:
@@ -106,7 +79,7 @@ def _without_texts(model: type[Recommender] = LRRecsys, **changes: Any) -> Recip
 
 
 def _from_markets(pick: Literal["eills", "pooled"], count: int) -> Recipe:
-    return _lr(Texts(Source(pick=pick, spurious=0, environments=count)), shifted=True)
+    return _lr(Texts(Simulated(pick=pick, spurious=0, environments=count)), shifted=True)
 
 
 RECIPES: dict[str, Recipe] = {
@@ -130,16 +103,16 @@ RECIPES: dict[str, Recipe] = {
         for p in rows.FRACTIONS[1:]
         if name in rows.BASELINES
     },
-    **{known.row: _lr(Texts(Source("store", model=name))) for name, known in PAPER_LLMS.items()},
-    rows.DIRECT_LLAMA31: Recipe(floor="direct", texts=Texts(Source("store", model="llama-3.1"), "direct", _ONE)),
+    **{_ROW_OF[known.name]: _lr(Texts(Stored(name))) for name, known in PAPER_LLMS.items()},
+    rows.DIRECT_LLAMA31: Recipe(floor="direct", texts=Texts(Stored("llama-3.1"), "direct", _ONE)),
     rows.NO_PROFILE: _lr(Texts(variant="no_profile"), by_construction=True),
     rows.SUMMARY: _lr(Texts(variant="summary", slots=_ONE), by_construction=True),
     rows.DIRECT: Recipe(floor="direct", texts=Texts(variant="direct", slots=_ONE), by_construction=True),
-    rows.METADATA: _lr(Texts(Source("metadata"))),
-    rows.EXTRACTIVE: _lr(Texts(Source("extractive"))),
-    rows.IMPORTED: _lr(Texts(Source("imported"))),
+    rows.METADATA: _lr(Texts(Metadata())),
+    rows.EXTRACTIVE: _lr(Texts(Extractive())),
+    rows.IMPORTED: _lr(Texts(Imported())),
     **{rows.DIAL[share]: _lr(Texts(source)) for share, source in _DIAL.items()},
-    rows.SPURIOUS: _lr(Texts(Source(share=0.0, spurious=-1)), shifted=True),
+    rows.SPURIOUS: _lr(Texts(Simulated(share=0.0, spurious=-1)), shifted=True),
     rows.ASPECTS_ONLY: _lr(Texts(variant="aspects", slots=_ONE)),
     rows.POSITIVE_ONLY: _lr(Texts(slots=("positive",))),
     rows.GENERAL_ONLY: _lr(Texts(variant="general", slots=_ONE), by_construction=True),
@@ -154,72 +127,12 @@ RECIPES: dict[str, Recipe] = {
     rows.SHUFFLE_ITEM: _lr(shuffle="item"),
     rows.ALL_ATTRIBUTES: _without_texts(attributes="all", context=True),
     rows.TRUE_ATTRIBUTES: _without_texts(attributes="important", context=True),
-    rows.RANDOM_REASONER: _lr(Texts(Source(pick="random", share=1.0, spurious=0))),
-    rows.LASSO_REASONER: _lr(Texts(Source(pick="lasso", spurious=0)), shifted=True),
+    rows.RANDOM_REASONER: _lr(Texts(Simulated(pick="random", share=1.0, spurious=0))),
+    rows.LASSO_REASONER: _lr(Texts(Simulated(pick="lasso", spurious=0)), shifted=True),
     **{name: _from_markets("eills", count) for count, name in rows.FROM_EILLS.items()},
     **{name: _from_markets("pooled", count) for count, name in rows.FROM_POOLED.items()},
 }
 NULL_ROWS = (rows.LR, rows.ABLATION1)
-
-
-def stores() -> dict[str, str]:
-    """Stores of real LLMs' texts named in LRRECSYS_STORES, as ``llama-3.1=folder,gpt-2=file.sqlite``: model -> path.
-
-    Raises
-    ------
-    InputError
-        If an entry is not of that form, or names a path where nothing is, or a model that is neither in Table 4 nor
-        in the store.
-    """
-    found = {}
-    for entry in filter(None, os.environ.get(STORES_VARIABLE, "").split(",")):
-        model, equals, place = entry.partition("=")
-        if not equals or not (model in PAPER_LLMS or holds(place, model)):
-            raise InputError(
-                f"{STORES_VARIABLE} has {entry!r}: write MODEL=PATH with a MODEL among {', '.join(PAPER_LLMS)}, "
-                "or one whose answers the store holds."
-            )
-        if not Path(place).exists():
-            raise InputError(
-                f"{STORES_VARIABLE} names {place!r} for {model}, where nothing is: freeze its texts first."
-            )
-        found[model] = str(Path(place).resolve())
-    return found
-
-
-_STORED: dict[tuple[object, ...], frozenset[str]] = {}
-
-
-def stored(dataset: Dataset, model: str, fraction: float = 1.0) -> frozenset[str]:
-    """The variants for which the store named for a model was asked about every record of a data set."""
-    place = Path(stores()[model])
-    key = (place, place.stat().st_mtime_ns, model, dataset.fingerprint, fraction)
-    if key not in _STORED:
-        _STORED[key] = stored_variants(make_split(dataset, train_fraction=fraction), place, model)
-    return _STORED[key]
-
-
-def default_source(dataset: Dataset, variant: str = "full", fraction: float = 1.0) -> Source:
-    """Where the texts of a row come from that names no source.
-
-    From the first store in LRRECSYS_STORES with the full texts of the data set, and then nowhere else: rows that are
-    compared must not differ in who wrote their texts, so those whose variant it lacks stay "not run". Without such a
-    store, from the first one with this variant.
-    """
-    for wanted, share in (("full", 1.0), (variant, fraction)):
-        for model in stores():
-            if wanted in stored(dataset, model, share):
-                return Source("store", model=model)
-    return source_without_llm(dataset)
-
-
-def source_without_llm(dataset: Dataset) -> Source:
-    """Markets: a reasoner that knows 80% of S* and three spurious attributes; real data: texts imported for every item,
-    or else the metadata explainer."""
-    if dataset.simulated:
-        return Source()
-    whole = dataset.texts is not None and set(dataset.items["item_id"]) <= set(dataset.texts["item_id"])
-    return Source("imported" if whole else "metadata")
 
 
 def runnable(name: str, dataset: Dataset) -> bool:
@@ -232,12 +145,5 @@ def runnable(name: str, dataset: Dataset) -> bool:
         return name in NULL_ROWS
     if recipe.texts is None:
         return True
-    variant = recipe.texts.variant
-    source = recipe.texts.source or default_source(dataset, variant, recipe.fraction)
-    if source.kind == "store":
-        return source.model in stores() and variant in stored(dataset, source.model, recipe.fraction)
-    if source.kind == "imported":
-        return dataset.texts is not None and variant == "full"
-    if source.kind == "extractive":
-        return bool(os.environ.get("LRRECSYS_ENCODER")) and (dataset.texts is not None or dataset.reviews is not None)
-    return source.kind != "metadata" or not dataset.simulated
+    variant, fraction = recipe.texts.variant, recipe.fraction
+    return (recipe.texts.source or default_source(dataset, variant, fraction)).available(dataset, variant, fraction)

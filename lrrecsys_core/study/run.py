@@ -29,7 +29,7 @@ from lrrecsys_core.explain.generate import Explanations
 from lrrecsys_core.profiles import Profile, get_profile
 from lrrecsys_core.study.cell import Cell, TextJob, text_job
 from lrrecsys_core.study.recipes import RECIPES, runnable
-from lrrecsys_core.study.texts import TextSet, explanations_of
+from lrrecsys_core.study.texts import TextSet
 
 DOMAINS = ("hotels", "restaurants", "movies")
 NULL_MARKET = f"{rows.NULL_PREFIX}hotels"
@@ -113,7 +113,7 @@ class Study:
         if recipe.texts is None:
             raise InputError(f"the row {row!r} reads no texts: choose one with explanations, such as {rows.LR!r}.")
         job = text_job(self, name, recipe, replicate)
-        return explanations_of(self.split(name, replicate, recipe.fraction), job.texts)
+        return job.source.explanations(self.split(name, replicate, recipe.fraction), job.texts.variant)
 
     def text_set(self, name: str, row: str = rows.LR, replicate: int = 0) -> TextSet:
         """The texts of a row with their embeddings and the facts of the autoencoder; made if missing."""

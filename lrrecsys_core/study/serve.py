@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,13 @@ import polars as pl
 from lrrecsys_core import paths
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.sources import source_without_llm
 from lrrecsys_core.models.autoencoder import TextCodes
 from lrrecsys_core.models.base import Sizes
 from lrrecsys_core.models.lr_recsys import SLOTS, LRRecsys
 from lrrecsys_core.profiles import Profile
-from lrrecsys_core.rows import LR
 from lrrecsys_core.study.fitted import FittedModel, load_model, save_model, stored_reasons
-from lrrecsys_core.study.recipes import RECIPES, Texts, source_without_llm
-from lrrecsys_core.study.texts import TextSet, explanations_of
+from lrrecsys_core.study.texts import TextSet
 
 
 def model_folder(run: str, dataset: str) -> Path:
@@ -65,9 +63,8 @@ def served(run: str, dataset: str | None = None) -> FittedModel:
     about = load_about(folder / name)
     study = Study(Profile(**about["profile"]), about["specs"])
     split = study.split(name)
-    texts = replace(RECIPES[LR].texts or Texts(), source=source_without_llm(split.dataset))
     # Where an LLM wrote the reasons, those stored are all there are: nobody else's are mixed in.
-    explain = None if about.get("stored") else lambda pairs: explanations_of(pairs, texts)
+    explain = None if about.get("stored") else source_without_llm(split.dataset).explanations
     return load_model(folder / name, split, explain)
 
 

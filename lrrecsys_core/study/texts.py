@@ -7,7 +7,6 @@ rows sharing their texts share the work and an interrupted study loses at most o
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,25 +17,16 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
-from lrrecsys_core import paths, rows
-from lrrecsys_core.data.dataset import Dataset
-from lrrecsys_core.data.simulate import knowledge, market_truth, record_attributes, shifted
+from lrrecsys_core import paths
+from lrrecsys_core.data.simulate import shifted
 from lrrecsys_core.data.split import Split
-from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.embeddings import SentenceEncoder, embed_texts
-from lrrecsys_core.explain.generate import Explanations, explain_records
-from lrrecsys_core.explain.llm import LLM
-from lrrecsys_core.explain.reasoners import MetadataExplainer, SimulatedReasoner
+from lrrecsys_core.explain.embeddings import Embedder, embed_texts, vector_cache
+from lrrecsys_core.explain.generate import explain_records
+from lrrecsys_core.explain.sources import default_source
 from lrrecsys_core.models.autoencoder import AutoEncoder, TextCodes, Vocabulary, train_autoencoder
-from lrrecsys_core.study.recipes import Source, Texts, default_source, stores
-from lrrecsys_core.theory.markets import market_attributes
-from lrrecsys_core.theory.selection import lasso_support
+from lrrecsys_core.study.recipes import Texts
 
 RAW_WIDTH, RAW_SPREAD = 64, 0.5
-ENCODER_VARIABLE = "LRRECSYS_ENCODER"
-_RANDOM_SEED = 11
-ENVIRONMENT_SEED = 20_000  # apart from settling seeds (0-9), reported markets (from 100) and theory (from 10,000)
-METHOD = {"eills": "EILLS", "pooled": "pooled regression"}
 
 
 @dataclass(frozen=True)
@@ -65,73 +55,13 @@ class TextSet:
         return {slot: self.embeddings[values] for slot, values in codes.items()}
 
 
-def reasoner(source: Source, split: Split) -> LLM:
-    """The text source of a row, configured.
-
-    Raises
-    ------
-    InputError
-        If the source needs a simulated market, or is not one that answers prompts.
-    """
-    if source.kind == "metadata":
-        return MetadataExplainer()
-    if source.kind != "simulated":
-        raise InputError(
-            f"texts of kind {source.kind!r} are not generated from prompts: give a frozen store or import them."
-        )
-    truth = market_truth(split.dataset)
-    spurious = len(truth.spurious) if source.spurious < 0 else source.spurious
-    if source.pick == "random":
-        rng = np.random.default_rng(_RANDOM_SEED)
-        chosen = rng.permutation(truth.attributes)[: len(truth.important)].tolist()
-        return SimulatedReasoner(chosen, "simulated reasoner (random attributes)")
-    if source.pick == "lasso":
-        features = record_attributes(split, truth.attributes)[split.train]
-        chosen = [truth.attributes[k] for k in lasso_support(features, split.target[split.train].astype(float))]
-        return SimulatedReasoner(
-            chosen, "simulated reasoner (attributes from a Lasso on this market's training records)"
-        )
-    if source.pick in ("eills", "pooled"):
-        chosen = attributes_from_environments(source, split.dataset)
-        told = f"attributes that {METHOD[source.pick]} found in {source.environments} other markets"
-        return SimulatedReasoner(chosen, f"simulated reasoner ({told})")
-    known = f"{source.share:.0%} of S*" + (f" and {spurious} spurious attributes" if spurious else "")
-    return SimulatedReasoner(
-        knowledge(truth, source.share, spurious, fill=source.spurious >= 0), f"simulated reasoner (knows {known})"
-    )
-
-
-def attributes_from_environments(source: Source, dataset: Dataset) -> tuple[str, ...]:
-    """What EILLS or pooled regression takes for S* in other markets of the domain, drawn anew for every market."""
-    first = ENVIRONMENT_SEED + max(rows.ENVIRONMENTS) * (int(dataset.fingerprint[:12], 16) % 4096)
-    return market_attributes(METHOD[source.pick], dataset.name, range(first, first + source.environments))
-
-
-def explanations_of(split: Split, texts: Texts) -> Explanations:
-    """The texts of every record of a split."""
-    source = texts.source or default_source(split.dataset)
-    if source.kind == "imported":
-        from lrrecsys_core.explain.imported import imported_explanations
-
-        return imported_explanations(split)
-    if source.kind == "store":
-        from lrrecsys_core.explain.frozen import recorded_explanations
-
-        return recorded_explanations(split, stores()[source.model], source.model, texts.variant)
-    if source.kind == "extractive":
-        from lrrecsys_core.explain.extractive import extractive_explanations
-
-        return extractive_explanations(split, needed_encoder(), cache=str(vector_cache()))
-    return explain_records(split, reasoner(source, split), texts.variant)
-
-
 def shifted_codes(split: Split, texts: Texts, sentences: dict[str, int], seed: int) -> dict[str, NDArray[np.int32]]:
     """Sentences of the test records when the spurious attributes of all items follow another environment.
 
     New sentences are appended to `sentences`. The reasoner is the one of the original environment.
     """
     elsewhere = replace(split, dataset=shifted(split.dataset, seed))
-    llm = reasoner(texts.source or default_source(split.dataset), split)
+    llm = (texts.source or default_source(split.dataset)).reasoner(split)
     told = explain_records(elsewhere, llm, texts.variant, records=split.test)
     place = np.array([sentences.setdefault(sentence, len(sentences)) for sentence in told.sentences], dtype=np.int32)
     return {slot: place[codes] for slot, codes in told.codes.items()}
@@ -141,7 +71,8 @@ def make_text_set(
     split: Split, texts: Texts, *, seed: int, epochs: int, with_shift: bool
 ) -> tuple[TextSet, TextCodes | None]:
     """Explain, learn the code on the training records' sentences, and encode all sentences."""
-    told = explanations_of(split, texts)
+    source = texts.source or default_source(split.dataset)
+    told = source.explanations(split, texts.variant)
     sentences = {sentence: number for number, sentence in enumerate(told.sentences)}
     moved = shifted_codes(split, texts, sentences, seed) if with_shift else {}
     slots = [slot for slot in texts.slots if slot in told.codes]
@@ -152,7 +83,7 @@ def make_text_set(
     chosen = [listed[k] for k in training]
     coder = None
     if texts.raw:
-        embeddings, name = raw_vectors(listed, chosen)
+        embeddings, name = raw_vectors(listed, chosen, source.embedder())
         report: dict[str, Any] = {"embedding": name}
     else:
         coder = train_autoencoder(chosen, counts[training], seed=seed, epochs=epochs)
@@ -163,42 +94,18 @@ def make_text_set(
     return TextSet(told.explainer, tuple(listed), embeddings, keep, shift, report), coder
 
 
-def encoder() -> SentenceEncoder | None:
-    """The sentence encoder named by the environment variable LRRECSYS_ENCODER (a name or a folder), or None."""
-    name = os.environ.get(ENCODER_VARIABLE)
-    return SentenceEncoder(name) if name else None
-
-
-def needed_encoder() -> SentenceEncoder:
-    """The same, where a row cannot do without.
-
-    Raises
-    ------
-    InputError
-        If no encoder is named.
-    """
-    found = encoder()
-    if found is None:
-        raise InputError(f"the extractive explainer needs a sentence encoder: name one in {ENCODER_VARIABLE}.")
-    return found
-
-
-def vector_cache() -> Path:
-    """File that keeps an encoder's vectors, so that no text is encoded twice."""
-    return paths.writable(paths.root() / "results" / "vectors") / "vectors.sqlite"
-
-
-def raw_vectors(sentences: list[str], training: list[str]) -> tuple[NDArray[np.float32], str]:
+def raw_vectors(
+    sentences: list[str], training: list[str], embedder: Embedder | None
+) -> tuple[NDArray[np.float32], str]:
     """Text vectors (E, width) that skip the autoencoder (Ablation 2), and their name.
 
-    From the sentence encoder where one is named; otherwise TF-IDF reduced by a truncated SVD, both fitted on training
-    sentences, stands in for an LLM's own embeddings, and the row says so.
+    Without an embedder TF-IDF reduced by a truncated SVD, both fitted on training sentences, stands in for an LLM's own
+    embeddings, and the row says so.
     """
-    found = encoder()
-    if found is not None:
-        vectors = embed_texts(sentences, found, cache=str(vector_cache()))
+    if embedder is not None:
+        vectors = embed_texts(sentences, embedder, cache=str(vector_cache()))
         vectors[[not sentence for sentence in sentences]] = 0.0
-        return vectors / max(float(vectors.std()), 1e-6) * RAW_SPREAD, found.name
+        return vectors / max(float(vectors.std()), 1e-6) * RAW_SPREAD, embedder.name
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
 

@@ -15,7 +15,7 @@ from lrrecsys_core.data.tripadvisor import load_tripadvisor
 from lrrecsys_core.data.yelp import load_yelp
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.imported import imported_explanations
-from lrrecsys_core.study.recipes import Source, default_source, source_without_llm
+from lrrecsys_core.explain.sources import Imported, Metadata, default_source, source_without_llm
 
 
 def write(folder: Path, **files: str) -> Path:
@@ -158,8 +158,8 @@ def test_movielens_with_profiles_keeps_every_record_and_has_texts_of_some_movies
     assert dataset.fingerprint != plain.fingerprint
     assert load_dataset(f"movielens:{movielens},{folder}/item_profile.json").fingerprint == dataset.fingerprint
     only = load_dataset(f"movielens-imported:{movielens},{folder}")
-    assert source_without_llm(dataset) == source_without_llm(plain) == default_source(dataset) == Source("metadata")
-    assert source_without_llm(only) == default_source(only) == Source("imported")
+    assert source_without_llm(dataset) == source_without_llm(plain) == default_source(dataset) == Metadata()
+    assert source_without_llm(only) == default_source(only) == Imported()
     assert imported_explanations(make_split(dataset)).explainer == "imported texts (for 67% of the records)"
     assert imported_explanations(make_split(only)).explainer == "imported texts"
 

@@ -20,7 +20,7 @@ def prompts(n: int) -> list[Request]:
     return [Request((("user", text),)) for text in texts]
 
 
-def endpoint(url: str, *, hosted: bool = False) -> Endpoint:
+def endpoint(url: str) -> Endpoint:
     return Endpoint(
         "tiny",
         urls=(url,),
@@ -29,11 +29,10 @@ def endpoint(url: str, *, hosted: bool = False) -> Endpoint:
         attempts=12,
         pause=0.02,
         longest_pause=0.2,
-        hosted=hosted,
     )
 
 
 if __name__ == "__main__":
     url, path, n = sys.argv[1:4]
     with ExplanationStore(path) as store:
-        fill(prompts(int(n)), endpoint(url, hosted="hosted" in sys.argv), store)
+        fill(prompts(int(n)), endpoint(url), store)

@@ -20,7 +20,6 @@ from fill_store import CONCURRENCY, endpoint, prompts
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.clients.calls import CallFailed, read_answer, retry_after
 from lrrecsys_core.explain.clients.endpoint import Endpoint, base_urls
-from lrrecsys_core.explain.clients.wire import parse_answer
 from lrrecsys_core.explain.generate import fill
 from lrrecsys_core.explain.llm import Request
 from lrrecsys_core.explain.store import ExplanationStore
@@ -97,14 +96,13 @@ def test_killed_runs_lose_nothing_and_repeat_no_more_than_was_in_flight(tmp_path
     assert not set(KINDS) - {"time-out", "slow drip"} - set(outcomes(log)), "some fault never happened"
 
 
-@pytest.mark.parametrize("hosted", [False, True], ids=["lean", "openai"])
-def test_every_fault_ends_in_an_answer_or_a_reason(tmp_path: Path, hosted: bool) -> None:
+def test_every_fault_ends_in_an_answer_or_a_reason(tmp_path: Path) -> None:
     log, path = tmp_path / "log", tmp_path / "store.sqlite"
     with fault_server(log, "--seed", "5") as url, ExplanationStore(path) as store:
-        fill(prompts(300), endpoint(url, hosted=hosted), store)
+        fill(prompts(300), endpoint(url), store)
     assert_complete(path, 300)
-    if not hosted:  # the general client takes a repeated answer for the next request's, and we refuse it
-        assert max(sound_answers(log).values()) == 1
+    # An answer sent twice meets the next request on its connection, which refuses it and is asked once more.
+    assert sum(count - 1 for count in sound_answers(log).values()) <= outcomes(log)["twice"]
 
 
 def test_a_second_run_asks_only_for_failures(tmp_path: Path) -> None:
@@ -188,13 +186,3 @@ def test_retry_after_in_seconds_milliseconds_and_as_a_date() -> None:
 def test_what_is_no_completion_is_refused(content: bytes) -> None:
     with pytest.raises(CallFailed):
         read_answer(content, "k")
-
-
-def test_an_answer_may_arrive_in_any_pieces() -> None:
-    whole = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
-    for end in range(len(whole)):
-        assert parse_answer(whole[:end], ended=False) is None
-    status, _, content, used = parse_answer(whole + b"HTTP", ended=False) or (0, [], b"", 0)
-    assert (status, content, used) == (200, b"abcde", len(whole))
-    with pytest.raises(ValueError, match=r"not HTTP/1\.1"):
-        parse_answer(b"SSH-2.0-x", ended=False)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections import Counter
 from collections.abc import Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +13,9 @@ import pytest
 from lrrecsys_core.data.dataset import make_dataset
 from lrrecsys_core.data.split import Split, make_split
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.embeddings import EndpointEmbedder, SentenceEncoder, Vectors, embed_texts
+from lrrecsys_core.explain.embeddings import SentenceEncoder, Vectors, embed_texts
 from lrrecsys_core.explain.extractive import best_pairs, extractive_explanations, gather_statements
-from lrrecsys_core.explain.imported import imported_explanations, read_item_profiles, statements
+from lrrecsys_core.explain.imported import imported_explanations, statements
 from lrrecsys_core.explain.keywords import counts, top, words_of
 
 VOCABULARY = ["tea", "noise", "music", "sea"]
@@ -27,7 +24,7 @@ VOCABULARY = ["tea", "noise", "music", "sea"]
 class BagOfWords:
     """Counts four words: cosines can be worked out by hand."""
 
-    name = "bag of words"
+    name = identity = "bag of words"
 
     def __init__(self) -> None:
         self.embedded: list[str] = []
@@ -169,47 +166,17 @@ def test_vectors_are_kept_and_each_text_embedded_once(tmp_path: Path) -> None:
     np.testing.assert_array_equal(first[0], [1, 0, 0, 0])
 
 
-def test_an_embeddings_endpoint_answers_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            found = [
-                {"object": "embedding", "index": place, "embedding": [float(len(text)), 1.0]}
-                for place, text in enumerate(asked["input"])
-            ]
-            body = json.dumps({"object": "list", "model": "e", "data": found[::-1], "usage": None}).encode()
-            self.send_response(200 if asked["model"] == "e" else 400)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("LRRECSYS_BASE_URL", f"http://127.0.0.1:{server.server_port}/v1")
-    vectors = embed_texts(["tea", "a", "music"], EndpointEmbedder("e"))
-    np.testing.assert_array_equal(vectors, [[3, 1], [1, 1], [5, 1]])
-    with pytest.raises(InputError, match="embeddings endpoint"):
-        EndpointEmbedder("other").embed(["x"])
-    server.shutdown()
-
-
-def test_published_profiles_are_cut_into_statements(tmp_path: Path) -> None:
-    path = tmp_path / "item_profile.json"
-    rows = [
-        {"item_id": "1", "item_synopsis": "[Like]\n- Great humor.\n- Well-paced plot.\n\n[Dislike]\n- Loud."},
-        {"item_id": 2, "item_synopsis": "[Like] - Fine cast. - Calm - and slow. "},
-    ]
-    path.write_text(json.dumps(rows))
-    frame = read_item_profiles(path)
-    assert frame.rows()[0] == ("1", "Great humor.\nWell-paced plot.", "Loud.")
-    assert frame["negative"][1] == ""
-    path.write_text('[{"item": 1}]')
-    with pytest.raises(InputError, match="item_synopsis"):
-        read_item_profiles(path)
+def test_statements_are_lines_or_sentences() -> None:
     assert statements("One. Two! Three") == ["One", "Two", "Three"]
+    assert statements("- One, and. more.\n2) Two") == ["One, and. more", "Two"]
+
+
+def test_encoders_of_one_name_share_no_vectors(tmp_path: Path) -> None:
+    one, other = BagOfWords(), BagOfWords()
+    other.identity = "another"
+    for encoder in (one, other):
+        embed_texts(["tea"], encoder, cache=tmp_path / "v.sqlite")
+    assert one.embedded == other.embedded == ["tea"]
 
 
 def test_keywords_count_texts_without_stop_words() -> None:

@@ -11,7 +11,7 @@ from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.clients.endpoint import Endpoint
 from lrrecsys_core.explain.clients.formats import PAPER_LLMS, known_llm, render, split_revision
 from lrrecsys_core.explain.clients.transformers_llm import TransformersLLM
-from lrrecsys_core.explain.sources import open_data, open_llm
+from lrrecsys_core.explain.open import open_data, open_llm
 
 TALK = (("user", "Why?"), ("assistant", "Because."), ("user", "Shorter."))
 
@@ -25,16 +25,15 @@ def test_conversations_as_plain_text() -> None:
 
 
 def test_the_six_llms_are_the_rows_of_table_4() -> None:
-    expected = [rows.LLAMA31, rows.LLAMA3, rows.MIXTRAL, rows.VICUNA, rows.QWEN2, rows.GPT2]
-    assert [known.row for known in PAPER_LLMS.values()] == expected
+    named = [row.llm for row in rows.rows_of(4) if row.llm and row.kind == "ours"]
+    assert [known.name for known in PAPER_LLMS.values()] == named
     assert all(known.revision == "" for known in PAPER_LLMS.values())
-    assert [known.name for known in PAPER_LLMS.values()][:2] == ["Llama 3.1", "Llama 3"]
 
 
 def test_a_revision_enters_the_model_and_the_key() -> None:
     assert known_llm("gpt-2", "abc").pinned == known_llm("gpt-2@abc").pinned == "openai-community/gpt2@abc"
     other = known_llm("my/model@r1")
-    assert (other.row, other.pinned, other.chat_format) == ("my/model", "my/model@r1", "template")
+    assert (other.name, other.pinned, other.chat_format) == ("my/model", "my/model@r1", "template")
 
 
 def test_only_what_follows_a_name_is_a_revision(tmp_path: Path) -> None:

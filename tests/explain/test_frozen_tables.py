@@ -216,7 +216,7 @@ def test_a_store_counts_where_every_record_was_asked_about(
         assert stored_variants(one, store, "llama-3.1") == {"full"}
 
 
-def test_the_order_of_the_paper_and_second_answers_are_found(
+def test_second_answers_are_found(
     split: Split, url: str, movies: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stubborn(prompt: str) -> str:
@@ -225,7 +225,7 @@ def test_the_order_of_the_paper_and_second_answers_are_found(
 
     monkeypatch.setitem(globals(), "answer_to", stubborn)
     store = tmp_path / "s.sqlite"
-    ask(url, movies, store, "--paper-order", "--second-try")
+    ask(url, movies, store, "--second-try")
     assert stored_variants(split, store, "llama-3.1") == {"full"}
     told = recorded_explanations(split, store, "llama-3.1")
     assert set(told.texts("positive")) == {"The consumer watched this movie because of tea."}

@@ -185,7 +185,7 @@ for variant in sys.argv[3:]:
     made = explain_records(split, Recorded("Scripted", "scripted@1"), variant, store=FrozenStore(sys.argv[2]))
     print(made.fingerprint)
 import lrrecsys_core.explain.cli, lrrecsys_core.explain.checks, lrrecsys_core.explain.extractive
-import lrrecsys_core.explain.imported, lrrecsys_core.explain.keywords, lrrecsys_core.explain.sources
+import lrrecsys_core.explain.imported, lrrecsys_core.explain.keywords, lrrecsys_core.explain.open
 assert not {"transformers", "openai"} & set(sys.modules)
 """
 

@@ -13,9 +13,9 @@ from lrrecsys_core.data.load import load_dataset
 from lrrecsys_core.data.split import make_split
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.cli import explain
+from lrrecsys_core.explain.open import open_data
 from lrrecsys_core.explain.plan import distinct_prompts, plan_dataset
 from lrrecsys_core.explain.prompts import record_requests
-from lrrecsys_core.explain.sources import open_data
 
 
 @pytest.fixture

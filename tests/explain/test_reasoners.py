@@ -1,6 +1,7 @@
 """What the simulated reasoner and the metadata explainer say follows from the prompt alone."""
 
 import pickle
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -34,10 +35,7 @@ def ask(llm, candidate, history=HISTORY, variant="full", slot="positive", domain
     items = pl.DataFrame({"item_id": ids, "name": names, "details": details})
     records = pl.DataFrame({"user_id": "u", "item_id": ids, "rating": 3.0, "timestamp": range(len(details))})
     split = make_split(make_dataset("tiny", domain, records, items))
-    written = [
-        llm.answer(profile_request(split.dataset.domain, *row).messages[0][1])
-        for row in zip(names, details, strict=True)
-    ]
+    written = [llm.answer(profile_request(split.dataset.domain, *row)) for row in zip(names, details, strict=True)]
     (result,) = llm.complete(
         record_requests(split, written if profiles else None, variant, slot, np.array([len(history)]))
     )
@@ -102,7 +100,7 @@ def test_other_answers_by_hand():
     )
     other = ask(KNOWING, "spa", variant="alternative", slot="negative")
     assert other.startswith("The consumer did not stay at this hotel because it comes without sea views")
-    profile = KNOWING.answer(profile_request(DOMAINS["hotel"], "Ash", "sea views; pets; pool").messages[0][1])
+    profile = KNOWING.answer(profile_request(DOMAINS["hotel"], "Ash", "sea views; pets; pool"))
     assert profile == "Suits people who look for pool; sea views."
 
 
@@ -166,18 +164,6 @@ def test_equal_prompts_have_equal_answers_whoever_was_asked_before(variant):
     assert ahead == back
 
 
-def test_the_papers_order_changes_no_answer():
-    split = split_of_market("movies")
-    chosen = np.arange(200)
-    llm = SimulatedReasoner(knowledge(market_truth(split.dataset), 1.0))
-    for variant, slot in ALL:
-        one, two = (
-            [r.text for r in llm.complete(record_requests(split, None, variant, slot, chosen, paper_order=order))]
-            for order in (False, True)
-        )
-        assert one == two
-
-
 def test_names_say_what_they_are_and_models_tell_knowledge_apart():
     assert SimulatedReasoner(["a", "b"]).name == "simulated reasoner (knows 2 attributes)"
     assert (
@@ -220,7 +206,22 @@ def test_reasons_are_true_of_the_texts(history, candidate):
     assert other == positive  # the order of a history carries no weight
 
 
-def test_strange_prompts_are_refused_in_one_sentence():
+def test_the_task_is_read_and_not_the_instruction():
+    """What is asked for comes with the request, so that rewording a template cannot change who answers what."""
+    split = split_of_market("hotels")
+    for variant, slot in ALL:
+        for request in record_requests(split, None, variant, slot, np.arange(20)):
+            head, _, rest = request.messages[0][1].partition("\n\n")
+            assert head.startswith("[Instruction]\n")
+            reworded = replace(request, messages=(("user", f"[Instruction]\nSay something.\n\n{rest}"),))
+            assert KNOWING.answer(reworded) == KNOWING.answer(request)
+            other = replace(request, task=replace(request.task, domain=replace(request.task.domain, verb_past="saw")))
+            assert (KNOWING.answer(other) != KNOWING.answer(request)) == (
+                slot == "positive" and variant in ("full", "no_profile", "alternative")
+            )
+
+
+def test_requests_from_elsewhere_are_refused_in_one_sentence():
     for prompt in ("hello", "[Instruction]\nSing.\n\n[Input]\n- a"):
         with pytest.raises(InputError, match="only prompts made from the package's templates"):
             list(KNOWING.complete([Request((("user", prompt),))]))

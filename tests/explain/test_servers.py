@@ -17,7 +17,6 @@ import pytest
 from test_endpoint import fault_server
 from tiny_models import chat_model
 
-from lrrecsys_core.explain.clients.on_ray import RayLLM
 from lrrecsys_core.explain.frozen import FrozenStore
 from lrrecsys_core.explain.store import ExplanationStore
 
@@ -135,28 +134,3 @@ def test_transformers_serve_answers_a_whole_run(tmp_path: Path, data: str) -> No
     assert answered, [row["error"] for row in rows]
     assert all(row["completion_tokens"] for row in answered)
     assert all(row["text"] or "empty" in str(row["error"]) for row in rows)
-
-
-@pytest.mark.skipif(not find_spec("ray"), reason="the extra ray is not installed")
-def test_the_same_client_runs_inside_ray(tmp_path: Path, data: str) -> None:
-    import ray
-
-    from lrrecsys_core.explain.llm import Request
-
-    options = {"timeout": 5.0, "urls": ("",)}
-    with fault_server(tmp_path / "log", "--faults", "0.1") as url:
-        options["urls"] = (url,)
-        try:
-            ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-        except Exception as error:  # Ray gives its own processes seconds to start, which a busy machine may exceed
-            pytest.skip(f"Ray does not start on this machine: {error}")
-        try:
-            asked = [Request((("user", f"prompt number {place:06d} of this run"),)) for place in range(60)]
-            results = {
-                one.key: one for one in RayLLM("endpoint:tiny@1", options, workers=1, batch_size=20).complete(asked)
-            }
-        finally:
-            ray.shutdown()
-    assert results.keys() == {one.key("tiny@1") for one in asked}
-    for one in asked:
-        assert str(results[one.key("tiny@1")].text).endswith(one.messages[0][1][-24:])

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lrrecsys_core.data.dataset import DOMAINS
 from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.clients.endpoint import Endpoint
 from lrrecsys_core.explain.frozen import FrozenStore, Recorded, freeze, open_store
-from lrrecsys_core.explain.llm import Request, Result
-from lrrecsys_core.explain.store import ExplanationStore
+from lrrecsys_core.explain.llm import Request, Result, Task
+from lrrecsys_core.explain.store import ExplanationStore, pack
 
 LLM = Recorded("Tiny", "tiny@1")
 HOSTILE = [
@@ -49,6 +52,16 @@ def test_the_key_depends_on_everything_that_decides_an_answer() -> None:
     keys = {one.key("m@1") for one in [base, *others]} | {base.key("m@2")}
     assert len(keys) == len(others) + 2
     assert base.key("m@1") == Request((("user", "x"),)).key("m@1")
+
+
+def test_the_task_enters_no_key_and_is_sent_and_stored_nowhere() -> None:
+    """Keys of answers paid for must not move, and a server must see the messages alone."""
+    plain = Request((("user", "x"),), template="t@1")
+    tasked = replace(plain, task=Task(DOMAINS["hotel"], "full", "positive"))
+    assert tasked.key("m@1") == plain.key("m@1") == "965962ade4a81a1b5269c9501309118d"
+    assert Endpoint("m").body(tasked) == Endpoint("m").body(plain)
+    assert Endpoint("m", chat_format="plain").body(tasked) == Endpoint("m", chat_format="plain").body(plain)
+    assert pack(tasked) == pack(plain) and tasked == plain
 
 
 def test_an_answer_stays_and_a_failure_gives_way(tmp_path: Path) -> None:
@@ -111,7 +124,7 @@ def test_a_frozen_store_answers_as_the_original(
     folder = tmp_path_factory.mktemp("frozen")
     with ExplanationStore(folder / "s") as store:
         keys = [add(store, request(prompt), text, None if text else "failed") for prompt, text in texts.items()]
-        manifest = freeze(store, folder / "f", coverage={"full positive": 0.5})
+        manifest = freeze(store, folder / "f")
         wanted = [*keys, "0" * 32, "f" * 32]
         frozen = open_store(folder / "f")
         assert frozen.texts(wanted) == store.texts(wanted)

@@ -26,15 +26,16 @@ from lrrecsys_core.explain.clients.formats import PAPER_LLMS
 from lrrecsys_core.explain.generate import explain_records
 from lrrecsys_core.explain.llm import Request, Result
 from lrrecsys_core.explain.reasoners import MetadataExplainer
+from lrrecsys_core.explain.sources import Simulated
 from lrrecsys_core.explain.store import ExplanationStore
 from lrrecsys_core.models.base import TASKS, Batch, Recommender, Sizes
 from lrrecsys_core.models.biases import bias_logits, residual_biases
 from lrrecsys_core.models.registry import MODELS
 from lrrecsys_core.profiles import Profile
 from lrrecsys_core.study import cell as jobs
-from lrrecsys_core.study.recipes import RECIPES, Recipe, Source, Texts, runnable, stores
+from lrrecsys_core.study.recipes import RECIPES, Recipe, Texts, runnable
 from lrrecsys_core.study.run import Cell, Study
-from lrrecsys_core.study.texts import TextSet, make_text_set, reasoner
+from lrrecsys_core.study.texts import TextSet, make_text_set
 from lrrecsys_core.study.train_row import direct_answers, record_fields, run_cell, shuffled
 from lrrecsys_core.training.fit import as_tensors
 
@@ -134,7 +135,7 @@ def test_the_key_covers_data_texts_parameters_and_code(study: Study, monkeypatch
     assert key != Cell("movies", rows.LR).key(study)
     for change in ({"users": 41}, {"epochs": 3}, {"first_seed": 101}, {"autoencoder_epochs": 41}):
         assert cell.key(Study(replace(TINY, **change))) != key
-    monkeypatch.setitem(RECIPES, rows.LR, replace(RECIPES[rows.LR], texts=Texts(Source(share=0.5))))
+    monkeypatch.setitem(RECIPES, rows.LR, replace(RECIPES[rows.LR], texts=Texts(Simulated(share=0.5))))
     assert cell.key(study) != key
     monkeypatch.setattr(jobs, "code_hash", lambda model: "other code")
     assert cell.key(study) != key
@@ -317,21 +318,10 @@ def test_direct_answers_are_parsed_or_counted_never_guessed(market: Dataset) -> 
     assert kinds["ok"] == (codes["single"] == 1).sum() and kinds["off the scale"] > 0
 
 
-def test_reasoners_know_what_the_row_says(market: Dataset) -> None:
-    split = make_split(market)
-    truth = market.truth
-    known = reasoner(Source(share=1.0, spurious=0), split)
-    assert set(known.knowledge) == set(truth.important)  # type: ignore[attr-defined]
-    only = reasoner(Source(share=0.0, spurious=-1), split)
-    assert set(only.knowledge) == set(truth.spurious)  # type: ignore[attr-defined]
-    with pytest.raises(InputError, match="not generated from prompts"):
-        reasoner(Source("imported"), split)
-
-
 class _Stranger:
     """Stands in for GPT-2: its identity in every key, the answers of the metadata explainer."""
 
-    name, model = PAPER_LLMS["gpt-2"].row, PAPER_LLMS["gpt-2"].pinned
+    name, model = PAPER_LLMS["gpt-2"].name, PAPER_LLMS["gpt-2"].pinned
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Result]:
         return MetadataExplainer().complete(requests)
@@ -354,15 +344,6 @@ def test_a_row_of_an_llm_comes_to_life_with_its_store(
     assert by[rows.GPT2] == by[rows.LR] == "GPT-2", "with a store, rows that name no source read it"
     assert by[rows.LASSO_REASONER].startswith("simulated reasoner")
     assert rows.shifted(rows.LR) not in by and rows.shifted(rows.LASSO_REASONER) in by, "texts cannot follow a shift"
-
-
-@pytest.mark.parametrize(
-    ("given", "said"), [("gpt-2", "write MODEL=PATH"), ("gpt-9=x", "among llama-3.1"), ("gpt-2=/nowhere", "nothing is")]
-)
-def test_stores_are_named_clearly_or_refused(given: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LRRECSYS_STORES", given)
-    with pytest.raises(InputError, match=said):
-        stores()
 
 
 def test_a_row_without_training_predicts_the_training_mean(market: Dataset) -> None:

@@ -13,11 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.clients.wire import PlainClient
 from lrrecsys_core.explain.llm import Request, Result
 
 if TYPE_CHECKING:
@@ -37,54 +36,65 @@ class CallFailed(Exception):
         self.after = after
 
 
-class Client(Protocol):
-    """Sends one call to one server."""
+class Client:
+    """Connections to one server, each an `httpx` client of its own: one client looks through all it has at every call.
 
-    async def post(self, path: str, body: dict[str, Any], name: str) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers (names in lower case) and content; raises ConnectionError or TimeoutError."""
-
-    async def close(self) -> None:
-        """Let go of connections."""
-
-
-class HostedClient:
-    """The `openai` client: TLS, proxies and whatever hosted services need; retries are ours.
+    A connection on which anything goes wrong is never used again.
 
     Parameters
     ----------
     url
-        Base URL.
+        Base URL. Over https, proxies and certificates are those of the environment; http is for one's own network.
     secret
-        The key.
-    timeout
-        Seconds.
+        Sent as bearer token.
     """
 
-    def __init__(self, url: str, secret: str, timeout: float) -> None:
-        from openai import AsyncOpenAI
+    def __init__(self, url: str, secret: str) -> None:
+        import httpx
 
-        self._client = AsyncOpenAI(base_url=url, api_key=secret, max_retries=0, timeout=timeout)
+        self._url = url.rstrip("/")
+        secure = url.startswith("https://")
+        self._options: dict[str, Any] = {
+            "headers": {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"},
+            "verify": httpx.create_ssl_context() if secure else False,
+            "trust_env": secure,
+            "timeout": None,
+        }
+        self._idle: list[httpx.AsyncClient] = []
 
-    async def post(self, path: str, body: dict[str, Any], name: str) -> tuple[int, dict[str, str], bytes]:
-        """As :meth:`Client.post`."""
-        import openai
+    async def post(self, path: str, body: dict[str, Any], key: str) -> tuple[int, Mapping[str, str], bytes]:
+        """Send one JSON body and read the whole answer: status, headers, content.
 
-        calls: Any = self._client.chat.completions if path == "/chat/completions" else self._client.completions
-        named = {name: body[name] for name in ("model", "messages", "prompt") if name in body}
-        rest = {name: value for name, value in body.items() if name not in named}
+        Raises
+        ------
+        ConnectionError
+            When there is no server, it breaks off, or what it sends is not HTTP.
+        CallFailed
+            When the answer is another request's.
+        """
+        import httpx
+
+        connection = self._idle.pop() if self._idle else httpx.AsyncClient(**self._options)
+        content = json.dumps(body, separators=(",", ":")).encode()
         try:
-            raw = await calls.with_raw_response.create(**named, extra_body=rest, extra_headers={"X-Request-Id": name})
-        except openai.APIStatusError as error:
-            return error.response.status_code, dict(error.response.headers), error.response.text.encode()
-        except openai.APITimeoutError:
-            raise TimeoutError from None
-        except openai.APIConnectionError as error:
-            raise ConnectionError(str(error.__cause__ or error)) from None
-        return raw.status_code, dict(raw.headers), raw.content
+            answer = await connection.post(self._url + path, content=content, headers={"X-Request-Id": MARK + key})
+            echoed = answer.headers.get("x-request-id", "")
+            if echoed.startswith(MARK) and echoed != MARK + key:
+                raise CallFailed("the server sent the answer of another request")
+        except BaseException as error:  # a time-out above all: what still arrives must not meet the next request
+            await connection.aclose()
+            if isinstance(error, httpx.ConnectError):
+                raise ConnectionError("no server answers") from None
+            if isinstance(error, httpx.HTTPError):
+                raise ConnectionError(str(error) or type(error).__name__) from None
+            raise
+        self._idle.append(connection)
+        return answer.status_code, answer.headers, answer.content
 
     async def close(self) -> None:
-        """As :meth:`Client.close`."""
-        await self._client.close()
+        """Close every idle connection."""
+        while self._idle:
+            await self._idle.pop().aclose()
 
 
 @dataclass
@@ -125,10 +135,7 @@ class Calls:
         self._thread.start()
 
     def _server(self, url: str) -> Server:
-        secret, timeout = self._secret or "none", self._endpoint.timeout
-        plain = url.startswith("http://") and not self._endpoint.hosted
-        client: Client = PlainClient(url, secret) if plain else HostedClient(url, secret, timeout)
-        return Server(client, urlsplit(url).netloc.rpartition("@")[2])
+        return Server(Client(url, self._secret or "none"), urlsplit(url).netloc.rpartition("@")[2])
 
     @property
     def addresses(self) -> str:
@@ -203,7 +210,7 @@ class Calls:
         server.busy += 1
         try:
             async with asyncio.timeout(self._endpoint.timeout):
-                status, headers, content = await server.client.post(path, body, MARK + key)
+                status, headers, content = await server.client.post(path, body, key)
         except TimeoutError:
             raise CallFailed(f"no answer within {self._endpoint.timeout:g} s") from None
         except ConnectionError as error:
@@ -223,9 +230,6 @@ class Calls:
             raise CallFailed(
                 f"HTTP {status}: {' '.join(detail[:200].split())}", again=status not in HOPELESS, after=after
             )
-        echoed = headers.get("x-request-id", "")
-        if echoed.startswith(MARK) and echoed != MARK + key:
-            raise CallFailed("the server sent the answer of another request")
         return read_answer(content, key)
 
 

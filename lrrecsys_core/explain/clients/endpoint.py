@@ -44,8 +44,6 @@ class Endpoint:
         Seconds waited after the first failure, doubled each time with full jitter, and the most ever waited.
     give_up_after
         Requests failing one after another, with no success between, that end the run.
-    hosted
-        Use the `openai` client for http addresses too; https always does. The lean client is for one's own network.
     extra
         Further fields of every call's body, such as ``{"seed": 0}``.
     """
@@ -61,7 +59,6 @@ class Endpoint:
     pause: float = 0.5
     longest_pause: float = 60.0
     give_up_after: int = 100
-    hosted: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

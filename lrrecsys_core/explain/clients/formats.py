@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lrrecsys_core import rows
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.llm import Message
 
@@ -46,8 +45,8 @@ class KnownLLM:
 
     Parameters
     ----------
-    row
-        Its row of Table 4, as spelled in :mod:`lrrecsys_core.rows`.
+    name
+        What tables call it: "Llama 3.1", and a model of one's own by its identifier.
     model
         Identifier on the model hub.
     chat_format
@@ -58,16 +57,11 @@ class KnownLLM:
         Commit to pin; empty takes the newest. It enters every key.
     """
 
-    row: str
+    name: str
     model: str
     chat_format: str
     context: int
     revision: str = ""
-
-    @property
-    def name(self) -> str:
-        """What tables call it: "Llama 3.1", and for a model of one's own its identifier."""
-        return rows.BY_NAME[self.row].llm if self.row in rows.BY_NAME else self.row
 
     @property
     def pinned(self) -> str:
@@ -76,12 +70,12 @@ class KnownLLM:
 
 
 PAPER_LLMS: dict[str, KnownLLM] = {
-    "llama-3.1": KnownLLM(rows.LLAMA31, "meta-llama/Llama-3.1-8B-Instruct", "template", 131_072),
-    "llama-3": KnownLLM(rows.LLAMA3, "meta-llama/Meta-Llama-3-8B-Instruct", "template", 8_192),
-    "mixtral": KnownLLM(rows.MIXTRAL, "mistralai/Mixtral-8x7B-Instruct-v0.1", "template", 32_768),
-    "vicuna": KnownLLM(rows.VICUNA, "lmsys/vicuna-7b-v1.5", "vicuna", 4_096),
-    "qwen2": KnownLLM(rows.QWEN2, "Qwen/Qwen2-7B-Instruct", "template", 32_768),
-    "gpt-2": KnownLLM(rows.GPT2, "openai-community/gpt2", "plain", 1_024),
+    "llama-3.1": KnownLLM("Llama 3.1", "meta-llama/Llama-3.1-8B-Instruct", "template", 131_072),
+    "llama-3": KnownLLM("Llama 3", "meta-llama/Meta-Llama-3-8B-Instruct", "template", 8_192),
+    "mixtral": KnownLLM("Mixtral-8x7B", "mistralai/Mixtral-8x7B-Instruct-v0.1", "template", 32_768),
+    "vicuna": KnownLLM("Vicuna-7b-v1.5", "lmsys/vicuna-7b-v1.5", "vicuna", 4_096),
+    "qwen2": KnownLLM("Qwen2-7B", "Qwen/Qwen2-7B-Instruct", "template", 32_768),
+    "gpt-2": KnownLLM("GPT-2", "openai-community/gpt2", "plain", 1_024),
 }
 """By the short name that ``--llm`` takes. The paper gives no sizes for Llama (8B taken) and no variants (instruct)."""
 

@@ -1,0 +1,74 @@
+"""Data and LLMs by short texts such as "market:movies" and "endpoint:llama-3.1", the form the command line takes."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from lrrecsys_core.data.dataset import Dataset
+from lrrecsys_core.data.load import load_dataset
+from lrrecsys_core.data.simulate import simulate_market
+from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.clients.endpoint import Endpoint
+from lrrecsys_core.explain.clients.formats import known_llm
+from lrrecsys_core.explain.clients.transformers_llm import TransformersLLM
+from lrrecsys_core.explain.llm import LLM
+from lrrecsys_core.explain.reasoners import MetadataExplainer
+
+
+def open_data(spec: str) -> Dataset:
+    """A simulated market ("market:hotels", "market:restaurants" or "market:movies", seed 0), or real files.
+
+    Raises
+    ------
+    InputError
+        When the text cannot be understood or the data cannot be loaded.
+    """
+    kind, _, market = spec.partition(":")
+    if kind != "market":
+        return load_dataset(spec)
+    if market not in ("hotels", "restaurants", "movies"):
+        raise InputError(f"there is no market {market!r}: write market:hotels, market:restaurants or market:movies")
+    return simulate_market(market, 0)
+
+
+def open_llm(spec: str, *, revision: str = "", chat_format: str = "", **options: Any) -> LLM:
+    """The LLM named by kind and model; nothing is loaded or called yet.
+
+    - ``endpoint:MODEL``: OpenAI-compatible servers at ``LRRECSYS_BASE_URL``.
+    - ``transformers:MODEL``: in this process, by hub name or folder.
+    - ``metadata``: the metadata explainer, which is no LLM and needs nothing.
+
+    MODEL is one of the paper's (llama-3.1, llama-3, mixtral, vicuna, qwen2, gpt-2) or any other, perhaps with "@"
+    and a revision.
+
+    Parameters
+    ----------
+    spec
+        Kind and model.
+    revision
+        Commit to pin.
+    chat_format
+        Overrides the model's: "template", "plain" or "vicuna".
+    options
+        Further fields of the client; those that are None are left at their defaults.
+
+    Raises
+    ------
+    InputError
+        When the text cannot be understood, or an option is not one of this kind of client.
+    """
+    kind, _, place = spec.partition(":")
+    given = {name: value for name, value in options.items() if value is not None}
+    if kind == "metadata" and not place:
+        return MetadataExplainer()
+    if kind not in ("endpoint", "transformers") or not place:
+        raise InputError(f"{spec!r} names no LLM: write endpoint:MODEL, transformers:MODEL or metadata")
+    known = known_llm(place, revision)
+    client: type[Endpoint | TransformersLLM] = Endpoint if kind == "endpoint" else TransformersLLM
+    if alien := sorted(given.keys() - {field.name for field in fields(client)}):
+        raise InputError(f"{kind}:{place} has no option {alien[0].replace('_', '-')!r}: leave it out")
+    fallback = known.chat_format
+    if kind == "transformers" and known.name == known.model:
+        fallback = "auto"  # a model of one's own may come without a chat template, which only its tokenizer can tell
+    return client(known.pinned, known.name, chat_format=chat_format or fallback, **given)
