@@ -111,7 +111,7 @@ def search(datasets: tuple[str, ...], again: bool, whole: bool) -> None:
 def report(profile: str, datasets: tuple[str, ...]) -> None:
     """Rebuild tables, figures, claims and the page from the cells of a run, without training."""
     from lrrecsys_core.app.publish import publish
-    from lrrecsys_core.study.run import Study
+    from lrrecsys_core.study.study import Study
 
     click.echo(f"done: {publish(Study(profile, datasets))}")
 

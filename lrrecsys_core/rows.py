@@ -1,31 +1,43 @@
-"""The rows of every table, in the order they are printed: the one place where row names are spelled.
+"""Every row of the tables, declared once: its name, tables, kind, model, texts, and what is done to data or texts.
 
 Names of the paper's own rows are those of ``report/paper_values.csv``; rows added by this companion come after them.
+A new baseline is its file, its test, and its class in `FURTHER_BASELINES`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from lrrecsys_core.data.dataset import Dataset
+from lrrecsys_core.explain.sources import Extractive, Imported, Metadata, Simulated, Source, Stored, default_source
+from lrrecsys_core.models.ablations import FreeVectors, LRRecsysNCF, RawVectors, WithoutIds
+from lrrecsys_core.models.aspect import a3ncf, aarm, anr, mmalfm, mter, sulm
+from lrrecsys_core.models.base import Recommender
+from lrrecsys_core.models.biased_mf import BiasedMF
+from lrrecsys_core.models.interpretable import amcf, peter, ucepic
+from lrrecsys_core.models.lr_recsys import LRRecsys
+from lrrecsys_core.models.sequential import bert4rec, din, parsrec, sasrec, unisrec
 
 Kind = Literal["ours", "baseline", "rival", "floor", "variant", "ablation", "control", "comparator", "direct"]
+
+PAPER_BASELINES: Final[tuple[type[Recommender], ...]] = (
+    a3ncf.A3NCF, sulm.SULM, aarm.AARM, mmalfm.MMALFM, anr.ANR, mter.MTER, sasrec.SASRec, din.DIN, bert4rec.BERT4Rec,
+    unisrec.UniSRec, amcf.AMCF, peter.PETER, ucepic.UCEPic, parsrec.PARSRec,
+)  # fmt: skip
+FURTHER_BASELINES: Final[tuple[type[Recommender], ...]] = (mter.ComparER, BiasedMF)  # the paper does not mention them
 
 LR: Final = "LR-Recsys (Ours)"
 LETTER: Final = "LR-Recsys to the letter (no biases)"
 SENSITIVITY: Final = "sensitivity"  # the side table of choices of protocol, beside the paper's numbered ones
-NATIVE_BIASES: Final = ("MMALFM",)  # biases are part of the method: there is nothing to switch off
-READ_ASPECTS: Final = ("AARM", "ANR")  # can be shown the aspects of the very record they judge
 IMPROVED: Final = "% Improved"
 BEST_BASELINE: Final = "Best baseline"
-PETER: Final = "PETER"
-
-BASELINES: Final = (
-    "A3NCF", "SULM", "AARM", "MMALFM", "ANR", "MTER", "SASRec",
-    "DIN", "BERT4Rec", "UniSRec", "AMCF", PETER, "UCEPic", "PARSRec",
-)  # fmt: skip
-COMPARER: Final = "ComparER"
+BASELINES: Final = tuple(model.name for model in PAPER_BASELINES)
+PETER: Final = peter.PETER.name
+COMPARER: Final = mter.ComparER.name
+BIASED_MF: Final = BiasedMF.name
 BOOSTING: Final = "Gradient boosting on running statistics"
-BIASED_MF: Final = "Biased MF"
 BIASES: Final = "User and item biases"
 GLOBAL_MEAN: Final = "Global mean"
 
@@ -35,6 +47,10 @@ MIXTRAL: Final = "LR-Recsys with Mixtral-8 x7b"
 VICUNA: Final = "LR-Recsys with Vicuna-7b-v1.5"
 QWEN2: Final = "LR-Recsys with Qwen2-7B"
 GPT2: Final = "LR-Recsys with GPT-2"
+OF_LLM: Final = {
+    "llama-3.1": LLAMA31, "llama-3": LLAMA3, "mixtral": MIXTRAL, "vicuna": VICUNA, "qwen2": QWEN2, "gpt-2": GPT2,
+}  # fmt: skip
+DEFAULT_LLM: Final = "llama-3.1"  # writes the texts of every row of the paper that names no other
 DIRECT_LLAMA31: Final = "LLM Direct Recommendation (with Llama 3.1)"
 DIRECT: Final = "LLM Direct Recommendation (with this run's explainer)"
 NO_PROFILE: Final = "LR-Recsys w/o Profile Augmentation"
@@ -74,12 +90,11 @@ PAPER_DATASET: Final = {
     "hotels": "TripAdvisor", "tripadvisor": "TripAdvisor", "restaurants": "Yelp", "yelp": "Yelp",
     "movies": "Amazon Movie", "movielens": "Amazon Movie", "amazon": "Amazon Movie",
 }  # fmt: skip
-_SHIFTED: Final = " (shifted environment)"
 
 
 def shifted(name: str) -> str:
     """Name of a row trained in one environment and evaluated where the spurious attributes behave differently."""
-    return name + _SHIFTED
+    return f"{name} (shifted environment)"
 
 
 def at_fraction(name: str, percent: int) -> str:
@@ -88,7 +103,7 @@ def at_fraction(name: str, percent: int) -> str:
 
 
 def without_biases(name: str) -> str:
-    """Name of a row without the residual biases that every network shares (rule P2 of docs/protocol.md)."""
+    """Name of a row without the residual biases that every network shares (rule P2)."""
     return LETTER if name == LR else f"{name} without residual biases"
 
 
@@ -97,113 +112,206 @@ def seeing_own_aspects(name: str) -> str:
     return f"{name} told the record's own aspects (leak)"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
+class Texts:
+    """The explanation inputs of a row: a source (None: the data set's default), a prompt variant and the slots read.
+
+    ``raw=True`` skips the autoencoder (Ablation 2).
+    """
+
+    source: Source | None = None
+    variant: str = "full"
+    slots: tuple[str, ...] = ("positive", "negative")
+    raw: bool = False
+
+    def source_on(self, dataset: Dataset, fraction: float = 1.0) -> Source:
+        """The source on a data set with that share of its training records."""
+        return self.source or default_source(dataset, self.variant, fraction)
+
+    def available(self, dataset: Dataset, fraction: float = 1.0) -> bool:
+        """Whether there are such texts."""
+        return self.source_on(dataset, fraction).available(dataset, self.variant, fraction)
+
+
+@dataclass(frozen=True)
 class Row:
     """One row of the tables.
 
     Parameters
     ----------
-    name : str
-        Printed name, also the value of the column ``row`` of the results frames.
-    tables : tuple of int or str
-        Tables of the paper (2-6), or the side table, that show the row.
-    kind : str
-        ``ours`` | ``baseline`` (the paper's fourteen) | ``rival`` (baselines it does not mention) | ``floor`` |
+    name : printed name, also the value of the column ``row`` of the results frames.
+    tables : tables of the paper (2-6), or the side table, that show the row.
+    kind : ``ours`` | ``baseline`` (the paper's fourteen) | ``rival`` (baselines it does not mention) | ``floor`` |
         ``variant`` | ``ablation`` | ``control`` | ``comparator`` | ``direct`` (the LLM itself predicts).
-    llm : str
-        The LLM without which the row cannot be run, or "".
-    same_as : str
-        Row whose results stand for this one under another name, or "".
-    optional : bool
-        Shown only where results exist; otherwise an absent row says "not run".
-    markets_only : bool
-        Needs the truth of a simulated market.
-    side : bool
-        Belongs to a side table, which a small run leaves out or gives fewer replicates.
+    model : class to train; None for rows that need no training, or that are computed with another row.
+    params : build parameters that the row itself fixes, whatever point it trains at.
+    texts : what it reads, or None.
+    point : row whose chosen grid point it trains at; LR-Recsys' where none was chosen for that one.
+    floor : ``mean`` (the training mean), ``biases`` (those every network adds to), ``boosting`` (trees on statistics),
+        ``direct`` (the LLM's own number) or "".
+    attributes : comparators on markets: give the network ``all`` attributes or the true ``important`` ones as context.
+    shuffle : permute the texts over all records, within user or within item.
+    fraction : share of the training records kept (Table 3).
+    shifted : also evaluate the trained row where the spurious attributes behave differently.
+    permuted : also evaluate it with texts permuted over the test records.
+    by_construction : unless an LLM wrote its texts, a programme decides how the row comes out, so it is no evidence.
+    evaluates : row whose trained networks give this one its numbers on other inputs, or "".
+    same_as : row whose results stand for this one under another name, or "".
+    llm : short name of the LLM without which the row cannot be run, or "".
+    optional : shown only where results exist; otherwise an absent row says "not run".
+    markets_only : needs the truth of a simulated market.
+    side : belongs to a side table, which a small run leaves out or gives fewer replicates.
     """
 
     name: str
     tables: tuple[int | str, ...]
     kind: Kind
-    llm: str = ""
+    model: type[Recommender] | None = None
+    params: dict[str, Any] = field(default_factory=dict)
+    texts: Texts | None = None
+    point: str = LR
+    floor: str = ""
+    attributes: Literal["", "all", "important"] = ""
+    shuffle: Literal["", "all", "user", "item"] = ""
+    fraction: float = 1.0
+    shifted: bool = False
+    permuted: bool = False
+    by_construction: bool = False
+    evaluates: str = ""
     same_as: str = ""
+    llm: str = ""
     optional: bool = False
     markets_only: bool = False
     side: bool = False
 
     @property
-    def needs_llm(self) -> bool:
-        """Whether the row stays "not run" without the LLM it names."""
-        return bool(self.llm)
+    def computed(self) -> bool:
+        """Whether the row has a cell of its own."""
+        return self.model is not None or bool(self.floor)
 
 
-def _registry() -> tuple[Row, ...]:
-    rows = [Row(LR, (2, 5, 6, SENSITIVITY), "ours"), *(Row(name, (2, SENSITIVITY), "baseline") for name in BASELINES)]
-    rows += [
-        Row(COMPARER, (2, SENSITIVITY), "rival"),
-        Row(LETTER, (2, SENSITIVITY), "variant"),
-        Row(BOOSTING, (2,), "rival", optional=True),
-        Row(BIASED_MF, (2,), "rival"),
-        Row(BIASES, (2,), "floor"),
-        Row(GLOBAL_MEAN, (2, SENSITIVITY), "floor"),
-    ]
-    rows += [Row(at_fraction(LR, p), (3,), "ours", same_as=LR if p == 100 else "") for p in FRACTIONS]
-    rows += [Row(at_fraction(PETER, 100), (3,), "baseline", same_as=PETER)]
-    rows += [Row(at_fraction(BEST_BASELINE, 100), (3,), "baseline")]
-    # Whether less data hurts the network or the biases it stands on.
-    rows += [Row(at_fraction(BIASES, p), (3,), "floor", optional=True) for p in FRACTIONS[1:]]
-    fractions = [at_fraction(name, p) for name in BASELINES for p in FRACTIONS[1:]]
-    rows += [Row(name, (3,), "baseline", optional=True, side=True) for name in fractions]
-    plain = [without_biases(name) for name in (*BASELINES, COMPARER) if name not in NATIVE_BIASES]
-    plain += map(seeing_own_aspects, READ_ASPECTS)
-    rows += [Row(name, (SENSITIVITY,), "variant", optional=True, side=True) for name in plain]
-    rows += [
-        Row(LLAMA31, (4,), "ours", llm="Llama 3.1"),
-        Row(LLAMA3, (4,), "ours", llm="Llama 3"),
-        Row(MIXTRAL, (4,), "ours", llm="Mixtral-8x7B"),
-        Row(VICUNA, (4,), "ours", llm="Vicuna-7b-v1.5"),
-        Row(QWEN2, (4,), "ours", llm="Qwen2-7B"),
-        Row(GPT2, (4,), "ours", llm="GPT-2"),
-        Row(DIRECT_LLAMA31, (4,), "direct", llm="Llama 3.1"),
-        Row(NO_PROFILE, (4,), "variant"),
-        Row(SUMMARY, (4,), "variant"),
-        Row(DIRECT, (4,), "direct"),
-        Row(METADATA, (4,), "ours", optional=True),
-        Row(EXTRACTIVE, (4,), "ours", optional=True),
-        Row(IMPORTED, (4,), "ours", optional=True),
-        *(Row(name, (4,), "comparator", markets_only=True) for name in DIAL.values()),
-        *(Row(name, (4,), "comparator", markets_only=True) for name in (*FROM_EILLS.values(), *FROM_POOLED.values())),
-        *(
-            Row(shifted(name), (4,), "comparator", optional=True, markets_only=True)
-            for name in (*FROM_EILLS.values(), *FROM_POOLED.values(), LASSO_REASONER)
-        ),
-        Row(SPURIOUS, (4,), "comparator", markets_only=True),
-        Row(shifted(SPURIOUS), (4,), "comparator", markets_only=True),
-        Row(ASPECTS_ONLY, (5,), "variant"),
-        Row(POSITIVE_ONLY, (5,), "variant"),
-        Row(GENERAL_ONLY, (5,), "variant"),
-        Row(ABLATION1, (6,), "ablation"),
-        Row(ABLATION2, (6,), "ablation"),
-        Row(ABLATION3, (6,), "ablation"),
-        Row(NCF, (6,), "variant"),
-        Row(NCF_WITHOUT, (6,), "ablation"),
-        Row(NO_IDS, (6,), "ablation"),
-        Row(SHUFFLE_ALL, (6,), "control"),
-        Row(SHUFFLE_USER, (6,), "control"),
-        Row(SHUFFLE_ITEM, (6,), "control"),
-        Row(PERMUTED, (6,), "control", optional=True),
-        Row(ALL_ATTRIBUTES, (6,), "comparator", markets_only=True),
-        Row(TRUE_ATTRIBUTES, (6,), "comparator", markets_only=True),
-        Row(RANDOM_REASONER, (6,), "comparator", markets_only=True),
-        Row(LASSO_REASONER, (6,), "comparator", markets_only=True),
-        Row(shifted(LR), (6,), "comparator", optional=True, markets_only=True),
-    ]
-    return tuple(rows)
+FULL: Final = Texts()
+_ONE: Final = ("single",)
 
 
-ROWS: Final = _registry()
+def _lr(
+    name: str, tables: tuple[int | str, ...], kind: Kind, texts: Texts | None = FULL,
+    model: type[Recommender] = LRRecsys, *, params: dict[str, Any] | None = None, **facts: Any,
+) -> Row:  # fmt: skip
+    """A row on the tokens of LR-Recsys."""
+    slots = texts.slots if texts else ()
+    return Row(name, tables, kind, model, {"slots": slots, **(params or {})}, texts, **facts)
+
+
+def _simulated(name: str, table: int, source: Simulated, **facts: Any) -> Row:
+    """A row on a market whose reasoner knows what `source` says."""
+    return _lr(name, (table,), "comparator", Texts(source), markets_only=True, **facts)
+
+
+def _moved(name: str, table: int, *, optional: bool = True) -> Row:
+    """The row `name` where the spurious attributes behave differently."""
+    return Row(shifted(name), (table,), "comparator", evaluates=name, optional=optional, markets_only=True)
+
+
+def _table2() -> Iterable[Row]:
+    yield _lr(LR, (2, 5, 6, SENSITIVITY), "ours", shifted=True, permuted=True)
+    for model in PAPER_BASELINES:
+        yield Row(model.name, (2, SENSITIVITY), "baseline", model, point=model.name)
+    for model in FURTHER_BASELINES:
+        shown = (2,) if model.own_biases else (2, SENSITIVITY)
+        yield Row(model.name, shown, "rival", model, point=model.name)
+    yield _lr(LETTER, (2, SENSITIVITY), "variant", params={"biases": False}, point=LETTER)
+    yield Row(BOOSTING, (2,), "rival", floor="boosting", optional=True)
+    yield Row(BIASES, (2,), "floor", floor="biases")
+    yield Row(GLOBAL_MEAN, (2, SENSITIVITY), "floor", floor="mean")
+
+
+def _table3() -> Iterable[Row]:
+    yield Row(at_fraction(LR, 100), (3,), "ours", same_as=LR)
+    for percent in FRACTIONS[1:]:
+        yield _lr(at_fraction(LR, percent), (3,), "ours", fraction=percent / 100)
+    yield Row(at_fraction(PETER, 100), (3,), "baseline", same_as=PETER)
+    yield Row(at_fraction(BEST_BASELINE, 100), (3,), "baseline")  # which one, validation decides
+    for percent in FRACTIONS[1:]:  # whether less data hurts the network or the biases it stands on
+        name = at_fraction(BIASES, percent)
+        yield Row(name, (3,), "floor", floor="biases", fraction=percent / 100, optional=True)
+    for model in PAPER_BASELINES:
+        for percent in FRACTIONS[1:]:
+            yield Row(
+                at_fraction(model.name, percent), (3,), "baseline", model, point=model.name, fraction=percent / 100,
+                optional=True, side=True,
+            )  # fmt: skip
+
+
+def _sensitivity() -> Iterable[Row]:
+    networks = (*PAPER_BASELINES, *FURTHER_BASELINES)
+    plain: list[tuple[str, type[Recommender], dict[str, Any]]]
+    plain = [(without_biases(m.name), m, {"biases": False}) for m in networks if not m.own_biases]
+    plain += [(seeing_own_aspects(m.name), m, {"visibility": "oracle"}) for m in networks if m.sees_own_aspects]
+    for name, model, params in plain:
+        yield Row(name, (SENSITIVITY,), "variant", model, params, point=model.name, optional=True, side=True)
+
+
+def _table4() -> Iterable[Row]:
+    for llm, name in OF_LLM.items():
+        yield _lr(name, (4,), "ours", Texts(Stored(llm)), llm=llm)
+    answers = Texts(Stored(DEFAULT_LLM), "direct", _ONE)
+    yield Row(DIRECT_LLAMA31, (4,), "direct", texts=answers, floor="direct", llm=DEFAULT_LLM)
+    yield _lr(NO_PROFILE, (4,), "variant", Texts(variant="no_profile"), by_construction=True)
+    yield _lr(SUMMARY, (4,), "variant", Texts(variant="summary", slots=_ONE), by_construction=True)
+    answers = Texts(variant="direct", slots=_ONE)
+    yield Row(DIRECT, (4,), "direct", texts=answers, floor="direct", by_construction=True)
+    for name, source in ((METADATA, Metadata()), (EXTRACTIVE, Extractive()), (IMPORTED, Imported())):
+        yield _lr(name, (4,), "ours", Texts(source), optional=True)
+    # A reasoner that knows nothing of S* still names something; the dial adds no spurious attribute, so that only the
+    # share of S* changes along it.
+    for share, name in DIAL.items():
+        yield _simulated(name, 4, Simulated(share=share / 100, spurious=0))
+    picks: tuple[tuple[Literal["eills", "pooled"], dict[int, str]], ...] = (
+        ("eills", FROM_EILLS),
+        ("pooled", FROM_POOLED),
+    )
+    for pick, named in picks:
+        for count, name in named.items():
+            yield _simulated(name, 4, Simulated(pick=pick, spurious=0, environments=count), shifted=True)
+    for name in (*FROM_EILLS.values(), *FROM_POOLED.values(), LASSO_REASONER):
+        yield _moved(name, 4)
+    yield _simulated(SPURIOUS, 4, Simulated(share=0.0, spurious=-1), shifted=True)
+    yield _moved(SPURIOUS, 4, optional=False)
+
+
+def _table5() -> Iterable[Row]:
+    yield _lr(ASPECTS_ONLY, (5,), "variant", Texts(variant="aspects", slots=_ONE))
+    yield _lr(POSITIVE_ONLY, (5,), "variant", Texts(slots=("positive",)))
+    yield _lr(GENERAL_ONLY, (5,), "variant", Texts(variant="general", slots=_ONE), by_construction=True)
+
+
+def _table6() -> Iterable[Row]:
+    both = {"slots": ("positive", "negative")}
+    yield _lr(ABLATION1, (6,), "ablation", None, FreeVectors, params=both, point=ABLATION1)
+    yield _lr(ABLATION2, (6,), "ablation", Texts(raw=True), RawVectors)
+    yield _lr(ABLATION3, (6,), "ablation", Texts(variant="alternative"), by_construction=True)
+    yield _lr(NCF, (6,), "variant", FULL, LRRecsysNCF)
+    yield _lr(NCF_WITHOUT, (6,), "ablation", None, LRRecsysNCF)
+    yield _lr(NO_IDS, (6,), "ablation", FULL, WithoutIds)
+    yield _lr(SHUFFLE_ALL, (6,), "control", shuffle="all")
+    yield _lr(SHUFFLE_USER, (6,), "control", shuffle="user")
+    yield _lr(SHUFFLE_ITEM, (6,), "control", shuffle="item")
+    yield Row(PERMUTED, (6,), "control", evaluates=LR, optional=True)
+    for name, attributes in ((ALL_ATTRIBUTES, "all"), (TRUE_ATTRIBUTES, "important")):
+        given = {"context": True}
+        yield _lr(name, (6,), "comparator", None, params=given, attributes=attributes, markets_only=True)
+    yield _simulated(RANDOM_REASONER, 6, Simulated(pick="random", share=1.0, spurious=0))
+    yield _simulated(LASSO_REASONER, 6, Simulated(pick="lasso", spurious=0), shifted=True)
+    yield _moved(LR, 6)
+
+
+ROWS: Final = (*_table2(), *_table3(), *_sensitivity(), *_table4(), *_table5(), *_table6())
 NETWORKS: Final = (LR, *BASELINES, COMPARER, LETTER)
 BY_NAME: Final = {row.name: row for row in ROWS}
+ON_NULL_MARKETS: Final = (LR, ABLATION1)
+# Rows with a grid point of their own: Ablation 1 too, so that free vectors are not judged at steps chosen for texts.
+SEARCHED: Final = tuple(row.name for row in ROWS if row.point == row.name)
 
 
 def rows_of(table: int | str) -> list[Row]:

@@ -78,7 +78,9 @@ def test_no_module_imports_itself_through_others() -> None:
 
 
 def test_the_report_reads_results_only() -> None:
-    told = {f"{a} imports {b}" for a, named in arrows(everywhere=True).items() if a.startswith("report.") for b in named}
+    told = {
+        f"{a} imports {b}" for a, named in arrows(everywhere=True).items() if a.startswith("report.") for b in named
+    }
     assert not [line for line in told if line.split(" imports ")[1].split(".")[0] in ("study", "training")]
 
 

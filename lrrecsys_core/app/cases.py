@@ -10,9 +10,8 @@ from lrrecsys_core.data.split import Split
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.prompts import record_requests
 from lrrecsys_core.report.evidence import ATTENTION, Evidence
-from lrrecsys_core.study.cell import text_job
-from lrrecsys_core.study.recipes import RECIPES
-from lrrecsys_core.study.run import Study
+from lrrecsys_core.study.study import Study
+from lrrecsys_core.study.text_sets import text_job
 
 SAID = {  # the rows whose texts are shown of a case, by what they are
     "explanation": rows.LR,
@@ -111,7 +110,7 @@ def question(study: Study, name: str, at: int, slot: str = "positive", replicate
     slot : "positive" or "negative".
     """
     split = study.split(name, replicate)
-    profiles = text_job(study, name, RECIPES[rows.LR], replicate).source.profiles(split)
+    profiles = text_job(study, name, rows.BY_NAME[rows.LR], replicate).source.profiles(split)
     return next(record_requests(split, profiles, "full", slot, np.array([at]))).messages[-1][1]
 
 

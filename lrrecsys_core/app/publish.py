@@ -21,7 +21,7 @@ from lrrecsys_core.report.formats import Grid, number, write_all
 from lrrecsys_core.report.notes import unordered_note
 from lrrecsys_core.report.page import Toy, write_report
 from lrrecsys_core.report.tables import write_tables
-from lrrecsys_core.study.run import Study
+from lrrecsys_core.study.study import Study
 
 TIED = "tied cuts"
 CUTS = "A tied cut is a user whose last training and first test record have the same time."

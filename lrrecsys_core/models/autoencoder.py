@@ -176,6 +176,7 @@ def train_autoencoder(
     batch_size: int = 128,
     patience: int = 5,
     optimizer: str = "adam",
+    early_stop: bool = True,
     check: bool = True,
 ) -> TextCodes:
     """Train AE(.) on the training set's explanations.
@@ -189,6 +190,8 @@ def train_autoencoder(
     rates : learning rates tried for 10 epochs each; the one with the lowest validation reconstruction loss (on a
         tenth of the sentences) goes on. The paper's 0.1 fails the check below.
     batch_size : sentences in a batch; fewer where that would leave an epoch with fewer than four batches.
+    early_stop : keep the state with the lowest validation loss, and stop `patience` epochs after it; otherwise the last
+        state after all epochs.
     check : raise on a collapsed code instead of passing it on.
 
     Raises
@@ -215,7 +218,9 @@ def train_autoencoder(
         run.train(words, weight, kept, held, TRIAL_EPOCHS if len(rates) > 1 else epochs, batch_size, patience)
         tried.append(run)
     chosen = min(tried, key=lambda run: run.best if np.isfinite(run.best) else np.inf)
-    chosen.train(words, weight, kept, held, epochs, batch_size, patience)
+    chosen.train(words, weight, kept, held, epochs, batch_size, patience if early_stop else epochs)
+    if not early_stop:
+        chosen.keep_last()
     model, lr, best, best_epoch, curve = chosen.restored(), chosen.lr, chosen.best, chosen.best_epoch, chosen.curve
     with torch.no_grad():
         codes = model.code(words[kept])
@@ -229,18 +234,23 @@ def train_autoencoder(
     return result
 
 
-def complain_if_collapsed(result: TextCodes, sentences: int) -> None:
-    """Raise `InputError` for a code that carries nothing (docs/deviations.md)."""
-    reason = ""
+def collapsed(result: TextCodes, sentences: int) -> str:
+    """Why a code trained on so many sentences carries nothing, or ""."""
     if not np.isfinite(result.validation_loss):
-        reason = "its loss is not finite"
-    elif result.rank < min(WIDTH, sentences - 1):
-        reason = f"its rank is {result.rank} instead of {WIDTH}"
-    elif result.content_accuracy <= result.constant_accuracy:
-        reason = (
+        return "its loss is not finite"
+    if result.rank < min(WIDTH, sentences - 1):
+        return f"its rank is {result.rank} instead of {WIDTH}"
+    if result.content_accuracy <= result.constant_accuracy:
+        return (
             f"it predicts {result.content_accuracy:.1%} of the words that vary between sentences, "
             f"a constant code {result.constant_accuracy:.1%}"
         )
+    return ""
+
+
+def complain_if_collapsed(result: TextCodes, sentences: int) -> None:
+    """Raise `InputError` for a code that carries nothing (docs/deviations.md)."""
+    reason = collapsed(result, sentences)
     if reason:
         raise InputError(
             f"the autoencoder's code collapsed at learning rate {result.lr:g} ({reason}): "
@@ -296,6 +306,11 @@ class _Run:
             mean.lerp_(slope, 0.1)
             square.mul_(0.999).addcmul_(slope, slope, value=0.001)
             parameter.addcdiv_(mean, square.sqrt().div_(root).add_(1e-8), value=-self.lr / (1 - 0.9**self.steps))
+
+    def keep_last(self) -> None:
+        """Take the last state for the best."""
+        self.best, self.best_epoch = self.curve[-1], len(self.curve)
+        self.best_state = [p.detach().clone() for p in self.parameters]
 
     @torch.no_grad()
     def restored(self) -> AutoEncoder:

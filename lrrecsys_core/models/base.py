@@ -86,6 +86,9 @@ class Recommender(nn.Module):
 
     Class attributes
     ----------------
+    name : printed name of the row that trains the model.
+    own_biases : biases are part of the method: ``biases=False`` changes nothing.
+    sees_own_aspects : can be shown the aspects of the very record it judges, a leak to measure.
     inputs : record fields the model reads, each (B, ...) in a batch.
     entities : which fields hold row numbers of which entity.
     tables : parameter or buffer name -> entity. `fit` hands the module only the rows a batch touches, with the
@@ -98,6 +101,9 @@ class Recommender(nn.Module):
     tier : *faithful*, *adapted* or *reduced*; `deviations` says in which way.
     """
 
+    name: ClassVar[str] = ""
+    own_biases: ClassVar[bool] = False
+    sees_own_aspects: ClassVar[bool] = False
     inputs: ClassVar[tuple[str, ...]] = ("user", "item", "history", "history_mask")
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item", "history")}
     tables: ClassVar[dict[str, str]] = {}

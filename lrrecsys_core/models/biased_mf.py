@@ -28,6 +28,8 @@ class BiasedMF(Recommender):
     biases : part of the method; accepted so that every model is built alike, and changes nothing.
     """
 
+    name: ClassVar[str] = "Biased MF"
+    own_biases: ClassVar[bool] = True
     inputs: ClassVar[tuple[str, ...]] = ("user", "item")
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item",)}
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}

@@ -27,6 +27,7 @@ from lrrecsys_core.explain.generate import Explanations
 from lrrecsys_core.models.autoencoder import AutoEncoder, TextCodes, Vocabulary
 from lrrecsys_core.models.base import Sizes
 from lrrecsys_core.models.lr_recsys import SLOTS, LRRecsys
+from lrrecsys_core.study.texts import TextSet
 
 FIRST_PASS = 50
 Ints = NDArray[np.int64]
@@ -191,6 +192,42 @@ class FittedModel:
             codes[slot] = codes[slot].copy()
             codes[slot][missing] = np.where(told.codes[slot] > 0, told.codes[slot] + len(texts), 0)
         return (*texts, *told.sentences), np.concatenate([embeddings, self.coder.embed(told.sentences)])
+
+
+def model_folder(run: str, dataset: str) -> Path:
+    """results/<run>/models/<dataset>."""
+    return paths.results(run) / "models" / dataset
+
+
+def keep_model(
+    folder: Path,
+    module: LRRecsys,
+    coder: TextCodes,
+    split: Split,
+    texts: TextSet,
+    params: Mapping[str, Any],
+    sizes: Sizes,
+    about: Mapping[str, Any],
+) -> None:
+    """File a fitted LR-Recsys with the reasons of all records of its split."""
+    pairs = split.user_position * split.dataset.items.height + split.item_position
+    said = {slot: [texts.sentences[code] for code in texts.codes[slot]] for slot in SLOTS}
+    stored = stored_reasons(pl.DataFrame({"pair": pairs, **said}), coder)
+    save_model(folder, FittedModel(module, coder, split, stored, about=dict(about)), params, sizes)
+
+
+def kept_cell(folder: Path) -> str | None:
+    """Key of the cell whose network a folder holds; None where there is none, or not all of it."""
+    parts = ("model.safetensors", "coder.safetensors", "reasons.parquet", "model.json")
+    if not all((folder / part).is_file() for part in parts):
+        return None
+    return load_about(folder).get("cell")
+
+
+def load_about(folder: Path) -> dict[str, Any]:
+    """How the model in a folder came about."""
+    about: dict[str, Any] = json.loads((folder / "model.json").read_text(encoding="utf-8"))["about"]
+    return about
 
 
 def save_model(folder: Path, model: FittedModel, params: Mapping[str, Any], sizes: Sizes) -> None:

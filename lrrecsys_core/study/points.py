@@ -16,8 +16,8 @@ from typing import Any
 
 import polars as pl
 
-from lrrecsys_core import rows
 from lrrecsys_core.models.base import TASKS
+from lrrecsys_core.rows import LR, Row
 
 MARKETS = "markets"
 SHIPPED = Path(__file__).with_name("chosen_points.json")
@@ -40,12 +40,11 @@ class Point:
     params: dict[str, Any] = field(default_factory=dict)
 
 
-def chosen_point(row: str, dataset: str = MARKETS) -> Point:
-    """The point of a row on a data set: its own, or that of the baseline it is a side row of, else LR-Recsys'."""
+def chosen_point(row: Row, dataset: str = MARKETS) -> Point:
+    """The point of a row on a data set: the one chosen for the row it names, else LR-Recsys'."""
     tables = _tables(SHIPPED)
     table = {**tables[MARKETS], **tables.get(dataset, {})}
-    base = next((name for name in (*rows.BASELINES, rows.COMPARER) if row.startswith(f"{name} ")), row)
-    return table.get(base) or table[rows.LR]
+    return table.get(row.point) or table[LR]
 
 
 def relative_losses(found: pl.DataFrame, by: str) -> pl.DataFrame:

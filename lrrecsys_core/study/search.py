@@ -11,32 +11,30 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from lrrecsys_core import metrics, paths, rows
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.models.base import TASKS, Sizes
-from lrrecsys_core.models.registry import MODELS
+from lrrecsys_core.models.base import TASKS
 from lrrecsys_core.profiles import get_profile
-from lrrecsys_core.study.points import MARKETS, SHIPPED, relative_losses
-from lrrecsys_core.study.recipes import RECIPES
-from lrrecsys_core.study.run import Study
-from lrrecsys_core.study.train_row import build_module, model_params, record_fields
-from lrrecsys_core.training.fit import Replicate, as_tensors, fit, predict
+from lrrecsys_core.study.points import MARKETS, SHIPPED, Step, relative_losses
+from lrrecsys_core.study.study import Study
+from lrrecsys_core.study.train_row import Given, Training, train_row
+from lrrecsys_core.training.device import chosen_device
+from lrrecsys_core.training.fit import predict
 
 POINTS = 8
 # Grids are products of two or three settings. In this half every setting takes all its values equally often, though
 # not every pair of values occurs.
 HALF = (0, 3, 5, 6)
-# Ablation 1 has points of its own, so that free vectors are not judged at steps chosen for texts.
-SEARCHED = (rows.LR, rows.LETTER, rows.ABLATION1, *MODELS)
 SAMPLE = 20_000  # records of a real data set
 _SETTLING = get_profile(
     "demo", users=150, items=100, records_per_user=12, replicates=2, first_seed=0, epochs=20, patience=3,
@@ -57,6 +55,13 @@ class SearchStudy(Study):
         # Texts are kept by the data they are about, not by the sample that histories and the autoencoder see.
         super().__init__(replace(_SETTLING, name="search-whole" if whole else "search"), datasets)
         self.whole = whole
+
+    @property
+    def _identity(self) -> tuple[Any, ...]:
+        return (self.specs, self.whole)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(SearchStudy, whole=self.whole), (self.specs,)
 
     def split(self, name: str, replicate: int = 0, fraction: float = 1.0) -> Split:
         """The split of one replicate, without test records where the data are real."""
@@ -95,54 +100,43 @@ def sampled(split: Split, records: int, seed: int = 0) -> Split:
 
 def grid(row: str) -> list[dict[str, Any]]:
     """The points of a row: `lr`, `weight_decay` and build parameters."""
-    model = RECIPES[row].model
+    model = rows.BY_NAME[row].model
     points = getattr(model, "grid", None)
     if points is None or len(points) != POINTS:
         raise InputError(f"the model of row {row!r} has no grid of {POINTS} points: give its class a `grid`.")
     return list(points)
 
 
-def search_row(study: SearchStudy, row: str, numbers: Iterable[int]) -> pl.DataFrame:
+def search_row(study: SearchStudy, name: str, numbers: Iterable[int]) -> pl.DataFrame:
     """Validation metrics (row, point, dataset, replicate, metric, value) of the numbered points on a study's data."""
-    recipe, found = RECIPES[row], []
-    assert recipe.model is not None
-    pairs = [(name, k) for name in study.datasets for k in range(len(study.seeds))]
-    splits = [study.split(name, k) for name, k in pairs]
-    texts = [study.text_set(name, row, k) if recipe.texts else None for name, k in pairs]
-    sizes = Sizes.of(*splits)
-    points = grid(row)
+    row, points, found = rows.BY_NAME[name], grid(name), []
+    profile = study.profile
+    training = Training(profile.epochs, profile.patience, compiled=profile.compile, device=chosen_device())
     groups: dict[str, list[int]] = {}
     for number in numbers:
         groups.setdefault(_network(points[number]), []).append(number)
     for encoded, alike in groups.items():
-        params = {**json.loads(encoded), **recipe.params}
+        built = replace(row, params={**json.loads(encoded), **row.params})
+        steps = [Step(points[k].get("lr", 0.01), points[k].get("weight_decay", 0.0)) for k in alike]
+        networks = tuple((task, step) for step in steps for task in TASKS)
         for dataset in study.datasets:
-            here = [j for j, (name, _) in enumerate(pairs) if name == dataset]
-            own = model_params(recipe, [splits[j] for j in here], [texts[j] for j in here]) | params
-            runs, modules, fields = [], [], []
-            for j in here:
-                seed = study.seeds[pairs[j][1]]
-                given = as_tensors(record_fields(replace(recipe, params=params), splits[j], sizes, texts[j], seed))
-                for number in alike:
-                    lr, decay = points[number].get("lr", 0.01), points[number].get("weight_decay", 0.0)
-                    for task in TASKS:
-                        modules.append(build_module(recipe.model, splits[j], sizes, task, seed, own))
-                        runs.append(
-                            (Replicate(seed, splits[j].train, splits[j].validation, task, lr, decay), number, j)
-                        )
-                        fields.append(given)
-            profile = study.profile
-            fitted = fit(
-                modules, fields, [r for r, _, _ in runs], epochs=profile.epochs, pretrain_epochs=profile.epochs,
-                patience=profile.patience, compiled=profile.compile,
-            )  # fmt: skip
-            for module, (run, number, j), given in zip(fitted.modules, runs, fields, strict=True):
-                outcome = predict(module, given, splits[j].validation)
-                name = "RMSE" if run.task == "regression" else "AUC"
-                truth = splits[j].target if name == "RMSE" else splits[j].liked
-                value = getattr(metrics, name.lower())(outcome, truth[splits[j].validation])
-                found.append((row, number, dataset, pairs[j][1], name, float(value)))
+            given = [
+                Given(study.split(dataset, k), study.text_set(dataset, name, k) if row.texts else None, seed, networks)
+                for k, seed in enumerate(study.seeds)
+            ]
+            trained = train_row(built, given, training)
+            for k, (one, modules) in enumerate(zip(given, trained.modules, strict=True)):
+                numbered = [number for number in alike for _ in TASKS]
+                for number, (task, _), module in zip(numbered, networks, modules, strict=True):
+                    metric = "RMSE" if task == "regression" else "AUC"
+                    value = _validated(metric, one.split, predict(module, trained.fields[k], one.split.validation))
+                    found.append((name, number, dataset, k, metric, value))
     return pl.DataFrame(found, schema=["row", "point", "dataset", "replicate", "metric", "value"], orient="row")
+
+
+def _validated(metric: str, split: Split, outcome: NDArray[np.float32]) -> float:
+    truth = split.target if metric == "RMSE" else split.liked
+    return float(getattr(metrics, metric.lower())(outcome, truth[split.validation]))
 
 
 def _build(point: dict[str, Any]) -> dict[str, Any]:
@@ -170,7 +164,7 @@ def best_points(found: pl.DataFrame, points: Sequence[dict[str, Any]]) -> dict[s
 
 
 def search(
-    study: SearchStudy, names: Iterable[str] = SEARCHED, *, into: Path = SHIPPED, progress: bool = True
+    study: SearchStudy, names: Iterable[str] = rows.SEARCHED, *, into: Path = SHIPPED, progress: bool = True
 ) -> dict[str, Any]:
     """Search every named row, resuming from rows already searched, and write the chosen points as JSON.
 

@@ -2,45 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
 import numpy as np
-import polars as pl
 
-from lrrecsys_core import paths
-from lrrecsys_core.data.split import Split
+from lrrecsys_core import paths, rows
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.sources import source_without_llm
-from lrrecsys_core.models.autoencoder import TextCodes
-from lrrecsys_core.models.base import Sizes
-from lrrecsys_core.models.lr_recsys import SLOTS, LRRecsys
+from lrrecsys_core.models.lr_recsys import SLOTS
 from lrrecsys_core.profiles import Profile
-from lrrecsys_core.study.fitted import FittedModel, load_model, save_model, stored_reasons
-from lrrecsys_core.study.texts import TextSet
-
-
-def model_folder(run: str, dataset: str) -> Path:
-    """results/<run>/models/<dataset>."""
-    return paths.results(run) / "models" / dataset
-
-
-def keep_model(
-    folder: Path,
-    module: LRRecsys,
-    coder: TextCodes,
-    split: Split,
-    texts: TextSet,
-    params: Mapping[str, Any],
-    sizes: Sizes,
-    about: Mapping[str, Any],
-) -> None:
-    """File a fitted LR-Recsys with the reasons of all records of its split."""
-    pairs = split.user_position * split.dataset.items.height + split.item_position
-    told = {slot: [texts.sentences[code] for code in texts.codes[slot]] for slot in SLOTS}
-    stored = stored_reasons(pl.DataFrame({"pair": pairs, **told}), coder)
-    save_model(folder, FittedModel(module, coder, split, stored, about=dict(about)), params, sizes)
+from lrrecsys_core.study.cell import Cell
+from lrrecsys_core.study.fitted import FittedModel, load_about, load_model
+from lrrecsys_core.study.run import Run
 
 
 def served(run: str, dataset: str | None = None) -> FittedModel:
@@ -49,10 +20,8 @@ def served(run: str, dataset: str | None = None) -> FittedModel:
     Raises
     ------
     InputError
-        If the run has no such model.
+        If the run has no such model, or its data or texts are no longer those the model was trained on.
     """
-    from lrrecsys_core.study.run import Study  # a study files models, so it imports this module
-
     folder = paths.root() / "results" / run / "models"
     kept = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     if not kept:
@@ -61,19 +30,15 @@ def served(run: str, dataset: str | None = None) -> FittedModel:
     if name not in kept:
         raise InputError(f"run {run!r} holds no model of {name!r}: choose among {', '.join(kept)}.")
     about = load_about(folder / name)
-    study = Study(Profile(**about["profile"]), about["specs"])
-    split = study.split(name)
+    trained = Run(Profile(**about["profile"]), about["specs"])
+    if Cell(trained, name, rows.LR).key != about["cell"]:
+        raise InputError(
+            f"the model of {name!r} in run {run!r} was trained on other data, texts or code: run it again."
+        )
+    split = trained.split(name)
     # Where an LLM wrote the reasons, those stored are all there are: nobody else's are mixed in.
-    explain = None if about.get("stored") else source_without_llm(split.dataset).explanations
+    explain = None if about["llm"] else source_without_llm(split.dataset).explanations
     return load_model(folder / name, split, explain)
-
-
-def load_about(folder: Path) -> dict[str, Any]:
-    """How the model in a folder came about."""
-    import json
-
-    about: dict[str, Any] = json.loads((folder / "model.json").read_text(encoding="utf-8"))["about"]
-    return about
 
 
 def show(run: str, user: str, k: int, *, dataset: str | None = None) -> str:

@@ -1,32 +1,23 @@
-"""From a row's texts to the embeddings a recommender reads: explain every record, train the autoencoder, encode.
-
-Everything made here is kept under results/<run>/texts, filed by a hash of the data, the source and the code, so that
-rows sharing their texts share the work and an interrupted study loses at most one text set.
-"""
+"""From a row's texts to the embeddings a recommender reads: explain every record, train the autoencoder, encode."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
-import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 
-from lrrecsys_core import paths
 from lrrecsys_core.data.simulate import shifted
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.explain.embeddings import Embedder, embed_texts, vector_cache
 from lrrecsys_core.explain.generate import explain_records
 from lrrecsys_core.explain.sources import default_source
-from lrrecsys_core.models.autoencoder import AutoEncoder, TextCodes, Vocabulary, train_autoencoder
-from lrrecsys_core.study.recipes import Texts
+from lrrecsys_core.models.autoencoder import TextCodes, collapsed, train_autoencoder
+from lrrecsys_core.rows import Texts
 
 RAW_WIDTH, RAW_SPREAD = 64, 0.5
+PAPER_RATE = 0.1  # App 10.1
 
 
 @dataclass(frozen=True)
@@ -40,7 +31,8 @@ class TextSet:
     embeddings : (E, width) float32; zeros for "".
     codes : slot -> (N,) sentence of each record.
     shifted : the same in the shifted environment (test records only), or empty.
-    report : what the autoencoder's training showed.
+    report : what the autoencoder's training showed; ``note`` is printed with the rows that read the set.
+    llm : the LLM that wrote the sentences, or "".
     """
 
     explainer: str
@@ -49,6 +41,7 @@ class TextSet:
     codes: dict[str, NDArray[np.int32]]
     shifted: dict[str, NDArray[np.int32]]
     report: dict[str, Any]
+    llm: str = ""
 
     def fields(self, codes: dict[str, NDArray[np.int32]]) -> dict[str, NDArray[np.float32]]:
         """Record fields slot -> (N, width)."""
@@ -68,9 +61,12 @@ def shifted_codes(split: Split, texts: Texts, sentences: dict[str, int], seed: i
 
 
 def make_text_set(
-    split: Split, texts: Texts, *, seed: int, epochs: int, with_shift: bool
+    split: Split, texts: Texts, *, seed: int, epochs: int, with_shift: bool, strict: bool = False
 ) -> tuple[TextSet, TextCodes | None]:
-    """Explain, learn the code on the training records' sentences, and encode all sentences."""
+    """Explain, learn the code on the training records' sentences, and encode all sentences.
+
+    `strict` trains the autoencoder as the paper states, see `_strict_codes`.
+    """
     source = texts.source or default_source(split.dataset)
     told = source.explanations(split, texts.variant)
     sentences = {sentence: number for number, sentence in enumerate(told.sentences)}
@@ -84,14 +80,35 @@ def make_text_set(
     coder = None
     if texts.raw:
         embeddings, name = raw_vectors(listed, chosen, source.embedder())
-        report: dict[str, Any] = {"embedding": name}
+        report: dict[str, Any] = {"note": f"raw text vectors: {name}"}
     else:
-        coder = train_autoencoder(chosen, counts[training], seed=seed, epochs=epochs)
+        note = ""
+        if strict:
+            coder, note = _strict_codes(chosen, counts[training], seed, epochs)
+        else:
+            coder = train_autoencoder(chosen, counts[training], seed=seed, epochs=epochs)
         embeddings = coder.embed(listed)
-        report = coder.facts() | {"words": len(coder.vocabulary.words), "sentences": len(chosen)}
+        report = coder.facts() | {"words": len(coder.vocabulary.words), "sentences": len(chosen), "note": note}
     keep = {slot: told.codes[slot] for slot in slots}
     shift = {slot: moved[slot] for slot in slots} if moved else {}
-    return TextSet(told.explainer, tuple(listed), embeddings, keep, shift, report), coder
+    return TextSet(told.explainer, tuple(listed), embeddings, keep, shift, report, source.llm), coder
+
+
+def _strict_codes(sentences: list[str], counts: NDArray[np.int64], seed: int, epochs: int) -> tuple[TextCodes, str]:
+    """The autoencoder at the paper's rate for all its epochs; where its code collapses, at the chosen rate instead.
+
+    Returns
+    -------
+    The codes, and what happened at the paper's rate, in words.
+    """
+    stated = train_autoencoder(
+        sentences, counts, seed=seed, rates=(PAPER_RATE,), epochs=epochs, early_stop=False, check=False
+    )
+    reason = collapsed(stated, len(sentences))
+    if not reason:
+        return stated, f"autoencoder at the paper's rate {PAPER_RATE:g}"
+    coder = train_autoencoder(sentences, counts, seed=seed, epochs=epochs, early_stop=False)
+    return coder, f"autoencoder at {coder.lr:g}, since at the paper's rate {PAPER_RATE:g} its code collapsed ({reason})"
 
 
 def raw_vectors(
@@ -116,55 +133,3 @@ def raw_vectors(
     out = np.zeros((len(sentences), RAW_WIDTH), dtype=np.float32)
     out[:, :width] = reducer.transform(vectorizer.transform(sentences))
     return out / max(float(out.std()), 1e-6) * RAW_SPREAD, "TF-IDF text vectors (no LLM embedding)"
-
-
-def save_text_set(folder: Path, key: str, made: TextSet, coder: TextCodes | None) -> None:
-    """Keep a text set; its last file marks it complete."""
-    if coder is not None:
-        with paths.replacing(folder / f"{key}.safetensors") as partial:
-            tensors = {name: value.contiguous() for name, value in coder.model.state_dict().items()}
-            save_file(tensors | {"centre": coder.centre, "spread": coder.spread.reshape(1)}, partial)
-        paths.write_json(folder / f"{key}.words.json", list(coder.vocabulary.words))
-    codes = {f"{slot}": values for slot, values in made.codes.items()}
-    codes |= {f"shifted {slot}": values for slot, values in made.shifted.items()}
-    with paths.replacing(folder / f"{key}.codes.parquet") as partial:
-        pl.DataFrame(codes).write_parquet(partial)
-    with paths.replacing(folder / f"{key}.sentences.parquet") as partial:
-        pl.DataFrame({"sentence": made.sentences, "embedding": made.embeddings}).write_parquet(partial)
-    paths.write_json(folder / f"{key}.json", {"explainer": made.explainer, "report": made.report})
-
-
-def load_text_set(folder: Path, key: str) -> TextSet | None:
-    """A kept text set, or None."""
-    done = folder / f"{key}.json"
-    if not done.is_file():
-        return None
-    about = json.loads(done.read_text(encoding="utf-8"))
-    codes = pl.read_parquet(folder / f"{key}.codes.parquet")
-    sentences = pl.read_parquet(folder / f"{key}.sentences.parquet")
-    shift = {
-        name.removeprefix("shifted "): codes[name].to_numpy() for name in codes.columns if name.startswith("shifted ")
-    }
-    plain = {name: codes[name].to_numpy() for name in codes.columns if not name.startswith("shifted ")}
-    return TextSet(
-        about["explainer"],
-        tuple(sentences["sentence"].to_list()),
-        np.stack(sentences["embedding"].to_list()).astype(np.float32),
-        plain,
-        shift,
-        about["report"],
-    )
-
-
-def load_coder(folder: Path, key: str) -> TextCodes:
-    """The autoencoder of a kept text set, for sentences written later."""
-    words = json.loads((folder / f"{key}.words.json").read_text(encoding="utf-8"))
-    tensors = load_file(folder / f"{key}.safetensors")
-    centre, spread = tensors.pop("centre"), tensors.pop("spread")[0]
-    model = AutoEncoder(len(words))
-    model.load_state_dict(tensors)
-    facts = json.loads((folder / f"{key}.json").read_text(encoding="utf-8"))["report"]
-    known = {name: facts[name] for name in TextCodes.__dataclass_fields__ if name in facts}
-    coder = TextCodes(model, Vocabulary(tuple(words)), **known)
-    coder.centre, coder.spread = centre, torch.as_tensor(spread)
-    return coder

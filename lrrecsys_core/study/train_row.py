@@ -1,11 +1,12 @@
-"""One cell of a study: train a row's replicates for both tasks, evaluate them, return metrics and predictions."""
+"""The one loop that trains a row, and what a row leaves: metrics and predictions of each replicate and task."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,16 +16,17 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from lrrecsys_core import metrics, rows
+from lrrecsys_core.data.releases import same_as_paper
 from lrrecsys_core.data.simulate import market_truth, record_attributes
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.explain.checks import direct_ratings
 from lrrecsys_core.explain.generate import Explanations
+from lrrecsys_core.models.ablations import LRRecsysNCF
 from lrrecsys_core.models.base import TASKS, Recommender, Sizes, base_rate
 from lrrecsys_core.models.biases import bias_logits, residual_biases
 from lrrecsys_core.models.lr_recsys import LRRecsys
-from lrrecsys_core.models.ncf import LRRecsysNCF
+from lrrecsys_core.rows import Row
 from lrrecsys_core.study.points import Step
-from lrrecsys_core.study.recipes import Recipe
 from lrrecsys_core.study.texts import TextSet
 from lrrecsys_core.training.fit import Fields, Fit, Replicate, as_tensors, fit, predict
 
@@ -34,25 +36,43 @@ ATTENTION |= {"sequence": "sequence", "context": "context"}
 
 @dataclass(frozen=True)
 class Training:
-    """Settings of `fit` for a cell."""
+    """Settings of `fit` that all networks of a row share."""
 
     epochs: int = 100
     patience: int = 5
     batch_size: int = 128
-    regression: Step = Step()
-    classification: Step = Step()
     compiled: bool = False
     optimizer: str = "adam"
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Given:
+    """What one replicate of a row trains on, and the networks to train on it: task and step of each."""
+
+    split: Split
+    texts: TextSet | None
+    seed: int
+    networks: tuple[tuple[str, Step], ...]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Fitted networks of a row, by replicate and then in the order of `Given.networks`."""
+
+    modules: list[list[Recommender]]
+    fields: list[Fields]
+    fit: Fit[Any]
+    params: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class CellResult:
-    """What a cell leaves: metric rows, test predictions, fitted modules by (replicate, task)."""
+    """What a cell leaves: metric rows, test predictions, the networks where there are any."""
 
     metrics: pl.DataFrame
     predictions: pl.DataFrame
-    fitted: Fit[Any] | None
-    params: dict[str, Any] = field(default_factory=dict)
+    trained: Trained | None
 
 
 def context_features(split: Split) -> NDArray[np.float32]:
@@ -76,35 +96,33 @@ def shuffled(codes: dict[str, NDArray[np.int32]], split: Split, within: str, see
     return {slot: values[source] for slot, values in codes.items()}
 
 
-def record_fields(
-    recipe: Recipe, split: Split, sizes: Sizes, texts: TextSet | None, seed: int
-) -> dict[str, np.ndarray]:
+def record_fields(row: Row, split: Split, sizes: Sizes, texts: TextSet | None, seed: int) -> dict[str, np.ndarray]:
     """All record fields of one replicate."""
     fields: dict[str, np.ndarray] = {**split.fields(), "context": context_features(split)}
-    if recipe.attributes:
-        fields["context"] = np.concatenate([fields["context"], comparator_features(recipe, split)], 1)
-    if recipe.model is not None:
-        fields |= recipe.model.record_fields(split, sizes, **recipe.params)
+    if row.attributes:
+        fields["context"] = np.concatenate([fields["context"], comparator_features(row, split)], 1)
+    if row.model is not None:
+        fields |= row.model.record_fields(split, sizes, **row.params)
     if texts is not None:
-        codes = shuffled(texts.codes, split, recipe.shuffle, seed) if recipe.shuffle else texts.codes
+        codes = shuffled(texts.codes, split, row.shuffle, seed) if row.shuffle else texts.codes
         fields |= texts.fields(codes)
     return fields
 
 
-def comparator_features(recipe: Recipe, split: Split) -> NDArray[np.float32]:
+def comparator_features(row: Row, split: Split) -> NDArray[np.float32]:
     """Attributes of a market given to the network as context: all of them, or S* alone."""
     truth = market_truth(split.dataset)
-    names = truth.attributes if recipe.attributes == "all" else tuple(sorted(truth.important))
+    names = truth.attributes if row.attributes == "all" else tuple(sorted(truth.important))
     both = [record_attributes(split, names, part) for part in ("present", "history")]
     return np.concatenate(both, 1).astype(np.float32)
 
 
-def model_params(recipe: Recipe, splits: Sequence[Split], texts: Sequence[TextSet | None]) -> dict[str, Any]:
+def model_params(row: Row, splits: Sequence[Split], texts: Sequence[TextSet | None]) -> dict[str, Any]:
     """Build parameters of a row on this data: the sixth token where there is context, the width of raw vectors."""
-    params = dict(recipe.params)
-    if recipe.model is not None and issubclass(recipe.model, LRRecsys):
+    params = dict(row.params)
+    if row.model is not None and issubclass(row.model, LRRecsys):
         params.setdefault("context", bool(splits[0].context_sizes))
-        if recipe.texts is not None and recipe.texts.raw:
+        if row.texts is not None and row.texts.raw:
             params["raw_width"] = 0 if texts[0] is None else texts[0].embeddings.shape[1]
     return params
 
@@ -119,77 +137,83 @@ def build_module(
     return module
 
 
-def run_cell(
-    row: str, dataset: str, recipe: Recipe, splits: Sequence[Split], texts: Sequence[TextSet | None],
-    seeds: Sequence[int], training: Training,
-) -> CellResult:  # fmt: skip
-    """Compute one row on one data set, all replicates and both tasks in one pass.
-
-    Parameters
-    ----------
-    splits, texts, seeds : one per replicate (a fresh market each, or the same real data under several seeds).
-    """
-    started = time.perf_counter()
-    if recipe.floor:
-        frames = _floor(row, dataset, recipe, splits, texts, seeds)
-        return CellResult(
-            _described(frames[0], recipe, splits, texts, None, time.perf_counter() - started), frames[1], None
-        )
-    assert recipe.model is not None
+def train_row(row: Row, given: Sequence[Given], training: Training) -> Trained:
+    """Train all networks of a row in one pass; the replicates may be markets of their own or seeds on the same data."""
+    assert row.model is not None
+    splits, texts = [one.split for one in given], [one.texts for one in given]
     sizes = Sizes.of(*splits)
-    if recipe.attributes:
-        width = context_features(splits[0]).shape[1] + comparator_features(recipe, splits[0]).shape[1]
-        sizes = Sizes(sizes.users, sizes.items, width, sizes.aspects)
-    params = model_params(recipe, splits, texts)
-    numbered: dict[int, Fields] = {}
+    if row.attributes:
+        width = context_features(splits[0]).shape[1] + comparator_features(row, splits[0]).shape[1]
+        sizes = replace(sizes, context=width)
+    params = model_params(row, splits, texts)
+    shared: dict[object, Fields] = {}
     modules: list[Recommender] = []
     fields: list[Fields] = []
     replicates: list[Replicate] = []
-    for k, (split, seed) in enumerate(zip(splits, seeds, strict=True)):
-        same = next((j for j in range(k) if splits[j] is split and texts[j] is texts[k] and not recipe.shuffle), k)
-        if same == k:
-            numbered[k] = as_tensors(record_fields(recipe, split, sizes, texts[k], seed))
-        for task in TASKS:
-            modules.append(build_module(recipe.model, split, sizes, task, seed, params))
-            fields.append(numbered[same])
-            step: Step = getattr(training, task)
-            replicates.append(Replicate(seed, split.train, split.validation, task, step.lr, step.weight_decay))
+    for one in given:
+        # Replicates on the same records share their tensors, unless each shuffles its texts its own way.
+        key = (one.split, id(one.texts), one.seed if row.shuffle else None)
+        if key not in shared:
+            shared[key] = as_tensors(record_fields(row, one.split, sizes, one.texts, one.seed))
+        for task, step in one.networks:
+            modules.append(build_module(row.model, one.split, sizes, task, one.seed, params))
+            fields.append(shared[key])
+            records = one.split.train, one.split.validation
+            replicates.append(Replicate(one.seed, *records, task, step.lr, step.weight_decay))
     fitted = fit(
         modules, fields, replicates, epochs=training.epochs, pretrain_epochs=training.epochs,
-        patience=training.patience, batch_size=training.batch_size,
-        compiled=training.compiled, optimizer=training.optimizer,
+        patience=training.patience, batch_size=training.batch_size, compiled=training.compiled,
+        optimizer=training.optimizer, device=training.device,
     )  # fmt: skip
-    metric_rows: list[dict[str, Any]] = []
+    ends = np.cumsum([0, *(len(one.networks) for one in given)])
+    per_replicate = [fitted.modules[low:high] for low, high in pairwise(ends)]
+    return Trained(per_replicate, [fields[low] for low in ends[:-1]], fitted, params)
+
+
+def run_row(row: Row, dataset: str, given: Sequence[Given], training: Training) -> CellResult:
+    """Compute one row on one data set, all replicates and both tasks in one pass."""
+    started = time.perf_counter()
+    trained = None if row.floor else train_row(row, given, training)
+    measured: list[dict[str, Any]] = []
     predicted: list[pl.DataFrame] = []
-    for k, split in enumerate(splits):
-        own = fields[k * len(TASKS)]
-        for name, given in _evaluations(row, recipe, split, texts[k], own, seeds[k]).items():
-            parts = ("test", "validation") if name == row else ("test",)
-            for task, module in zip(TASKS, fitted.modules[k * len(TASKS) : (k + 1) * len(TASKS)], strict=True):
-                for part in parts:
-                    records = split.test if part == "test" else split.validation
-                    outcome = predict(module, given, records)
-                    own_part = _own_part(split, task, records, outcome)
-                    metric_rows += _measured(name, dataset, k, task, part, split, records, outcome, own_part)
-                    if part == "test":
-                        predicted.append(_predictions(name, dataset, k, task, split, records, outcome, module, given))
-    seconds = time.perf_counter() - started
-    frame = _described(pl.DataFrame(metric_rows), recipe, splits, texts, fitted, seconds)
-    return CellResult(frame, pl.concat(predicted, how="diagonal"), fitted, params)
+    for k, one in enumerate(given):
+        made = _floor(row, dataset, k, one) if trained is None else _evaluated(row, dataset, k, one, trained)
+        measured += made[0]
+        predicted += made[1]
+    frame = _described(pl.DataFrame(measured), row, given, trained, time.perf_counter() - started)
+    return CellResult(frame, pl.concat(predicted, how="diagonal"), trained)
 
 
-def _evaluations(
-    row: str, recipe: Recipe, split: Split, texts: TextSet | None, own: Fields, seed: int
-) -> dict[str, Fields]:
+def _evaluated(
+    row: Row, dataset: str, k: int, one: Given, trained: Trained
+) -> tuple[list[dict[str, Any]], list[pl.DataFrame]]:
+    """Metric rows and test predictions of one replicate's networks, on everything the row is evaluated on."""
+    measured, predicted = [], []
+    split = one.split
+    for name, inputs in _evaluations(row, one, trained.fields[k]).items():
+        parts = ("test", "validation") if name == row.name else ("test",)
+        for (task, _), module in zip(one.networks, trained.modules[k], strict=True):
+            for part in parts:
+                records = getattr(split, part)
+                outcome = predict(module, inputs, records)
+                own_part = _own_part(split, task, records, outcome)
+                measured += _measured(name, dataset, k, task, part, split, records, outcome, own_part)
+                if part == "test":
+                    predicted.append(_predictions(name, dataset, k, task, split, records, outcome, module, inputs))
+    return measured, predicted
+
+
+def _evaluations(row: Row, one: Given, own: Fields) -> dict[str, Fields]:
     """What a trained row is evaluated on: its own inputs, those of the shifted environment, permuted texts."""
-    out: dict[str, Fields] = {row: own}
+    out: dict[str, Fields] = {row.name: own}
+    split, texts = one.split, one.texts
     if texts is None:
         return out
-    if recipe.shifted and texts.shifted:
-        out[rows.shifted(row)] = {**own, **as_tensors(texts.fields(texts.shifted))}
-    if recipe.permuted:
+    if row.shifted and texts.shifted:
+        out[rows.shifted(row.name)] = {**own, **as_tensors(texts.fields(texts.shifted))}
+    if row.permuted:
         order = np.arange(len(split.user))
-        order[split.test] = np.random.default_rng([seed, 4]).permutation(split.test)
+        order[split.test] = np.random.default_rng([one.seed, 4]).permutation(split.test)
         moved = {slot: codes[order] for slot, codes in texts.codes.items()}
         out[rows.PERMUTED] = {**own, **as_tensors(texts.fields(moved))}
     return out
@@ -247,31 +271,30 @@ def _predictions(
     return frame.with_columns(dataset=pl.lit(dataset), row=pl.lit(row), replicate=pl.lit(replicate), task=pl.lit(task))
 
 
-def _floor(
-    row: str, dataset: str, recipe: Recipe, splits: Sequence[Split], texts: Sequence[TextSet | None],
-    seeds: Sequence[int],
-) -> tuple[pl.DataFrame, pl.DataFrame]:  # fmt: skip
-    """Rows without a network: the training mean, biases, boosted trees, or the number the LLM itself answers."""
-    measured, predicted = [], []
-    for k, split in enumerate(splits):
-        for task in TASKS:
-            if recipe.floor == "mean":
-                outcome = np.full(len(split.user), base_rate(split, task))
-            elif recipe.floor == "biases":
-                outcome = expit(bias_logits(split, task, *residual_biases(split, task)))
-            elif recipe.floor == "boosting":
-                from lrrecsys_core.models.boosting import boosted  # its library takes long to import
+def _floor(row: Row, dataset: str, k: int, one: Given) -> tuple[list[dict[str, Any]], list[pl.DataFrame]]:
+    """One replicate without a network: the training mean, biases, boosted trees, or the number the LLM answers."""
+    measured, predicted, split = [], [], one.split
+    for task in TASKS:
+        outcome = _floor_outcome(row.floor, one, task)
+        for part in ("test", "validation"):
+            records = getattr(split, part)
+            measured += _measured(row.name, dataset, k, task, part, split, records, outcome[records])
+        predicted.append(_predictions(row.name, dataset, k, task, split, split.test, outcome[split.test], None, None))
+    return measured, predicted
 
-                outcome = boosted(split, task, seeds[k])
-            else:
-                told = texts[k]
-                assert told is not None
-                outcome = direct_answers(split, told)[0]
-            for part in ("test", "validation"):
-                records = getattr(split, part)
-                measured += _measured(row, dataset, k, task, part, split, records, outcome[records])
-            predicted.append(_predictions(row, dataset, k, task, split, split.test, outcome[split.test], None, None))
-    return pl.DataFrame(measured), pl.concat(predicted)
+
+def _floor_outcome(floor: str, one: Given, task: str) -> NDArray[np.float64]:
+    """(N,) predictions on [0, 1]."""
+    if floor == "mean":
+        return np.full(len(one.split.user), base_rate(one.split, task))
+    if floor == "biases":
+        return np.asarray(expit(bias_logits(one.split, task, *residual_biases(one.split, task))))
+    if floor == "boosting":
+        from lrrecsys_core.models.boosting import boosted  # its library takes long to import
+
+        return boosted(one.split, task, one.seed)
+    assert one.texts is not None
+    return direct_answers(one.split, one.texts)[0]
 
 
 def direct_answers(split: Split, texts: TextSet) -> tuple[NDArray[np.float64], dict[str, int]]:
@@ -283,36 +306,36 @@ def direct_answers(split: Split, texts: TextSet) -> tuple[NDArray[np.float64], d
 
 
 def _described(
-    frame: pl.DataFrame, recipe: Recipe, splits: Sequence[Split], texts: Sequence[TextSet | None],
-    fitted: Fit[Any] | None, seconds: float,
-) -> pl.DataFrame:  # fmt: skip
+    frame: pl.DataFrame, row: Row, given: Sequence[Given], trained: Trained | None, seconds: float
+) -> pl.DataFrame:
     """Metric rows with what a reader needs beside the number."""
     shared = entity = 0
     tier = note = ""
     epochs = 0.0
-    if fitted is not None:
-        module = fitted.modules[0]
+    first, data = given[0].texts, given[0].split.dataset
+    if trained is not None:
+        module = trained.fit.modules[0]
         tables = module.entity_tables()
         sizes = {name: value.numel() for name, value in module.named_parameters()}
         entity = sum(size for name, size in sizes.items() if name in tables)
         shared = sum(sizes.values()) - entity
         tier, note = module.tier, module.deviations
-        epochs = float(np.mean(fitted.epochs))
-    explainer = texts[0].explainer if texts and texts[0] is not None else ""
-    if recipe.texts is not None and recipe.texts.raw and texts[0] is not None:
-        note = f"raw text vectors: {texts[0].report['embedding']}"
-    if recipe.floor == "direct":
+        epochs = float(np.mean(trained.fit.epochs))
+    if first is not None and (told := first.report.get("note")):
+        note = told
+    if row.floor == "direct":
         kinds: Counter[str] = Counter()
-        for split, told in zip(splits, texts, strict=True):
-            kinds.update(direct_answers(split, told)[1] if told is not None else {})
+        for one in given:
+            kinds.update(direct_answers(one.split, one.texts)[1] if one.texts is not None else {})
         note = "answers: " + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-    data = splits[0].dataset
     return frame.with_columns(
         tier=pl.lit(tier),
-        explainer=pl.lit(explainer),
+        explainer=pl.lit(first.explainer if first else ""),
+        llm=pl.lit(first.llm if first else ""),
         note=pl.lit(note),
         simulated=pl.lit(data.simulated),
-        by_construction=pl.lit(recipe.by_construction),
+        same_data=pl.lit(same_as_paper(data)),
+        by_construction=pl.lit(row.by_construction and not (first and first.llm)),
         ordered=pl.lit(data.ordered),
         parameters_shared=pl.lit(shared),
         parameters_entity=pl.lit(entity),

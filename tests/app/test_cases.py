@@ -11,7 +11,7 @@ import pytest
 from lrrecsys_core import rows
 from lrrecsys_core.app.cases import opposite_records, question, told_about
 from lrrecsys_core.profiles import get_profile
-from lrrecsys_core.study.run import Study
+from lrrecsys_core.study.study import Study
 
 
 @pytest.fixture(scope="module")

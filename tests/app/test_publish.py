@@ -12,7 +12,7 @@ from lrrecsys_core.app.cases import lay_open, telling_records
 from lrrecsys_core.app.publish import fruit_basket, parameter_parts, publish_data, toy_texts
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.profiles import get_profile
-from lrrecsys_core.study.run import Study
+from lrrecsys_core.study.study import Study
 
 
 @pytest.fixture(scope="module")

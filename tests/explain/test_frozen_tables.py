@@ -24,7 +24,7 @@ from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.checks import tidy
 from lrrecsys_core.explain.frozen import recorded_explanations, stored_variants
 from lrrecsys_core.explain.prompts import VARIANTS
-from lrrecsys_core.study.run import Study
+from lrrecsys_core.study.study import Study
 
 LLM = "Llama 3.1"
 FROM_STORE = {
@@ -140,7 +140,7 @@ sys.meta_path.insert(0, Absent())
 import json
 import torch
 torch.set_num_threads(1)
-from lrrecsys_core.study.run import Study
+from lrrecsys_core.study.study import Study
 from lrrecsys_core.profiles import get_profile
 from lrrecsys_core.app.publish import publish_tables
 

@@ -121,8 +121,6 @@ def test_one_pass_for_serving_equals_forward_and_attention() -> None:
     ("params", "changes"),
     [
         ({}, {"positive", "negative", "user", "item"}),
-        ({"source": "free"}, {"user", "item"}),
-        ({"source": "free", "free_per_item": True}, {"user", "item"}),
         ({"slots": ("single",)}, {"single", "user", "item"}),
         ({"slots": ()}, {"user", "item"}),
         ({"slots": ("positive",)}, {"positive", "user", "item"}),
@@ -137,22 +135,3 @@ def test_each_variant_reads_what_it_says(params: dict[str, object], changes: set
         moved = dict(given)
         moved[name] = given[name] % 8 + 1 if name in ("user", "item") else given[name] + 1
         assert (float((model(moved) - base).abs().max()) > 0) == (name in changes), name
-
-
-def test_without_ids_only_texts_and_history_count() -> None:
-    torch.manual_seed(1)
-    model, given = LRRecsys(SIZES, biases=False, ids=False).eval(), batch()
-    moved = {**given, "user": given["user"] % 8 + 1, "item": given["item"] % 10 + 1}
-    torch.testing.assert_close(model(moved), model(given))
-
-
-def test_raw_embeddings_pass_a_trained_map() -> None:
-    model = LRRecsys(SIZES, source="raw", raw_width=20)
-    given = batch() | {slot: torch.randn(6, 20) for slot in ("positive", "negative")}
-    assert model(given).shape == (6,)
-    assert model.explanations.project.weight.shape == (8, 20)
-
-
-def test_unknown_source_is_refused() -> None:
-    with pytest.raises(ValueError, match="unknown explanation source 'magic'"):
-        LRRecsys(SIZES, source="magic")

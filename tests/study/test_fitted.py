@@ -15,8 +15,9 @@ from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.generate import Explanations
 from lrrecsys_core.profiles import Profile
 from lrrecsys_core.study import serve as serving
+from lrrecsys_core.study.cell import Cell
 from lrrecsys_core.study.fitted import FittedModel
-from lrrecsys_core.study.run import Cell, Study
+from lrrecsys_core.study.study import Study
 from lrrecsys_core.training.fit import as_tensors, predict
 
 TINY = Profile(
@@ -29,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("run")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LRRECSYS_ROOT", str(root))
-        Cell("hotels", rows.LR).compute(Study(TINY))
+        Cell(Study(TINY), "hotels", rows.LR).compute()
     return root
 
 

@@ -26,22 +26,23 @@ from lrrecsys_core.explain.clients.formats import PAPER_LLMS
 from lrrecsys_core.explain.generate import explain_records
 from lrrecsys_core.explain.llm import Request, Result
 from lrrecsys_core.explain.reasoners import MetadataExplainer
-from lrrecsys_core.explain.sources import Simulated
 from lrrecsys_core.explain.store import ExplanationStore
 from lrrecsys_core.models.base import TASKS, Batch, Recommender, Sizes
 from lrrecsys_core.models.biases import bias_logits, residual_biases
-from lrrecsys_core.models.registry import MODELS
-from lrrecsys_core.profiles import Profile
-from lrrecsys_core.study import cell as jobs
-from lrrecsys_core.study.recipes import RECIPES, Recipe, Texts, runnable
-from lrrecsys_core.study.run import Cell, Study
+from lrrecsys_core.profiles import Profile, get_profile
+from lrrecsys_core.rows import Row, Texts
+from lrrecsys_core.study.cell import Cell, better_size
+from lrrecsys_core.study.points import Step
+from lrrecsys_core.study.study import Study, runnable
+from lrrecsys_core.study.text_sets import TextJob
 from lrrecsys_core.study.texts import TextSet, make_text_set
-from lrrecsys_core.study.train_row import direct_answers, record_fields, run_cell, shuffled
+from lrrecsys_core.study.train_row import Given, Training, direct_answers, record_fields, run_row, shuffled
 from lrrecsys_core.training.fit import as_tensors
 
 TINY = Profile(
     "tiny", users=40, items=40, records_per_user=10, replicates=2, epochs=2, patience=2, autoencoder_epochs=40,
 )  # fmt: skip
+BOTH = (("regression", Step()), ("classification", Step()))
 FEW = (rows.GLOBAL_MEAN, rows.BIASED_MF, rows.BIASES, rows.LR, rows.ABLATION1)
 
 
@@ -58,25 +59,35 @@ def market() -> Dataset:
     return simulate_market("hotels", 3, replace(DEFAULT_PARAMETERS["hotels"], users=40, items=40, records_per_user=10))
 
 
-def test_every_row_of_every_table_has_a_recipe_or_names_what_it_needs() -> None:
-    derived = {rows.PERMUTED, rows.at_fraction(rows.BEST_BASELINE, 100)}
-    derived |= {row.name for row in rows.ROWS if row.same_as or row.name.endswith("environment)")}
-    assert {row.name for row in rows.ROWS} - derived <= set(RECIPES)
-    assert set(RECIPES) <= set(rows.BY_NAME)
+def test_every_row_is_computed_or_says_where_its_numbers_come_from() -> None:
+    for row in rows.ROWS:
+        borrowed = [name for name in (row.evaluates, row.same_as) if name]
+        assert row.computed + len(borrowed) == 1 or row.name == rows.at_fraction(rows.BEST_BASELINE, 100)
+        assert all(rows.BY_NAME[name].computed for name in borrowed)
+    assert len(rows.BY_NAME) == len(rows.ROWS)
+
+
+def test_a_row_that_says_without_differs_from_its_twin() -> None:
+    """ANR, AMCF and MMALFM cannot be built without biases, so they have no such row."""
+    without = {row.name: row for row in rows.ROWS if row.params.get("biases") is False}
+    assert {rows.without_biases("ANR"), rows.without_biases("AMCF"), rows.without_biases("MMALFM")}.isdisjoint(without)
+    assert rows.LETTER in without and len(without) == 1 + sum(not m.own_biases for m in rows.PAPER_BASELINES) + 1
+    for row in without.values():
+        assert row.model is not None and not row.model.own_biases
 
 
 def test_what_can_run_depends_on_the_data(market: Dataset) -> None:
     assert runnable(rows.DIAL[50], market) and not runnable(rows.METADATA, market)
     null = replace(market, name="null-hotels")
-    assert [row for row in RECIPES if runnable(row, null)] == [rows.LR, rows.ABLATION1]
+    assert [row for row in rows.BY_NAME if runnable(row, null)] == [rows.LR, rows.ABLATION1]
     assert not runnable(rows.GPT2, market)
 
 
 def test_cells_are_computed_once_and_read_afterwards(study: Study) -> None:
     for row in FEW:
-        Cell("hotels", row).compute(study)
+        Cell(study, "hotels", row).compute()
     before = {path: path.stat().st_mtime_ns for path in study.folder.rglob("*.parquet")}
-    assert all(Cell("hotels", row).done(study) for row in FEW)
+    assert all(Cell(study, "hotels", row).done for row in FEW)
     frame = Study(TINY).metrics()
     assert set(frame["row"]) >= set(FEW) | {rows.PERMUTED, rows.shifted(rows.LR)}
     assert set(frame["part"]) == {"test", "validation"} and frame["replicate"].max() == 1
@@ -86,10 +97,10 @@ def test_cells_are_computed_once_and_read_afterwards(study: Study) -> None:
     np.testing.assert_allclose(shares, 1.0, atol=1e-5)
 
 
-def queued(study: Study, monkeypatch: pytest.MonkeyPatch) -> tuple[list[jobs.TextJob], list[Cell]]:
+def queued(study: Study, monkeypatch: pytest.MonkeyPatch) -> tuple[list[TextJob], list[Cell]]:
     """The text sets and the cells that a run of three rows starts, in two queues."""
     queues = []
-    monkeypatch.setattr(Study, "_in_parallel", lambda self, work, *_: queues.append(list(work)))
+    monkeypatch.setattr("lrrecsys_core.study.study._in_parallel", lambda work, *_: queues.append(list(work)))
     study.run_rows(only=[rows.LR, rows.NCF, rows.NO_PROFILE], jobs=1)
     texts, cells = queues
     return texts, cells
@@ -103,52 +114,48 @@ def test_texts_of_several_rows_are_made_first_and_those_of_one_row_with_it(
     table.write_text("user_id,item_id,rating,timestamp,name,details\n" + "\n".join(lines))
     real = Study(TINY, [f"table:{table}?timestamp=timestamp&name=name&details=details"])
     texts, cells = queued(real, monkeypatch)
-    by_row = {cell.row: cell for cell in cells}
-    assert texts == by_row[rows.LR].text_jobs(real) == by_row[rows.NCF].text_jobs(real)
+    by_row = {cell.name: cell for cell in cells}
+    assert texts == by_row[rows.LR].text_jobs == by_row[rows.NCF].text_jobs
     alone = by_row[rows.NO_PROFILE]
-    (own,) = alone.text_jobs(real)
-    assert own not in texts and not own.done(real)
-    alone.compute(real)
-    assert own.done(real) and alone.done(real)
+    (own,) = alone.text_jobs
+    assert own not in texts and not own.content
+    alone.compute()
+    assert own.content and alone.done
     # A cell with a text set for each of its markets would make them one after the other.
     texts, cells = queued(study, monkeypatch)
-    assert set(texts) == {job for cell in cells for job in cell.text_jobs(study)} and len(texts) == len(set(texts))
+    assert set(texts) == {job for cell in cells for job in cell.text_jobs} and len(texts) == len(set(texts))
 
 
 def test_same_seed_gives_the_same_numbers(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cell = Cell("restaurants", rows.LR)
-    cell.compute(study)
+    Cell(study, "restaurants", rows.LR).compute()
     first = study.metrics().drop("seconds")
     again = tmp_path / "again"
     again.mkdir()
     monkeypatch.setenv("LRRECSYS_ROOT", str(again))
     other = Study(TINY)
-    cell.compute(other)
+    Cell(other, "restaurants", rows.LR).compute()
     assert first.equals(other.metrics().drop("seconds"))
 
 
-def test_the_key_covers_data_texts_parameters_and_code(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    cell = Cell("hotels", rows.LR)
-    key = cell.key(study)
-    assert key == Cell("hotels", rows.LR).key(Study(TINY))
-    assert key != Cell("hotels", rows.NCF).key(study)
-    assert key != Cell("movies", rows.LR).key(study)
-    for change in ({"users": 41}, {"epochs": 3}, {"first_seed": 101}, {"autoencoder_epochs": 41}):
-        assert cell.key(Study(replace(TINY, **change))) != key
-    monkeypatch.setitem(RECIPES, rows.LR, replace(RECIPES[rows.LR], texts=Texts(Simulated(share=0.5))))
-    assert cell.key(study) != key
-    monkeypatch.setattr(jobs, "code_hash", lambda model: "other code")
-    assert cell.key(study) != key
-
-
-def test_the_strict_profile_trains_on_all_of_it_for_a_fixed_number_of_epochs(study: Study) -> None:
+def test_the_strict_profile_is_the_papers_stated_training(study: Study) -> None:
     strict = Study(replace(TINY, paper_strict=True, epochs=5))
-    cell = Cell("movies", rows.BIASED_MF)
-    assert cell.key(strict) != cell.key(Study(replace(TINY, epochs=5)))
-    cell.compute(strict)
+    assert get_profile("paper_strict").epochs == 100 and Training().batch_size == 128
+    cell = Cell(strict, "movies", "MTER")
+    assert cell.row.params["biases"] is False and cell.point.regression == cell.point.classification == Step(0.01, 0.0)
+    cell.compute()
     assert not len(strict.split("movies").validation)
     frame = strict.metrics()
     assert set(frame["epochs"]) == {5.0} and set(frame["part"]) == {"test"}
+    ours, letter = (Cell(strict, "movies", name) for name in (rows.LR, rows.LETTER))
+    assert ours.row.params == letter.row.params and ours.training == letter.training
+
+
+def test_the_strict_autoencoder_says_what_the_papers_rate_did(study: Study) -> None:
+    strict = Study(replace(TINY, paper_strict=True))
+    report = strict.text_set("movies").report
+    assert "the paper's rate 0.1" in report["note"]
+    assert len(report["curve"]) == report["epochs"] == TINY.autoencoder_epochs, "all epochs, and the last state"
+    assert study.text_set("movies").report["note"] == ""
 
 
 def test_side_rows_run_on_fewer_markets_and_not_at_all_in_small_runs_or_on_real_data(
@@ -162,22 +169,8 @@ def test_side_rows_run_on_fewer_markets_and_not_at_all_in_small_runs_or_on_real_
     table.write_text("user_id,item_id,rating\n" + "".join(f"u{k % 3},i{k},{1 + k % 5}\n" for k in range(12)))
     real = Study(larger.profile, [f"table:{table}"])
     assert side not in real.rows_of("shop") and rows.BASELINES[0] in real.rows_of("shop")
-    assert Cell("hotels", side).seeds(larger) == larger.seeds[:2]
-    assert Cell("hotels", rows.BIASED_MF).seeds(larger) == larger.seeds
-
-
-@pytest.mark.parametrize("row", [rows.ABLATION2, rows.EXTRACTIVE])
-def test_the_key_of_what_reads_the_encoder_names_it_and_an_empty_name_is_none(
-    study: Study, row: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cell = Cell("movies", row)
-    monkeypatch.delenv("LRRECSYS_ENCODER", raising=False)
-    unset = cell.key(study)
-    monkeypatch.setenv("LRRECSYS_ENCODER", "")
-    assert cell.key(study) == unset
-    other = Cell("movies", rows.LR).key(study)
-    monkeypatch.setenv("LRRECSYS_ENCODER", "some-encoder")
-    assert cell.key(study) != unset and Cell("movies", rows.LR).key(study) == other
+    assert Cell(larger, "hotels", side).seeds == larger.seeds[:2]
+    assert Cell(larger, "hotels", rows.BIASED_MF).seeds == larger.seeds
 
 
 def test_rows_that_a_programme_answers_are_no_evidence_on_real_data_either(study: Study, tmp_path: Path) -> None:
@@ -186,26 +179,25 @@ def test_rows_that_a_programme_answers_are_no_evidence_on_real_data_either(study
     table.write_text("\n".join(["user_id,item_id,rating,timestamp,name,details", *lines]))
     real = Study(TINY, [f"table:{table}?timestamp=timestamp&name=name&details=details"])
     for row in (rows.DIRECT, rows.GLOBAL_MEAN):
-        Cell("shop", row).compute(real)
+        Cell(real, "shop", row).compute()
     told = {row: set(part["by_construction"]) for (row,), part in real.metrics().group_by("row")}
     assert told == {rows.DIRECT: {True}, rows.GLOBAL_MEAN: {False}}
 
 
 def test_a_baseline_is_kept_at_the_size_that_is_better_on_validation(study: Study) -> None:
     both = Study(replace(TINY, published_sizes=True))
-    cell = Cell("hotels", "MMALFM")
-    assert cell.key(both) != cell.key(study) and Cell("hotels", rows.LR).key(both) == Cell("hotels", rows.LR).key(study)
-    alone = {}
-    for size, recipe in cell.sizes(both).items():
-        splits = [both.split("hotels", k) for k in range(2)]
-        alone[size] = run_cell(
-            "MMALFM", "hotels", recipe, splits, [None, None], both.seeds, cell.training(both)
-        ).metrics.select("dataset", "part", "metric", "replicate", "value")
+    cell = Cell(both, "hotels", "MMALFM")
+    assert cell.key != Cell(study, "hotels", "MMALFM").key
+    assert Cell(both, "hotels", rows.NCF_WITHOUT).key == Cell(study, "hotels", rows.NCF_WITHOUT).key
+    alone = {
+        size: result.metrics.select("dataset", "part", "metric", "replicate", "value")
+        for size, result in cell.run_sizes().items()
+    }
     assert list(alone) == ["matched", "published"] and not alone["matched"].equals(alone["published"])
-    cell.compute(both)
+    cell.compute()
     kept = both.metrics([2])
     (size,) = set(kept["size"])
-    assert size == jobs.better_size(alone)
+    assert size == better_size(alone)
     assert kept.select(alone[size].columns).sort(pl.all()).equals(alone[size].sort(pl.all()))
 
 
@@ -216,13 +208,14 @@ def test_the_better_size_by_hand() -> None:
         return frame.with_columns(dataset=pl.lit("hotels"))
 
     # RMSE .20 against .22 is 10% more; 1 - AUC .24 against .30 is 25% more.
-    assert jobs.better_size({"matched": frame(0.20, 0.70, 0.1), "published": frame(0.22, 0.76, 0.9)}) == "published"
-    assert jobs.better_size({"matched": frame(0.20, 0.75, 0.9), "published": frame(0.22, 0.76, 0.1)}) == "matched"
+    assert better_size({"matched": frame(0.20, 0.70, 0.1), "published": frame(0.22, 0.76, 0.9)}) == "published"
+    assert better_size({"matched": frame(0.20, 0.75, 0.9), "published": frame(0.22, 0.76, 0.1)}) == "matched"
 
 
 @pytest.mark.parametrize("row", rows.BASELINES)
 def test_every_baseline_can_be_built_and_trained_at_its_published_size(row: str, market: Dataset) -> None:
-    recipe = Cell("hotels", row).sizes(Study(replace(TINY, published_sizes=True)))["published"]
+    cell = Cell(Study(replace(TINY, published_sizes=True)), "hotels", row)
+    recipe = cell.sizes["published"]
     split = make_split(market)
     sizes = Sizes.of(split)
     assert recipe.model is not None
@@ -235,14 +228,14 @@ def test_every_baseline_can_be_built_and_trained_at_its_published_size(row: str,
     loss = model.loss(batch)
     loss.backward()
     assert torch.isfinite(loss)
-    matched = recipe.model.build(split, sizes, "regression", **Cell("hotels", row).recipe().params)
+    matched = recipe.model.build(split, sizes, "regression", **cell.row.params)
     counts = [sum(weight.numel() for weight in m.parameters()) for m in (model, matched)]
     assert counts[0] > counts[1] or row in ("A3NCF", "SULM", "MMALFM")  # published narrower than LR-Recsys
 
 
 def test_boosted_trees_are_a_row_like_any_other(study: Study) -> None:
     for row in (rows.BOOSTING, rows.GLOBAL_MEAN):
-        Cell("hotels", row).compute(study)
+        Cell(study, "hotels", row).compute()
     rmse = study.metrics([2]).filter(part="test", metric="RMSE").group_by("row").agg(pl.col("value").mean())
     assert rmse.filter(row=rows.BOOSTING)["value"].item() < rmse.filter(row=rows.GLOBAL_MEAN)["value"].item()
 
@@ -291,10 +284,10 @@ def test_nothing_of_a_test_record_reaches_texts_or_features(market: Dataset) -> 
     texts, changed = (make_text_set(s, Texts(), seed=0, epochs=30, with_shift=False)[0] for s in (split, other))
     assert texts.sentences == changed.sentences
     np.testing.assert_array_equal(texts.embeddings, changed.embeddings)
-    for row in RECIPES:
-        recipe = RECIPES[row]
+    baselines = (*rows.PAPER_BASELINES, *rows.FURTHER_BASELINES)
+    for row, recipe in rows.BY_NAME.items():
         # Baselines carry native targets of their own records; tests/models/test_invariants.py holds them to this.
-        if recipe.model is None or recipe.model in MODELS.values() or recipe.fraction < 1 or not runnable(row, market):
+        if recipe.model is None or recipe.model in baselines or recipe.fraction < 1 or not runnable(row, market):
             continue
         own = recipe.texts is not None and recipe.texts == Texts()
         one, two = (
@@ -337,9 +330,9 @@ def test_a_row_of_an_llm_comes_to_life_with_its_store(
             explain_records(study.split("hotels", k), _Stranger(), "full", store=store)
     monkeypatch.setenv("LRRECSYS_STORES", f"gpt-2={place}")
     assert rows.GPT2 in study.rows_of("hotels") and rows.LLAMA31 not in study.rows_of("hotels")
-    Cell("hotels", rows.GPT2).compute(study)
-    Cell("hotels", rows.LR).compute(study)
-    Cell("hotels", rows.LASSO_REASONER).compute(study)
+    Cell(study, "hotels", rows.GPT2).compute()
+    Cell(study, "hotels", rows.LR).compute()
+    Cell(study, "hotels", rows.LASSO_REASONER).compute()
     by = dict(study.metrics().select("row", "explainer").unique().iter_rows())
     assert by[rows.GPT2] == by[rows.LR] == "GPT-2", "with a store, rows that name no source read it"
     assert by[rows.LASSO_REASONER].startswith("simulated reasoner")
@@ -348,9 +341,8 @@ def test_a_row_of_an_llm_comes_to_life_with_its_store(
 
 def test_a_row_without_training_predicts_the_training_mean(market: Dataset) -> None:
     split = make_split(market)
-    result = run_cell(
-        "Global mean", "hotels", Recipe(floor="mean"), [split], [None], [0], Cell("x", rows.LR).training(Study(TINY))
-    )
+    mean_row = Row("Global mean", (2,), "floor", floor="mean")
+    result = run_row(mean_row, "hotels", [Given(split, None, 0, BOTH)], Training(2, 2))
     test = result.metrics.filter((pl.col("part") == "test") & (pl.col("metric") == "RMSE"))["value"].item()
     mean = split.target[split.train].mean()
     assert test == pytest.approx(float(np.sqrt(((split.target[split.test] - mean) ** 2).mean())), rel=1e-5)
@@ -360,7 +352,7 @@ def test_a_row_without_training_predicts_the_training_mean(market: Dataset) -> N
 
 def test_the_row_of_biases_predicts_them_and_nothing_else(study: Study) -> None:
     for row in (rows.BIASES, rows.GLOBAL_MEAN, rows.BIASED_MF):
-        Cell("hotels", row).compute(study)
+        Cell(study, "hotels", row).compute()
     told = study.predictions([rows.BIASES])
     for k in range(2):
         split = study.split("hotels", k)
@@ -396,10 +388,8 @@ class _Says(Recommender):
 @pytest.mark.parametrize("says", [0.0, 0.3])
 def test_the_own_part_is_what_a_model_says_beyond_the_biases(says: float, market: Dataset) -> None:
     splits = [make_split(market), make_split(replace(market, name="other"), train_fraction=0.5)]
-    result = run_cell(
-        "Says", "hotels", Recipe(_Says, {"says": says}), splits, [None, None], [0, 1],
-        Cell("x", rows.LR).training(Study(TINY)),
-    )  # fmt: skip
+    given = [Given(split, None, k, BOTH) for k, split in enumerate(splits)]
+    result = run_row(Row("Says", (2,), "rival", _Says, {"says": says}), "hotels", given, Training(2, 2))
     frame = result.metrics
     assert set(frame["metric"]) == {"RMSE", "MAE", "AUC"} and set(frame["part"]) == {"test", "validation"}
     spread = {}
@@ -412,15 +402,15 @@ def test_the_own_part_is_what_a_model_says_beyond_the_biases(says: float, market
 _SCRIPT = """
 import sys, torch
 torch.set_num_threads(1)
-from lrrecsys_core.study.run import Cell, Study
-from lrrecsys_core.models.registry import MODELS
+from lrrecsys_core.study.cell import Cell
+from lrrecsys_core.study.study import Study
 from lrrecsys_core.profiles import Profile
 study = Study(Profile(**eval(sys.argv[1])))
 for row in eval(sys.argv[2]):
-    cell = Cell("hotels", row)
-    if not cell.done(study):
+    cell = Cell(study, "hotels", row)
+    if not cell.done:
         print("computing", row, flush=True)
-        cell.compute(study)
+        cell.compute()
 print("complete", flush=True)
 """
 

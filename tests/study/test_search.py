@@ -15,11 +15,10 @@ from lrrecsys_core import rows
 from lrrecsys_core.data.dataset import Dataset, make_dataset
 from lrrecsys_core.data.split import make_split
 from lrrecsys_core.models.base import TASKS
-from lrrecsys_core.models.registry import MODELS
 from lrrecsys_core.profiles import get_profile
 from lrrecsys_core.study import points as chosen
 from lrrecsys_core.study.points import Point, Step, chosen_point
-from lrrecsys_core.study.search import HALF, POINTS, SEARCHED, SearchStudy, best_points, forget, grid, sampled, search
+from lrrecsys_core.study.search import HALF, POINTS, SearchStudy, best_points, forget, grid, sampled, search
 
 
 def shop(users: int = 30, each: int = 8) -> Dataset:
@@ -66,12 +65,12 @@ def test_a_sample_of_small_data_leaves_out_the_test_records_alone() -> None:
 
 
 def test_every_model_searched_has_as_many_points() -> None:
-    for row in SEARCHED:
+    for row in rows.SEARCHED:
         points = [json.dumps(point, sort_keys=True) for point in grid(row)]
         assert len(set(points)) == POINTS
 
 
-@pytest.mark.parametrize("row", SEARCHED)
+@pytest.mark.parametrize("row", rows.SEARCHED)
 def test_the_half_tried_on_real_data_gives_every_setting_its_values_equally_often(row: str) -> None:
     points = grid(row)
     for name in points[0]:
@@ -189,26 +188,29 @@ def test_a_row_trains_at_the_points_of_its_data_else_at_those_of_the_markets(
     def point(lr: float) -> Point:
         return Point(Step(lr), Step(2 * lr))
 
+    def point_of(row: str, *dataset: str) -> Point:
+        return chosen_point(rows.BY_NAME[row], *dataset)
+
     file = tmp_path / "points.json"
     markets = {rows.LR: told(0.01), "MTER": told(0.02), rows.COMPARER: told(0.04)}
     file.write_text(json.dumps({"markets": markets, "shop": {rows.LR: told(0.03)}}))
     monkeypatch.setattr(chosen, "SHIPPED", file)
-    assert chosen_point(rows.LR) == point(0.01) and chosen_point(rows.LR, "shop") == point(0.03)
-    assert chosen_point("MTER", "shop") == point(0.02)
-    assert chosen_point(rows.without_biases("MTER")) == point(0.02)
-    assert chosen_point(rows.without_biases(rows.COMPARER)) == point(0.04)
-    assert chosen_point(rows.at_fraction("MTER", 25)) == point(0.02)
-    assert chosen_point(rows.SHUFFLE_ALL, "shop") == chosen_point(rows.ABLATION1, "shop") == point(0.03)
+    assert point_of(rows.LR) == point(0.01) and point_of(rows.LR, "shop") == point(0.03)
+    assert point_of("MTER", "shop") == point(0.02)
+    assert point_of(rows.without_biases("MTER")) == point(0.02)
+    assert point_of(rows.without_biases(rows.COMPARER)) == point(0.04)
+    assert point_of(rows.at_fraction("MTER", 25)) == point(0.02)
+    assert point_of(rows.SHUFFLE_ALL, "shop") == point_of(rows.ABLATION1, "shop") == point(0.03)
     file.write_text(json.dumps({"markets": markets, "shop": {rows.LR: told(0.03), rows.ABLATION1: told(0.05)}}))
     chosen._tables.cache_clear()
-    assert chosen_point(rows.ABLATION1, "shop") == point(0.05)
-    assert chosen_point(rows.SHUFFLE_ALL, "shop") == chosen_point(rows.ABLATION2, "shop") == point(0.03)
+    assert point_of(rows.ABLATION1, "shop") == point(0.05)
+    assert point_of(rows.SHUFFLE_ALL, "shop") == point_of(rows.ABLATION2, "shop") == point(0.03)
 
 
 def test_the_shipped_points_belong_to_the_grids() -> None:
     listed = json.loads(chosen.SHIPPED.read_text(encoding="utf-8"))
     for dataset, points in listed.items():
-        assert set(points) == set(SEARCHED), dataset
+        assert set(points) == set(rows.SEARCHED), dataset
         tried = range(POINTS) if dataset == chosen.MARKETS else HALF
         assert {told[task]["point"] for told in points.values() for task in TASKS} <= set(tried), dataset
         for row, told in points.items():
@@ -216,4 +218,4 @@ def test_the_shipped_points_belong_to_the_grids() -> None:
                 point = dict(grid(row)[told[task]["point"]])
                 assert (point.pop("lr"), point.pop("weight_decay")) == (told[task]["lr"], told[task]["weight_decay"])
                 assert point == told["params"], (dataset, row)
-    assert set(MODELS) < set(SEARCHED)
+    assert {model.name for model in (*rows.PAPER_BASELINES, *rows.FURTHER_BASELINES)} < set(rows.SEARCHED)

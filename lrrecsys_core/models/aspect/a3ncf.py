@@ -44,6 +44,7 @@ class A3NCF(Recommender):
     att_hidden : width of a hidden layer in the attention, 0 for none.
     """
 
+    name: ClassVar[str] = "A3NCF"
     inputs: ClassVar[tuple[str, ...]] = ("user", "item", "theta_user", "theta_item")
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item",)}
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}

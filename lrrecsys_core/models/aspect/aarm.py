@@ -77,6 +77,8 @@ class AARM(Recommender):
     visibility : "profile", or "oracle" to add the record's own aspects to both sets (leakage, for comparison only).
     """
 
+    name: ClassVar[str] = "AARM"
+    sees_own_aspects: ClassVar[bool] = True
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item", "negative")}
     table_fields: ClassVar[dict[str, tuple[str, ...]]] = {"item_bias.weight": ("item", "negative")}
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}

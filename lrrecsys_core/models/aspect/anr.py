@@ -59,6 +59,9 @@ class ANR(Recommender):
     visibility : "profile", or "oracle" to put the record's own terms into both documents (leakage, to compare only).
     """
 
+    name: ClassVar[str] = "ANR"
+    own_biases: ClassVar[bool] = True
+    sees_own_aspects: ClassVar[bool] = True
     inputs: ClassVar[tuple[str, ...]] = ("user", "item", "user_document", "item_document")
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item",)}
     pretrain_reads_outcome: ClassVar[bool] = True

@@ -67,6 +67,8 @@ class MMALFM(Recommender):
     biases : part of the method; accepted so that every model is built alike, and changes nothing.
     """
 
+    name: ClassVar[str] = "MMALFM"
+    own_biases: ClassVar[bool] = True
     inputs: ClassVar[tuple[str, ...]] = ("user", "item", "aspect_match")
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item",)}
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}

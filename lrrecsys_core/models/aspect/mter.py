@@ -55,6 +55,7 @@ class MTER(Recommender):
     constraint : weight of the comparisons; 0 is MTER.
     """
 
+    name: ClassVar[str] = "MTER"
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item", "other", "reference")}
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}
     nonnegative: ClassVar[tuple[str, ...]] = (
@@ -208,6 +209,7 @@ class MTER(Recommender):
 class ComparER(MTER):
     """ComparER-Sub: MTER with comparative constraints (subjective quality)."""
 
+    name: ClassVar[str] = "ComparER"
     grid: ClassVar[list[dict[str, Any]]] = [
         {"lr": lr, "weight_decay": 1e-4, "ranking": ranking, "constraint": constraint}
         for lr in (1e-3, 1e-2)

@@ -46,6 +46,7 @@ class SULM(Recommender):
     biases : start the biases of the constant aspect at the shared ones (rule P2) instead of near 0.
     """
 
+    name: ClassVar[str] = "SULM"
     inputs: ClassVar[tuple[str, ...]] = ("user", "item", "own_sentiment")
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item",)}
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}

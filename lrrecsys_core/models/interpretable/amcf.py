@@ -54,6 +54,8 @@ class AMCF(Recommender):
     biases : part of the method; accepted so that every model is built alike, and changes nothing.
     """
 
+    name: ClassVar[str] = "AMCF"
+    own_biases: ClassVar[bool] = True
     inputs: ClassVar[tuple[str, ...]] = ("user", "item")
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item",)}
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item", "carried": "item"}

@@ -62,6 +62,7 @@ class PETER(Recommender):
     text_weight : of both text losses beside the rating loss.
     """
 
+    name: ClassVar[str] = "PETER"
     inputs: ClassVar[tuple[str, ...]] = ("user", "item", "words")
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item",)}
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}

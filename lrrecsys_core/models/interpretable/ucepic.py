@@ -70,6 +70,7 @@ class UCEPic(Recommender):
     native : weight of the two text losses; 0 leaves the text out altogether.
     """
 
+    name: ClassVar[str] = "UCEPic"
     inputs: ClassVar[tuple[str, ...]] = ("user", "item", "user_refs", "item_refs", "profile")
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item",)}
     tier: ClassVar[str] = "reduced"

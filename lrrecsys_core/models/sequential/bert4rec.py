@@ -47,6 +47,7 @@ class BERT4Rec(Recommender):
     schedule : "pre" or "joint"; `native` is the weight of the Cloze loss in "joint".
     """
 
+    name: ClassVar[str] = "BERT4Rec"
     tables: ClassVar[dict[str, str]] = {"items.weight": "item", "cloze_bias": "item"}
     tier: ClassVar[str] = "adapted"
     deviations: ClassVar[str] = (

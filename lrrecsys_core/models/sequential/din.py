@@ -53,6 +53,7 @@ class DIN(Recommender):
     normalise : softmax over the history instead of raw weights.
     """
 
+    name: ClassVar[str] = "DIN"
     inputs: ClassVar[tuple[str, ...]] = (
         "user",
         "item",

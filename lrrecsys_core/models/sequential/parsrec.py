@@ -49,6 +49,7 @@ class PARSRec(Recommender):
     schedule : "point" or "joint"; `native` is the weight of the native loss in "joint".
     """
 
+    name: ClassVar[str] = "PARSRec"
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item", "history", "older")}
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}
     tier: ClassVar[str] = "adapted"

@@ -44,6 +44,7 @@ class SASRec(Recommender):
     schedule : "point" (ratings only) or "pre" (next-item loss first).
     """
 
+    name: ClassVar[str] = "SASRec"
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item", "history", "sampled")}
     tables: ClassVar[dict[str, str]] = {"items.weight": "item"}
     tier: ClassVar[str] = "adapted"

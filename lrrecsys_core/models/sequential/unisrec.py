@@ -91,6 +91,7 @@ class UniSRec(Recommender):
     schedule : "pre" or "joint"; `native` is the weight of the native losses in "joint".
     """
 
+    name: ClassVar[str] = "UniSRec"
     inputs: ClassVar[tuple[str, ...]] = (
         "user",
         "item",

@@ -1,0 +1,136 @@
+"""A study: every row of every table on every data set of a run, as cells that are kept, resumable and independent.
+
+A killed study loses at most the cells it was in, and a second run reads them all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import joblib
+import polars as pl
+import torch
+from tqdm import tqdm
+
+from lrrecsys_core import rows
+from lrrecsys_core.data.dataset import Dataset
+from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.explanations import Explanations
+from lrrecsys_core.study.cell import Cell
+from lrrecsys_core.study.run import Run
+from lrrecsys_core.study.text_sets import TextJob, text_job
+from lrrecsys_core.study.texts import TextSet
+
+# By the time they took on real ratings (statements compared for each record, softmax over all items, texts as
+# targets): one of them started last keeps the other cores waiting.
+SLOWEST = (rows.EXTRACTIVE, "BERT4Rec", "UniSRec", "UCEPic", rows.PETER, "PARSRec", "MMALFM")
+TABLES: tuple[int | str, ...] = (2, 3, 4, 5, 6, rows.SENSITIVITY)
+
+
+class Study(Run):
+    """All cells of one run; parameters as for `Run`."""
+
+    def rows_of(self, name: str, tables: Iterable[int | str] = TABLES) -> list[str]:
+        """Rows of these tables that can be computed on a data set, each once."""
+        data = self.data(name)[0]
+        # Short of all replicates, the side rows are a sample: the first markets of each domain, and none on real data.
+        sides = self.profile.side_replicates >= (1 if self.simulated else self.profile.replicates)
+        wanted = (row for table in tables for row in rows.rows_of(table) if sides or not row.side)
+        return [name for name in dict.fromkeys(row.name for row in wanted) if runnable(name, data)]
+
+    def cells(self, tables: Iterable[int | str] = TABLES) -> list[Cell]:
+        """The cells behind these tables, those with equal networks next to each other."""
+        tables = tuple(tables)
+        found = [Cell(self, name, row) for name in self.all_datasets for row in self.rows_of(name, tables)]
+        return sorted(found, key=lambda cell: cell.shape)
+
+    def explanations(self, name: str, row: str = rows.LR, replicate: int = 0) -> Explanations:
+        """The texts a row reads."""
+        return self._text_job(name, row, replicate).explanations()
+
+    def text_set(self, name: str, row: str = rows.LR, replicate: int = 0) -> TextSet:
+        """The texts of a row with their embeddings and the facts of the autoencoder; made if missing."""
+        return self._text_job(name, row, replicate).text_set()
+
+    def _text_job(self, name: str, row: str, replicate: int) -> TextJob:
+        if rows.BY_NAME[row].texts is None:
+            raise InputError(f"the row {row!r} reads no texts: choose one with explanations, such as {rows.LR!r}.")
+        return text_job(self, name, rows.BY_NAME[row], replicate)
+
+    def run_rows(
+        self,
+        tables: Iterable[int | str] = TABLES,
+        *,
+        only: Iterable[str] | None = None,
+        progress: bool = True,
+        jobs: int | None = None,
+    ) -> None:
+        """Compute whatever these tables still lack, in parallel processes.
+
+        Parameters
+        ----------
+        tables : numbers of tables.
+        only : names of rows; by default all rows of the tables.
+        jobs : processes; by default one per core. Another joblib backend, a Ray cluster for instance, is chosen by
+            ``with joblib.parallel_config(backend="ray")`` around the call.
+        """
+        named = None if only is None else set(only)
+        cells = [cell for cell in self.cells(tables) if named is None or cell.name in named]
+        missing = sorted((cell for cell in cells if not cell.done), key=_place)
+        readers = Counter(job for cell in missing for job in cell.text_jobs)
+        # A set that one cell alone reads is made by that cell, so that no process waits for it; several are not, since
+        # a cell would make them one after the other.
+        alone = {job for cell in missing if len(made := cell.text_jobs) == 1 for job in made if readers[job] == 1}
+        waiting = [job for job in readers if job not in alone and job.content is None]
+        _in_parallel(waiting, "explanations", progress, jobs)
+        # A text set made anew may be what it was, and then the cells that read it are, too.
+        _in_parallel([cell for cell in missing if not (waiting and cell.done)], "cells", progress, jobs)
+
+    def metrics(self, tables: Iterable[int | str] = TABLES) -> pl.DataFrame:
+        """The metric rows of every kept cell, in a fixed order."""
+        return self._kept("metrics", self.cells(tables)).sort("dataset", "row", "part", "metric", "replicate")
+
+    def predictions(self, rows: Sequence[str] | None = None, datasets: Sequence[str] | None = None) -> pl.DataFrame:
+        """Per-record test predictions of the kept cells."""
+        kept = self._kept("predictions", [c for c in self.cells() if datasets is None or c.dataset in datasets])
+        return kept if rows is None else kept.filter(pl.col("row").is_in(list(rows)))
+
+    def _kept(self, kind: str, cells: Iterable[Cell]) -> pl.DataFrame:
+        frames = [pl.read_parquet(place) for cell in cells if cell.done and (place := cell.path(kind))]
+        if not frames:
+            raise InputError(f"run {self.run!r} has no results yet: call run_rows first, or run `make reproduce`.")
+        return pl.concat(frames, how="diagonal_relaxed")
+
+
+def runnable(name: str, dataset: Dataset) -> bool:
+    """Whether a row can be computed on a data set with what is at hand."""
+    row = rows.BY_NAME[name]
+    if not row.computed or (row.markets_only and not dataset.simulated):
+        return False
+    if dataset.name.startswith(rows.NULL_PREFIX):
+        return name in rows.ON_NULL_MARKETS
+    return row.texts is None or row.texts.available(dataset, row.fraction)
+
+
+def _in_parallel(work: Sequence[Cell | TextJob], label: str, progress: bool, jobs: int | None) -> None:
+    if not work:
+        return
+    workers = min(len(work), jobs or os.cpu_count() or 1)
+    results = joblib.Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1)(
+        joblib.delayed(_perform)(item) for item in work
+    )
+    for _ in tqdm(results, total=len(work), desc=label, unit="", disable=not progress):
+        pass
+
+
+def _perform(item: Cell | TextJob) -> None:
+    """Compute one cell or text set in a worker process."""
+    torch.set_num_threads(1)
+    item.compute()
+
+
+def _place(cell: Cell) -> int:
+    """Place of a cell in the order of starting; cells of equal place stay next to those with an equal network."""
+    return next((k for k, name in enumerate(SLOWEST) if cell.name.startswith(name)), len(SLOWEST))

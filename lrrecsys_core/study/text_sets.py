@@ -1,0 +1,171 @@
+"""Text sets as units of work: made once, kept under results/<run>/texts, told apart by what decides them.
+
+Rows that share their texts share the work, and an interrupted study loses at most one text set.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from safetensors.torch import load_file, save_file
+
+from lrrecsys_core import paths, rows
+from lrrecsys_core.data.split import Split
+from lrrecsys_core.explain.explanations import Explanations
+from lrrecsys_core.explain.sources import Source
+from lrrecsys_core.models.autoencoder import AutoEncoder, TextCodes, Vocabulary
+from lrrecsys_core.rows import Row, Texts
+from lrrecsys_core.study.fingerprints import TEXT_CODE, array_hash, code_hash, content_hash, plain, split_hash
+from lrrecsys_core.study.run import Run
+from lrrecsys_core.study.texts import TextSet, make_text_set
+
+
+@dataclass(frozen=True)
+class TextJob:
+    """One text set of a run: whose texts, about which data."""
+
+    run: Run
+    dataset: str
+    texts: Texts
+    replicate: int
+    fraction: float
+
+    @property
+    def source(self) -> Source:
+        """Where the texts come from: the row's own source, or the data set's."""
+        assert self.texts.source is not None
+        return self.texts.source
+
+    @property
+    def split(self) -> Split:
+        """The split whose records are explained."""
+        return self.run.split(self.dataset, self.replicate, self.fraction)
+
+    @property
+    def key(self) -> str:
+        """Content hash of everything the texts and their codes depend on."""
+        embedder = self.source.embedder() if self.texts.raw else None
+        return content_hash(
+            {
+                "split": split_hash(self.split),
+                "texts": plain(self.texts) | {"source": self.source.key()},
+                "shifted": self._shifted(),
+                "seed": self.run.seeds[self.replicate],
+                "epochs": self.run.profile.autoencoder_epochs,
+                "strict": self.run.profile.paper_strict,
+                "embedder": embedder and embedder.identity,
+                "code": code_hash(("study.texts",), TEXT_CODE),
+            }
+        )
+
+    @property
+    def folder(self) -> Path:
+        """results/<run>/texts."""
+        return self.run.folder / "texts"
+
+    @property
+    def content(self) -> str | None:
+        """Hash of the kept texts and codes, which cells that read them are filed under; None if they are not kept."""
+        done = self.folder / f"{self.key}.json"
+        return _content(done, done.stat().st_mtime_ns) if done.is_file() else None
+
+    def explanations(self) -> Explanations:
+        """The texts alone, without codes."""
+        return self.source.explanations(self.split, self.texts.variant)
+
+    def text_set(self) -> TextSet:
+        """The kept text set, made if missing."""
+        if self.content is None:
+            profile, seed = self.run.profile, self.run.seeds[self.replicate]
+            made, coder = make_text_set(
+                self.split, self.texts, seed=seed, epochs=profile.autoencoder_epochs, with_shift=self._shifted(),
+                strict=profile.paper_strict,
+            )  # fmt: skip
+            _save(self.folder, self.key, made, coder)
+            return made
+        return _load(self.folder, self.key)
+
+    def compute(self) -> None:
+        """Make and keep the text set."""
+        self.text_set()
+
+    def _shifted(self) -> bool:
+        """Whether some row is evaluated under a shift by these texts, whichever row asked for them first.
+
+        Nobody but a reasoner can be asked about a market that has moved.
+        """
+        if not (self.run.simulated and self.source.answers_prompts) or self.dataset.startswith(rows.NULL_PREFIX):
+            return False
+        moved = (text_job(self.run, self.dataset, row, self.replicate) for row in rows.ROWS if row.shifted)
+        return any(other == self for other in moved)
+
+
+def text_job(run: Run, name: str, row: Row, replicate: int) -> TextJob:
+    """The text set that a row reads in one replicate of a data set."""
+    assert row.texts is not None
+    slots, variant = row.texts.slots, row.texts.variant
+    source = row.texts.source_on(run.data(name)[0], row.fraction)
+    if variant == "full":
+        slots = ("positive", "negative")  # "positive only" reads one slot of the same set
+    return TextJob(run, name, replace(row.texts, source=source, slots=slots), replicate, row.fraction)
+
+
+@lru_cache(maxsize=4096)
+def _content(done: Path, _written: int) -> str:
+    return str(json.loads(done.read_text(encoding="utf-8"))["content"])
+
+
+def _save(folder: Path, key: str, made: TextSet, coder: TextCodes | None) -> None:
+    """Keep a text set; its last file marks it complete."""
+    if coder is not None:
+        with paths.replacing(folder / f"{key}.safetensors") as partial:
+            tensors = {name: value.contiguous() for name, value in coder.model.state_dict().items()}
+            save_file(tensors | {"centre": coder.centre, "spread": coder.spread.reshape(1)}, partial)
+        paths.write_json(folder / f"{key}.words.json", list(coder.vocabulary.words))
+    codes = made.codes | {f"shifted {slot}": values for slot, values in made.shifted.items()}
+    with paths.replacing(folder / f"{key}.codes.parquet") as partial:
+        pl.DataFrame(codes).write_parquet(partial)
+    with paths.replacing(folder / f"{key}.sentences.parquet") as partial:
+        pl.DataFrame({"sentence": made.sentences, "embedding": made.embeddings}).write_parquet(partial)
+    about: dict[str, Any] = {"explainer": made.explainer, "llm": made.llm, "report": made.report}
+    content = content_hash([array_hash(codes | {"embeddings": made.embeddings}), made.sentences, about])
+    paths.write_json(folder / f"{key}.json", about | {"content": content})
+
+
+def _load(folder: Path, key: str) -> TextSet:
+    about = json.loads((folder / f"{key}.json").read_text(encoding="utf-8"))
+    codes = pl.read_parquet(folder / f"{key}.codes.parquet")
+    sentences = pl.read_parquet(folder / f"{key}.sentences.parquet")
+    named = {name: codes[name].to_numpy() for name in codes.columns}
+    shift = {name.removeprefix("shifted "): values for name, values in named.items() if name.startswith("shifted ")}
+    return TextSet(
+        about["explainer"],
+        tuple(sentences["sentence"].to_list()),
+        np.stack(sentences["embedding"].to_list()).astype(np.float32),
+        {name: values for name, values in named.items() if not name.startswith("shifted ")},
+        shift,
+        about["report"],
+        about["llm"],
+    )
+
+
+def load_coder(job: TextJob) -> TextCodes:
+    """The autoencoder of a kept text set, for sentences written later."""
+    folder, key = job.folder, job.key
+    words = json.loads((folder / f"{key}.words.json").read_text(encoding="utf-8"))
+    tensors = load_file(folder / f"{key}.safetensors")
+    centre, spread = tensors.pop("centre"), tensors.pop("spread")[0]
+    model = AutoEncoder(len(words))
+    model.load_state_dict(tensors)
+    facts = json.loads((folder / f"{key}.json").read_text(encoding="utf-8"))["report"]
+    known = {name: facts[name] for name in TextCodes.__dataclass_fields__ if name in facts}
+    coder = TextCodes(model, Vocabulary(tuple(words)), **known)
+    coder.centre, coder.spread = centre, torch.as_tensor(spread)
+    return coder
