@@ -57,7 +57,7 @@ def extractive_explanations(
     cache: str | None = None,
     records: NDArray[np.integer] | None = None,
 ) -> Explanations:
-    """Fill the answer sentence of App 10.2 with statements that exist.
+    """Fill a sentence in the form of App 10.2's answers with statements that exist.
 
     *Positive*: the past and candidate statements with the largest cosine. *Negative*: where there are statements
     against the candidate, the one closest to a past statement (the same matter); otherwise the candidate statement

@@ -127,7 +127,7 @@ def _profile_texts(split: Split, answers: Iterable[str | None]) -> list[str]:
 
 
 def profile_requests(split: Split) -> Iterator[Request]:
-    """One request for each row of ``split.dataset.items``, in order (Sec 3.6, App 10.2)."""
+    """One request for each row of ``split.dataset.items``, in order (Sec 3.6)."""
     items = split.dataset.items
     for name, details in zip(items["name"].to_list(), items["details"].to_list(), strict=True):
         yield profile_request(split.dataset.domain, name, details)
