@@ -1,7 +1,8 @@
 """What an LLM is asked: prompts of our own wording, filled from template files, for Tables 2-6.
 
 They keep the structure of the paper's (instruction, one worked example, input: App 10.2) and the form of the answer
-sentence; none of its printed prompts is used, and our profile prompt allows no knowledge beyond the given details. Only texts of items enter a prompt: the past five and the candidate. A record's rating and review never do.
+sentence; none of its printed prompts is used, and our profile prompt allows no knowledge beyond the given details.
+Only texts of items enter a prompt: the past five and the candidate. A record's rating and review never do.
 """
 
 import re
