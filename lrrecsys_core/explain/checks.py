@@ -49,7 +49,7 @@ def tidy(text: str) -> str:
 
 
 def expected_openings(domain: Domain, variant: str, slot: str) -> tuple[str, ...]:
-    """How an answer may begin (App 10.2); empty where any beginning will do."""
+    """How an answer may begin (the form of App 10.2); empty where any beginning will do."""
     if variant in ("aspects", "direct", "profile"):
         return ()
     if variant == "summary":

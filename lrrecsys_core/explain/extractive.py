@@ -38,31 +38,21 @@ class Sources:
         (N, H) statements about the history that a record may use, 0 for none.
     praise, blame
         (N, K) statements for and against the candidate that a record may use, 0 for none.
-    told
-        Whether blame tells what speaks against the candidate; else it repeats what the candidate is.
     """
 
     statements: tuple[str, ...]
     past: Ints
     praise: Ints
     blame: Ints
-    told: bool
 
 
-def extractive_explanations(
-    split: Split,
-    encoder: Embedder,
-    *,
-    source: str = "auto",
-    cache: str | None = None,
-    records: NDArray[np.integer] | None = None,
-) -> Explanations:
-    """Fill the answer sentence of App 10.2 with statements that exist.
+def extractive_explanations(split: Split, encoder: Embedder, *, cache: str | None = None) -> Explanations:
+    """Fill a sentence in the form of App 10.2's answers with statements that exist.
 
-    *Positive*: the past and candidate statements with the largest cosine. *Negative*: where there are statements
-    against the candidate, the one closest to a past statement (the same matter); otherwise the candidate statement
-    whose best match in the past is worst. Past statements are the user's own words about earlier items, complaints
-    included, or what item texts say for these items: they tell what the user cares about, not what was liked.
+    *Positive*: the past and candidate statements with the largest cosine. *Negative*: of the statements against the
+    candidate, the one closest to a past statement (the same matter). Past statements are what item texts say for
+    earlier items or, in a data set without such texts, the user's own words about them, complaints included: they tell
+    what the user cares about, not what was liked.
 
     Parameters
     ----------
@@ -70,35 +60,30 @@ def extractive_explanations(
         Records to explain. Review statements come from strictly earlier training records, never the record itself.
     encoder
         Such as :class:`~lrrecsys_core.explain.embeddings.SentenceEncoder`.
-    source
-        "texts" (item texts for and against), "reviews", "details", or "auto": the first of these the data set has.
     cache
         SQLite file of vectors.
-    records
-        Record indices; None means all. The others get "".
 
     Raises
     ------
     InputError
-        When the source is unknown or the data set lacks it.
+        When the data set has neither item texts nor reviews.
     """
-    chosen = np.arange(len(split.user)) if records is None else np.asarray(records)
-    found = gather_statements(split, source)
+    everyone = np.arange(len(split.user))
+    found = gather_statements(split)
     vectors = _vectors_of_used(found, encoder, cache)
     domain = split.dataset.domain
     sentences: dict[str, int] = {"": 0}
     codes = {slot: np.zeros(len(split.user), dtype=np.int32) for slot in ("positive", "negative")}
     for slot, candidates in (("positive", found.praise), ("negative", found.blame)):
-        clash = slot == "negative" and not found.told
-        for start in range(0, len(chosen), BATCH):
-            part = chosen[start : start + BATCH]
-            past, own = best_pairs(vectors, found.past[part], candidates[part], clash=clash)
+        for start in range(0, len(everyone), BATCH):
+            part = everyone[start : start + BATCH]
+            past, own = best_pairs(vectors, found.past[part], candidates[part])
             for record, cared, said in zip(part.tolist(), past.tolist(), own.tolist(), strict=True):
                 if said:
                     pair = found.statements[cared], found.statements[said]
                     sentence = fill_sentence(*pair, domain.noun, domain.verb_past, domain.verb_base, slot)
                     codes[slot][record] = sentences.setdefault(sentence, len(sentences))
-    covered = float((codes["positive"] > 0)[chosen].mean()) if len(chosen) else 1.0
+    covered = float((codes["positive"] > 0).mean())
     share = "" if covered == 1.0 else f", a reason for {covered:.0%} of the records"
     return Explanations(f"extractive ({encoder.name}{share})", "full", tuple(sentences), codes)
 
@@ -115,7 +100,7 @@ def _vectors_of_used(found: Sources, encoder: Embedder, cache: str | None) -> Ve
     return vectors
 
 
-def best_pairs(vectors: Vectors, past: Ints, candidates: Ints, *, clash: bool) -> tuple[Ints, Ints]:
+def best_pairs(vectors: Vectors, past: Ints, candidates: Ints) -> tuple[Ints, Ints]:
     """The chosen past and candidate statement of each record.
 
     Parameters
@@ -124,8 +109,6 @@ def best_pairs(vectors: Vectors, past: Ints, candidates: Ints, *, clash: bool) -
         (statements, width), length 1, the first all zero.
     past, candidates
         (B, H) and (B, K) statements, 0 for none.
-    clash
-        Choose the candidate statement whose best match is worst, instead of the best pair.
 
     Returns
     -------
@@ -136,7 +119,7 @@ def best_pairs(vectors: Vectors, past: Ints, candidates: Ints, *, clash: bool) -
     cosine = np.einsum("bhd,bkd->bkh", vectors[past], vectors[candidates]).round(4)  # (B, K, H)
     cosine = np.where((past != 0)[:, None, :], cosine, -np.inf)
     best = np.where((past != 0).any(1)[:, None], cosine.max(2), 0.0)  # (B, K)
-    score = np.where(candidates != 0, -best if clash else best, -np.inf)
+    score = np.where(candidates != 0, best, -np.inf)
     rows = np.arange(len(past))
     which = score.argmax(1)
     return past[rows, cosine[rows, which].argmax(1)], candidates[rows, which]
@@ -149,38 +132,29 @@ def fill_sentence(cared: str, said: str, noun: str, past: str, base: str, slot: 
     return f'The consumer {verb} this {noun} because {taste} and the {noun} is described by "{said}".'
 
 
-def gather_statements(split: Split, source: str = "auto") -> Sources:
-    """Statements of the data set by source; see :func:`extractive_explanations`.
+def gather_statements(split: Split) -> Sources:
+    """What item texts say for and against each item; where there are none, what reviews say.
 
     Raises
     ------
     InputError
-        When the source is unknown or the data set lacks it.
+        When the data set has neither.
     """
     dataset = split.dataset
-    has = {"texts": dataset.texts is not None, "reviews": dataset.reviews is not None, "details": True}
-    if source == "auto":
-        source = next(name for name, present in has.items() if present)
-    if not has.get(source):
-        raise InputError(f"the data set {dataset.name!r} has no {source!r}: choose one of texts, reviews, details")
-    if source == "reviews":
-        return _from_reviews(split)
-    if source == "details" or dataset.texts is None:
-        both = [[text.split("; ") if text else [] for text in dataset.items["details"]]] * 2
-    else:
-        texts = dataset.items.select("item_id").join(dataset.texts, on="item_id", how="left", maintain_order="left")
-        both = [[statements(text or "") for text in texts[side]] for side in ("positive", "negative")]
+    if dataset.texts is None:
+        if dataset.reviews is None:
+            raise InputError(f"the data set {dataset.name!r} has neither item texts nor reviews: nothing can be quoted")
+        return _from_reviews(split, dataset.reviews)
+    texts = dataset.items.select("item_id").join(dataset.texts, on="item_id", how="left", maintain_order="left")
+    both = [[statements(text or "") for text in texts[side]] for side in ("positive", "negative")]
     known: dict[str, int] = {"": 0}
     praise, blame = (_table([[_code(one, known) for one in item] for item in side], PER_ITEM) for side in both)
     past = np.where(split.history_position[:, :, None] >= 0, praise[split.history_position], 0)
-    own = praise[split.item_position], blame[split.item_position]
-    return Sources(tuple(known), past.reshape(len(past), -1), *own, told=source == "texts")
+    return Sources(tuple(known), past.reshape(len(past), -1), praise[split.item_position], blame[split.item_position])
 
 
-def _from_reviews(split: Split) -> Sources:
+def _from_reviews(split: Split, reviews: pl.DataFrame) -> Sources:
     """Past: what the user wrote about earlier items. Candidate: what others wrote, by whether they liked it."""
-    reviews = split.dataset.reviews
-    assert isinstance(reviews, pl.DataFrame)
     known: dict[str, int] = {"": 0}
     said: list[list[int]] = [[] for _ in split.user]
     for record, text in zip(split.records_of(reviews).tolist(), reviews["text"], strict=True):
@@ -195,7 +169,7 @@ def _from_reviews(split: Split) -> Sources:
 
     past = use(split.earlier_of_user.last(5), None)
     others = split.earlier_of_item.last(8)
-    return Sources(tuple(known), past, use(others, liked), use(others, ~liked), True)
+    return Sources(tuple(known), past, use(others, liked), use(others, ~liked))
 
 
 def _code(statement: str, known: dict[str, int]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain, islice
 from typing import Protocol
@@ -103,22 +103,19 @@ def stored_answers(requests: Iterable[Request], model: str, store: Store) -> Ite
         yield from (stored.get(key) for key in keys)
 
 
-def _answers(
-    make: Callable[[bool], Iterable[Request]], llm: LLM, store: Store | None, progress: str, total: int | None = None
-) -> Iterator[str | None]:
-    """Answers in order; ``make(True)`` gives the requests in the order in which a server should see them."""
+def _read(requests: Iterable[Request], llm: LLM, store: Store | None, progress: str = "") -> Iterator[str | None]:
+    """Answers in order: those stored, or asked in memory where there is no store."""
     if store is None:
-        return answer_in_memory(make(False), llm, progress=progress)
-    if store.writable:
-        fill(make(True), llm, store, progress=progress, total=total)
-    return stored_answers(make(False), llm.model, store)
+        return answer_in_memory(requests, llm, progress=progress)
+    return stored_answers(requests, llm.model, store)
 
 
 def item_profiles(split: Split, llm: LLM, *, store: Store | None = None, progress: bool = False) -> list[str]:
     """Step 0 (Sec 3.6): one profile for each row of ``split.dataset.items``; the item's name where a call failed."""
-    total = split.dataset.items.height
     label = "profiles" if progress else ""
-    return _profile_texts(split, _answers(lambda _: profile_requests(split), llm, store, label, total))
+    if store is not None and store.writable:
+        fill(profile_requests(split), llm, store, progress=label, total=split.dataset.items.height)
+    return _profile_texts(split, _read(profile_requests(split), llm, store, label))
 
 
 def _profile_texts(split: Split, answers: Iterable[str | None]) -> list[str]:
@@ -127,7 +124,7 @@ def _profile_texts(split: Split, answers: Iterable[str | None]) -> list[str]:
 
 
 def profile_requests(split: Split) -> Iterator[Request]:
-    """One request for each row of ``split.dataset.items``, in order (Sec 3.6, App 10.2)."""
+    """One request for each row of ``split.dataset.items``, in order (Sec 3.6)."""
     items = split.dataset.items
     for name, details in zip(items["name"].to_list(), items["details"].to_list(), strict=True):
         yield profile_request(split.dataset.domain, name, details)
@@ -166,25 +163,23 @@ def fill_records(
     variant: str = "full",
     *,
     records: NDArray[np.integer] | None = None,
+    profiles: Sequence[str] | None = None,
+    progress: bool = True,
     second_try: bool = False,
 ) -> None:
-    """Ask and store what :func:`explain_records` will want, with bars and without keeping texts in memory.
-
-    Parameters
-    ----------
-    split, llm, store, variant, records, second_try
-        As in :func:`explain_records`.
-    """
-    profiles = None if variant == "no_profile" else item_profiles(split, llm, store=store, progress=True)
+    """Ask and store what :func:`explain_records` reads, without keeping texts in memory; parameters as there."""
+    if profiles is None and variant != "no_profile":
+        profiles = item_profiles(split, llm, store=store, progress=progress)
     chosen = cache_friendly(split, np.arange(len(split.user)) if records is None else np.asarray(records))
     for slot in VARIANTS[variant]:
-        openings = expected_openings(split.dataset.domain, variant, slot)
         requests = partial(record_requests, split, profiles, variant, slot, chosen)
-        fill(requests(), llm, store, progress=f"{variant} {slot}", total=len(chosen))
+        label = f"{variant} {slot}" if progress else ""
+        fill(requests(), llm, store, progress=label, total=len(chosen))
         if second_try:
+            openings = expected_openings(split.dataset.domain, variant, slot)
             answers = stored_answers(requests(), llm.model, store)
             faulty = (correction(one, said, openings) for one, said in zip(requests(), answers, strict=True) if said)
-            fill((one for one in faulty if one), llm, store, progress=f"{variant} {slot} corrected")
+            fill((one for one in faulty if one), llm, store, progress=label and f"{label} corrected")
 
 
 def explain_records(
@@ -231,19 +226,18 @@ def explain_records(
     if profiles is None and variant != "no_profile":
         profiles = item_profiles(split, llm, store=store, progress=progress)
     chosen = np.arange(len(split.user)) if records is None else np.asarray(records)
-    to_server = chosen if store is None else cache_friendly(split, chosen)
+    if store is not None and store.writable:
+        fill_records(
+            split, llm, store, variant, records=chosen, profiles=profiles, progress=progress, second_try=second_try
+        )
     sentences: dict[str, int] = {"": 0}
     codes: dict[str, NDArray[np.int32]] = {}
     for slot in VARIANTS[variant]:
-
-        def make(asking: bool, slot: str = slot) -> Iterator[Request]:
-            return record_requests(split, profiles, variant, slot, to_server if asking else chosen)
-
-        openings = expected_openings(split.dataset.domain, variant, slot)
-        label = f"{variant} {slot}" if progress else ""
-        answers: Iterable[str | None] = _answers(make, llm, store, label, len(chosen))
+        requests = partial(record_requests, split, profiles, variant, slot, chosen)
+        answers = _read(requests(), llm, store, f"{variant} {slot}" if progress else "")
         if second_try:
-            answers = _second_answers(make, list(answers), openings, llm, store, label)
+            openings = expected_openings(split.dataset.domain, variant, slot)
+            answers = _second_answers(requests(), list(answers), openings, llm, store)
         texts: dict[str | None, int] = {None: 0}
         codes[slot] = np.zeros(len(split.user), dtype=np.int32)
         for record, answer in zip(chosen.tolist(), answers, strict=True):
@@ -258,20 +252,14 @@ def explain_records(
 
 
 def _second_answers(
-    make: Callable[[bool], Iterable[Request]],
-    answers: list[str | None],
-    openings: tuple[str, ...],
-    llm: LLM,
-    store: Store | None,
-    progress: str,
+    requests: Iterable[Request], answers: list[str | None], openings: tuple[str, ...], llm: LLM, store: Store | None
 ) -> Iterator[str | None]:
     """The answers, those with serious faults replaced by the answer to a correction where that one has none."""
     needed = [
         correction(request, answer, openings) if answer else None
-        for request, answer in zip(make(False), answers, strict=True)
+        for request, answer in zip(requests, answers, strict=True)
     ]
-    asked = [request for request in needed if request is not None]
-    again = _answers(lambda _: iter(asked), llm, store, f"{progress} corrected" if progress else "")
+    again = _read((request for request in needed if request is not None), llm, store)
     for request, answer in zip(needed, answers, strict=True):
         second = next(again) if request is not None else None
         better = second and not SERIOUS.intersection(faults(tidy(second), openings))

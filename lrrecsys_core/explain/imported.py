@@ -22,7 +22,7 @@ def statements(text: str) -> list[str]:
     return [line for line in cut if line]
 
 
-def imported_explanations(split: Split, *, name: str = "imported texts") -> Explanations:
+def imported_explanations(split: Split) -> Explanations:
     """The candidate's own ready-made texts as its reasons for and against: the same for every user.
 
     Raises
@@ -43,5 +43,5 @@ def imported_explanations(split: Split, *, name: str = "imported texts") -> Expl
         by_item = np.array([sentences.setdefault(text, len(sentences)) for text in flat], dtype=np.int32)
         codes[slot] = by_item[split.item_position]
     covered = float((codes["positive"] > 0).mean())
-    told = name if covered == 1.0 else f"{name} (for {covered:.0%} of the records)"
+    told = "imported texts" + ("" if covered == 1.0 else f" (for {covered:.0%} of the records)")
     return Explanations(told, "full", tuple(sentences), codes)

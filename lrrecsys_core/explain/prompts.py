@@ -1,5 +1,7 @@
-"""What an LLM is asked: the prompts of App 10.2 and of the variants of Tables 4-6, filled from template files.
+"""What an LLM is asked: prompts of our own wording, filled from template files, for Tables 2-6.
 
+They keep the structure of the paper's (instruction, one worked example, input: App 10.2) and the form of the answer
+sentence; none of its printed prompts is used, and our profile prompt allows no knowledge beyond the given details.
 Only texts of items enter a prompt: the past five and the candidate. A record's rating and review never do.
 """
 
@@ -40,7 +42,7 @@ _ANSWER_TOKENS = {"direct": 8, "aspects": 32}
 
 
 def profile_request(domain: Domain, name: str, details: str) -> Request:
-    """Ask for the profile of one item: who would enjoy it (Sec 3.6, App 10.2)."""
+    """Ask for the profile of one item: who would enjoy it (Sec 3.6)."""
     template = _template(Task(domain, "profile", "single"))
     return template.request({"item": _named(name, details)})
 
@@ -52,7 +54,7 @@ def record_requests(
     slot: str,
     records: NDArray[np.integer],
 ) -> Iterator[Request]:
-    """Ask about records, in the order given (App 10.2, Sec 5.5, Ablation 3).
+    """Ask about records, in the order given (Sec 3.4.1, Sec 5.5, Ablation 3).
 
     Parameters
     ----------

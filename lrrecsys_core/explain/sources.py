@@ -61,7 +61,6 @@ class Source(ABC):
         """The LLM that wrote the texts, by short name or identifier; "" where none did."""
         return ""
 
-    @abstractmethod
     def explanations(self, split: Split, variant: str = "full") -> Explanations:
         """The texts of every record of a split in a variant of the prompts.
 
@@ -70,6 +69,7 @@ class Source(ABC):
         InputError
             When the data set, or what is at hand, lacks what these texts are made of.
         """
+        return explain_records(split, self.reasoner(split), variant)
 
     @abstractmethod
     def available(self, dataset: Dataset, variant: str = "full", fraction: float = 1.0) -> bool:
@@ -120,10 +120,6 @@ class Simulated(Source):
         if self.environments > MOST_ENVIRONMENTS:
             raise InputError(f"{self.environments} other markets would overlap: take at most {MOST_ENVIRONMENTS}.")
 
-    def explanations(self, split: Split, variant: str = "full") -> Explanations:
-        """As `Source.explanations`."""
-        return explain_records(split, self.reasoner(split), variant)
-
     def available(self, dataset: Dataset, variant: str = "full", fraction: float = 1.0) -> bool:
         """As `Source.available`: on markets, whose truth is known."""
         return dataset.simulated
@@ -163,10 +159,6 @@ class Metadata(Source):
     """The metadata explainer: phrases of items' details that candidate and history share."""
 
     answers_prompts: ClassVar[bool] = True
-
-    def explanations(self, split: Split, variant: str = "full") -> Explanations:
-        """As `Source.explanations`."""
-        return explain_records(split, self.reasoner(split), variant)
 
     def available(self, dataset: Dataset, variant: str = "full", fraction: float = 1.0) -> bool:
         """As `Source.available`: not on markets, where reasoners of stated knowledge take its place."""

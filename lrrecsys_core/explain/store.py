@@ -173,14 +173,10 @@ class ExplanationStore:
             raise
         self._db.execute("COMMIT")
 
-    def rows(self, *, failed: bool | None = None, ordered: bool = False) -> Iterator[dict[str, object]]:
-        """Every row as a dictionary, the request unpacked; only failures or only answers when ``failed`` is given.
-
-        ``ordered`` sorts by key, so that equal contents come out equally.
-        """
-        where = {None: "", True: "WHERE text IS NULL", False: "WHERE text IS NOT NULL"}[failed]
+    def rows(self, *, ordered: bool = False) -> Iterator[dict[str, object]]:
+        """Every row as a dictionary, the request unpacked; sorted by key where equal contents must come out equally."""
         columns = f"{COLUMNS}, model, template, client"
-        query = f"SELECT {columns} FROM answers JOIN sources ON sources.id = answers.source {where}"
+        query = f"SELECT {columns} FROM answers JOIN sources ON sources.id = answers.source"
         names = columns.split(", ")
         for values in self._db.execute(query + (" ORDER BY key" if ordered else "")):
             row = dict(zip(names, values, strict=True))

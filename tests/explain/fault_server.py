@@ -59,7 +59,10 @@ class FaultServer:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
                 fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
                 body = json.loads(await reader.readexactly(int(fields["content-length"])))
-                key, prompt = fields["x-request-id"].removeprefix("lrrecsys-"), body["messages"][-1]["content"]
+                key, prompt = (
+                    fields.get("x-request-id", "unnamed").removeprefix("lrrecsys-"),
+                    body["messages"][-1]["content"],
+                )
                 if self.options.secret:
                     assert fields["authorization"] == f"bearer {self.options.secret}".lower()
                 self.in_flight[key] = prompt

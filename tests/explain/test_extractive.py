@@ -57,26 +57,10 @@ def at(split: Split, user: str, item: str) -> int:
     return int(records.filter((pl.col("user_id") == user) & (pl.col("item_id") == item))["index"][0])
 
 
-def test_best_and_clashing_pairs_by_hand() -> None:
+def test_best_pairs_by_hand() -> None:
     vectors = np.array([[0, 0], [1, 0], [0, 1], [0.8, 0.6], [0, 0]], dtype=np.float32)
     past, candidates = np.array([[0, 1, 2], [0, 0, 0], [1, 0, 0]]), np.array([[3, 1], [3, 0], [0, 0]])
-    best = best_pairs(vectors, past, candidates, clash=False)
-    np.testing.assert_array_equal(best, [[1, 0, 1], [1, 3, 0]])
-    clash = best_pairs(vectors, past, candidates, clash=True)
-    np.testing.assert_array_equal(clash, [[1, 0, 1], [3, 3, 0]])
-
-
-def test_details_give_a_match_and_a_clash() -> None:
-    split = split_of()
-    made = extractive_explanations(split, BagOfWords())
-    record = at(split, "u", "c")  # past A (tea, sea) and B (music); candidate C (tea, noise)
-    assert made.texts("positive")[record] == (
-        'The consumer watched this movie because the consumer cares about "tea" and the movie is described by "tea".'
-    )
-    assert made.texts("negative")[record].startswith("The consumer did not watch this movie because")
-    assert made.texts("negative")[record].endswith('is described by "noise".')
-    assert "is new here" in made.texts("positive")[at(split, "u", "a")]
-    assert made.fingerprint == extractive_explanations(split, BagOfWords()).fingerprint
+    np.testing.assert_array_equal(best_pairs(vectors, past, candidates), [[1, 0, 1], [1, 3, 0]])
 
 
 def test_item_texts_serve_both_sides() -> None:
@@ -88,7 +72,7 @@ def test_item_texts_serve_both_sides() -> None:
         }
     )
     split = split_of(texts=texts)
-    made = extractive_explanations(split, BagOfWords(), source="texts")
+    made = extractive_explanations(split, BagOfWords())
     record = at(split, "u", "c")
     assert '"Lovely tea" and the movie is described by "Warm tea scenes"' in made.texts("positive")[record]
     assert "did not watch" in made.texts("negative")[record]
@@ -99,12 +83,10 @@ def test_item_texts_serve_both_sides() -> None:
     assert ready.coverage == {"positive": 0.75, "negative": 0.5}
     assert made.explainer == "extractive (bag of words, a reason for 75% of the records)"
     assert ready.explainer == "imported texts (for 75% of the records)"
-    covered = np.flatnonzero(split.item_position < 3)
-    some = extractive_explanations(split, BagOfWords(), source="texts", records=covered)
-    assert some.explainer == "extractive (bag of words)", "the share is that of the records asked for"
+    assert "is new here" in made.texts("positive")[at(split, "u", "a")]
     whole = pl.concat([texts, pl.DataFrame({"item_id": ["d"], "positive": ["Sea."], "negative": [""]})])
     complete = split_of(texts=whole)
-    assert extractive_explanations(complete, BagOfWords(), source="texts").explainer == "extractive (bag of words)"
+    assert extractive_explanations(complete, BagOfWords()).explainer == "extractive (bag of words)"
     assert imported_explanations(complete).explainer == "imported texts"
 
 
@@ -117,14 +99,14 @@ def test_statements_that_no_record_may_use_are_not_embedded() -> None:
         }
     )
     encoder, plain = BagOfWords(), BagOfWords()
-    made = extractive_explanations(split_of(texts=texts, unrated="e"), encoder, source="texts")
+    made = extractive_explanations(split_of(texts=texts, unrated="e"), encoder)
     assert sorted(encoder.embedded) == ["Music", "Noise", "Sea", "Tea"]
-    rated = extractive_explanations(split_of(texts=texts.head(4)), plain, source="texts")
+    rated = extractive_explanations(split_of(texts=texts.head(4)), plain)
     assert sorted(plain.embedded) == sorted(encoder.embedded)
     for slot in ("positive", "negative"):
         assert list(made.texts(slot)) == list(rated.texts(slot))
     nothing = texts.head(4).with_columns(positive=pl.lit(""), negative=pl.lit(""))
-    silent = extractive_explanations(split_of(texts=nothing), BagOfWords(), source="texts")
+    silent = extractive_explanations(split_of(texts=nothing), BagOfWords())
     assert silent.explainer == "extractive (bag of words, a reason for 0% of the records)"
 
 
@@ -134,7 +116,7 @@ def test_reviews_come_from_strictly_earlier_training_records_of_the_right_people
         {"user_id": [u for u, _ in names], "item_id": [i for _, i in names], "text": [u + i for u, i in names]}
     )
     split = split_of(reviews=reviews)
-    found = gather_statements(split, "reviews")
+    found = gather_statements(split)
     training = set(split.train.tolist())
     for record in range(len(split.user)):
         user, item = "uv"[split.user_position[record]], "abcd"[split.item_position[record]]
@@ -150,8 +132,8 @@ def test_reviews_come_from_strictly_earlier_training_records_of_the_right_people
 
 
 def test_a_missing_source_is_refused() -> None:
-    with pytest.raises(InputError, match="has no 'reviews'"):
-        extractive_explanations(split_of(), BagOfWords(), source="reviews")
+    with pytest.raises(InputError, match="neither item texts nor reviews"):
+        extractive_explanations(split_of(), BagOfWords())
     with pytest.raises(InputError, match="has no item texts"):
         imported_explanations(split_of())
 

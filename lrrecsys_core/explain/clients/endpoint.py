@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from queue import SimpleQueue
 from typing import Any
@@ -44,8 +44,6 @@ class Endpoint:
         Seconds waited after the first failure, doubled each time with full jitter, and the most ever waited.
     give_up_after
         Requests failing one after another, with no success between, that end the run.
-    extra
-        Further fields of every call's body, such as ``{"seed": 0}``.
     """
 
     model: str
@@ -59,7 +57,6 @@ class Endpoint:
     pause: float = 0.5
     longest_pause: float = 60.0
     give_up_after: int = 100
-    extra: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.name = self.name or self.model
@@ -103,7 +100,7 @@ class Endpoint:
     def body(self, request: Request) -> tuple[str, dict[str, Any]]:
         """Path and JSON body of one call."""
         body: dict[str, Any] = {
-            "model": self.served_as, "max_tokens": request.max_tokens, "temperature": request.temperature, **self.extra,
+            "model": self.served_as, "max_tokens": request.max_tokens, "temperature": request.temperature,
         }  # fmt: skip
         if request.stop:
             body["stop"] = list(request.stop)
