@@ -15,7 +15,7 @@ from lrrecsys_core import paths
 from lrrecsys_core import rows as r
 from lrrecsys_core.report.evidence import Evidence, datasets_in_order, null_markets
 from lrrecsys_core.report.formats import Grid, number, one_note, write_all
-from lrrecsys_core.report.notes import table_notes, unordered
+from lrrecsys_core.report.notes import shown, table_notes, unordered
 from lrrecsys_core.report.sizes import costs_grid, costs_table, parts_grid, parts_table
 
 TITLES: Final[dict[int | str, str]] = {
@@ -149,8 +149,7 @@ def result_table(table: int | str, metrics: pl.DataFrame) -> pl.DataFrame:
     frame with the columns of :data:`SCHEMA`; RMSE and MAE on [0, 1].
     """
     lines: list[dict[str, object]] = []
-    if table == r.SENSITIVITY:
-        metrics = shared_replicates(metrics)
+    metrics = shown(table, metrics)
     names = datasets_in_order(metrics)
     if table == 6:
         names += [market.dataset for market in null_markets(metrics)]
@@ -166,18 +165,6 @@ def result_table(table: int | str, metrics: pl.DataFrame) -> pl.DataFrame:
             if table == 2 and spec.name == r.LR:
                 lines += [make.improved(metric) for metric in m.METRICS]
     return pl.DataFrame(lines, schema=SCHEMA)
-
-
-def shared_replicates(metrics: pl.DataFrame) -> pl.DataFrame:
-    """Of the data sets with rows of the side table: its rows, on the replicates that all of them have."""
-    side = [row.name for row in r.rows_of(r.SENSITIVITY) if row.side]
-    chosen = metrics.filter(
-        pl.col("row").is_in([row.name for row in r.rows_of(r.SENSITIVITY)]),
-        pl.col("row").is_in(side).any().over("dataset"),
-    )
-    # A data set's replicates are numbered from 0, and those of a side row are its first.
-    last = pl.col("replicate").max().over("dataset", "row")
-    return chosen.filter(pl.col("replicate") <= last.min().over("dataset"))
 
 
 def table_title(table: int | str, metrics: pl.DataFrame) -> str:
@@ -196,10 +183,10 @@ def grids(table: pl.DataFrame) -> list[Grid]:
     ordinary = [d for d in everything if not d.startswith(r.NULL_PREFIX)]
     null = [d for d in everything if d.startswith(r.NULL_PREFIX)]
     published = table.filter(pl.col("paper_mean").is_not_null())
-    shown = [d for d in ordinary if d in published["dataset"].unique().to_list()]
+    there = [d for d in ordinary if d in published["dataset"].unique().to_list()]
     out = [_wide(table, ordinary, "ours", "This run")]
-    if shown:
-        out.append(_wide(published, shown, "paper", "Published"))
+    if there:
+        out.append(_wide(published, there, "paper", "Published"))
     return out + [_wide(table, [name], "ours", f"Control: {name}") for name in null]
 
 

@@ -189,6 +189,14 @@ def test_the_side_table_compares_on_the_replicates_that_all_its_rows_have() -> N
     assert set(result_table(r.SENSITIVITY, pl.concat([metrics, elsewhere]))["dataset"]) == {"hotels"}
 
 
+def test_the_side_table_counts_the_silent_networks_that_it_shows() -> None:
+    plain, side = "DIN", r.without_biases("DIN")
+    metrics = pl.concat([_metrics({plain: [0.1, 0.2], side: [0.3]}), _metrics({plain: [0.1]}, dataset="movies")])
+    silent = metrics.with_columns(own_part=pl.when(pl.col("row") == plain).then(0.0).otherwise(1.0))
+    (note,) = [note for note in table_notes(r.SENSITIVITY, silent) if "biases alone speak" in note]
+    assert note.startswith("On hotels") and note.endswith(f": {plain} 1 of 1.")
+
+
 def test_rows_on_fewer_replicates_than_the_rest_are_named() -> None:
     part = r.at_fraction("DIN", 50)
     metrics = _metrics({r.at_fraction(r.LR, 50): [0.1, 0.2], part: [0.3]})
