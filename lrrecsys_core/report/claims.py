@@ -48,7 +48,8 @@ def evidence_table(
     metrics, predictions : frames
         As described in :class:`~lrrecsys_core.report.evidence.Evidence`.
     theory : frame or None
-        Columns claim, effect, low, high, test, p, sample.
+        Columns claim, contrast, effect, low, high, test, p, sample, and verdict_input: whether the interval lies where
+        the claim says (:func:`lrrecsys_core.theory.claims.evidence`); Holm's correction is made here.
     bench : sequence of dict
         Benchmark files: name, ours, unit, conditions.
     profile : str
@@ -143,8 +144,7 @@ def _theory(claim: str, theory: pl.DataFrame | None, profile: str) -> list[dict[
     corrected = stats.holm([np.nan if row["p"] is None else row["p"] for row in found])
     lines = []
     for row, p in zip(found, corrected, strict=True):
-        # C19 says that recovery stays away from 1, the others that an effect is positive.
-        holds = row["high"] < 1 if claim == "C19" else row["low"] > 0 and not p >= ALPHA
+        holds = row["verdict_input"] and not p >= ALPHA
         lines.append(
             base
             | {key: row[key] for key in ("effect", "low", "high", "test", "p", "sample")}

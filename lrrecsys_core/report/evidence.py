@@ -32,7 +32,8 @@ class Evidence:
     ----------
     dataset : str
     metrics : frame
-        Columns dataset, row, metric, part, replicate, value, simulated, by_construction, explainer.
+        Columns dataset, row, metric, part, replicate, value, simulated, by_construction, explainer; where known llm,
+        same_data, cell.
     predictions : frame or None
         Columns dataset, row, replicate, task, record, user, item, rating, target, liked, prediction, user_count,
         item_count, and the attention columns for rows that have them.
@@ -57,6 +58,23 @@ class Evidence:
         return bool(self.metrics["ordered"].all())
 
     @cached_property
+    def same_data(self) -> bool:
+        """Whether the records are those the paper used."""
+        return "same_data" in self.metrics.columns and bool(self.metrics["same_data"].fill_null(False).all())
+
+    @cached_property
+    def _cells(self) -> dict[tuple[str, str], list[str]]:
+        if "cell" not in self.metrics.columns:
+            return {}
+        kept = self.metrics.filter(pl.col("part") == "test", pl.col("cell").fill_null("") != "")
+        found = kept.group_by("row", "metric").agg(pl.col("cell").unique())
+        return {(row, metric): keys for row, metric, keys in found.iter_rows()}
+
+    def cells(self, metric: str, *rows: str) -> str:
+        """Keys of the kept cells behind these rows' values of a metric, separated by spaces."""
+        return " ".join(sorted({key for row in rows for key in self._cells.get((row, metric), [])}))
+
+    @cached_property
     def rows(self) -> frozenset[str]:
         """Rows with test results."""
         return frozenset(self.metrics.filter(pl.col("part") == "test")["row"].to_list())
@@ -76,12 +94,12 @@ class Evidence:
 
     @cached_property
     def _words(self) -> dict[str, dict[str, list[str]]]:
-        columns = [name for name in ("explainer", "tier", "note") if name in self.metrics.columns]
+        columns = [name for name in ("explainer", "tier", "note", "llm") if name in self.metrics.columns]
         found = self.metrics.group_by("row").agg(pl.col(name).drop_nulls().unique().sort() for name in columns)
         return {str(line.pop("row")): line for line in found.to_dicts()}
 
     def words(self, row: str, column: str) -> str:
-        """What the metrics frame says of a row in ``explainer``, ``tier`` or ``note``, or ""."""
+        """What the metrics frame says of a row in ``explainer``, ``tier``, ``note`` or ``llm``, or ""."""
         return ", ".join(filter(None, self._words.get(row, {}).get(column, [])))
 
     def explainer(self, row: str) -> str:

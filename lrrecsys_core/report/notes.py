@@ -29,14 +29,14 @@ def unordered_note(names: Sequence[str]) -> str:
 
 def short_rows(table: int | str, metrics: pl.DataFrame) -> list[str]:
     """One sentence per data set and number of replicates: which rows of a table have fewer than the others."""
-    shown = [row.name for row in r.rows_of(table)]
-    counts = metrics.filter(pl.col("row").is_in(shown)).group_by("dataset", "row").agg(pl.col("replicate").n_unique())
+    rows = [row.name for row in r.rows_of(table)]
+    counts = metrics.filter(pl.col("row").is_in(rows)).group_by("dataset", "row").agg(pl.col("replicate").n_unique())
     sentences = []
     for name in datasets_in_order(metrics):
         here = {row: count for dataset, row, count in counts.iter_rows() if dataset == name}
         most = max(here.values(), default=0)
         for fewer in sorted(set(here.values()) - {most}):
-            listed = ", ".join(row for row in shown if here.get(row) == fewer)
+            listed = ", ".join(row for row in rows if here.get(row) == fewer)
             sentences.append(f"On {name}, {fewer} of {most} replicates only: {listed}.")
     return sentences
 
@@ -59,22 +59,39 @@ def silent_rows(table: int | str, metrics: pl.DataFrame) -> list[str]:
 
 def sizes_told(table: int | str, metrics: pl.DataFrame) -> list[str]:
     """One sentence per size: the baselines of a table that were trained at it."""
-    shown = [row.name for row in r.rows_of(table)]
+    names = [row.name for row in r.rows_of(table)]
     if "size" not in metrics.columns:
         return []
-    found = metrics.filter(pl.col("row").is_in(shown), pl.col("size").fill_null("") != "")
+    found = metrics.filter(pl.col("row").is_in(names), pl.col("size").fill_null("") != "")
     sentences = []
     for size, words in SIZES.items():
         where = dict(found.filter(size=size).group_by("row").agg(pl.col("dataset").unique().sort()).iter_rows())
-        listed = [f"{row} ({', '.join(where[row])})" if size == "published" else row for row in shown if row in where]
+        listed = [f"{row} ({', '.join(where[row])})" if size == "published" else row for row in names if row in where]
         if listed:
             sentences.append(f"{words}: {', '.join(listed)}.")
     return sentences
 
 
+def shown(table: int | str, metrics: pl.DataFrame) -> pl.DataFrame:
+    """The results that a table rests on: all, but for the side table its rows on the replicates that all of them have.
+
+    The side table leaves out the data sets on which none of its own rows was run.
+    """
+    if table != r.SENSITIVITY:
+        return metrics
+    rows = r.rows_of(table)
+    chosen = metrics.filter(
+        pl.col("row").is_in([row.name for row in rows]),
+        pl.col("row").is_in([row.name for row in rows if row.side]).any().over("dataset"),
+    )
+    # A data set's replicates are numbered from 0, and those of a side row are its first.
+    last = pl.col("replicate").max().over("dataset", "row")
+    return chosen.filter(pl.col("replicate") <= last.min().over("dataset"))
+
+
 def table_notes(table: int | str, metrics: pl.DataFrame) -> list[str]:
     """What a reader has to know before comparing figures, and who wrote the explanations behind each row."""
-    metrics = metrics.filter(
+    metrics = shown(table, metrics).filter(
         pl.col("row").is_in([name for row in r.rows_of(table) for name in (row.name, row.same_as)])
     )
     notes = ["RMSE and MAE on ratings rescaled to [0, 1]. Mean (standard deviation) over replicates."]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -180,7 +180,6 @@ def write_report(
     predictions: pl.LazyFrame | pl.DataFrame | None = None,
     *,
     parts: pl.DataFrame | None = None,
-    same_as_paper: Collection[str] = (),
     toy: Toy | None = None,
     newer_than: float = inf,
 ) -> Path:
@@ -191,12 +190,12 @@ def write_report(
     run : str
     metrics, predictions : frames
         As in :class:`~lrrecsys_core.report.evidence.Evidence`.
-    parts, same_as_paper
+    parts
         As in :func:`~lrrecsys_core.report.tables.write_tables`.
     toy : texts of Figure 2, or None.
     newer_than : as in :func:`write_figures`.
     """
-    tables = write_tables(run, metrics, parts=parts, same_as_paper=same_as_paper)
+    tables = write_tables(run, metrics, parts=parts)
     claims = write_claims(run, metrics, predictions)
     write_figures(run, metrics, predictions, toy, newer_than)
     sections = [Section("Claims", [], claim_grids(claims, verdicts(claims)))]

@@ -11,16 +11,12 @@ from lrrecsys_core.report.formats import Grid, number
 
 # (component, part, role) in the paper's order; the last two lines are ours, for what its table leaves out.
 PARTS: Final = (
-    ("Explanation Generator", "Fine-tuned AutoEncoder", "Encodes explanations into embeddings."),
-    ("DNN Recommendation Component", "Self-attention and GRU layer", "Encodes sequential consumption history."),
-    ("DNN Recommendation Component", "Consumer embedding table", "Encodes consumer preferences."),
-    ("DNN Recommendation Component", "Product embedding table", "Encodes product characteristics."),
-    ("DNN Recommendation Component", "Self-attention layer", "Captures attention weights among different inputs."),
-    (
-        "DNN Recommendation Component",
-        "Multi-layer perceptron layers (MLPs)",
-        "Captures nonlinearity and feature interactions.",
-    ),
+    ("Explanation Generator", "Fine-tuned AutoEncoder", "Shortens an explanation to a small vector."),
+    ("DNN Recommendation Component", "Self-attention and GRU layer", "Reads the user's latest items in their order."),
+    ("DNN Recommendation Component", "Consumer embedding table", "One vector per user."),
+    ("DNN Recommendation Component", "Product embedding table", "One vector per item."),
+    ("DNN Recommendation Component", "Self-attention layer", "Weighs the inputs against each other."),
+    ("DNN Recommendation Component", "Multi-layer perceptron layers (MLPs)", "Turn the weighed inputs into a score."),
     ("Explanation Generator", "Word table", "Turns the words of an explanation into vectors."),
     ("DNN Recommendation Component", "Context layers", "Encode the circumstances of a record, where known."),
 )

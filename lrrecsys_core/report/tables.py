@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,7 @@ from lrrecsys_core import paths
 from lrrecsys_core import rows as r
 from lrrecsys_core.report.evidence import Evidence, datasets_in_order, null_markets
 from lrrecsys_core.report.formats import Grid, number, one_note, write_all
-from lrrecsys_core.report.notes import table_notes, unordered
+from lrrecsys_core.report.notes import shown, table_notes, unordered
 from lrrecsys_core.report.sizes import costs_grid, costs_table, parts_grid, parts_table
 
 TITLES: Final[dict[int | str, str]] = {
@@ -31,8 +31,9 @@ SDS_ALLOWED: Final = 2.0
 SCHEMA: Final = {
     "row": pl.String, "dataset": pl.String, "metric": pl.String, "paper_mean": pl.Float64, "paper_sd": pl.Float64,
     "ours_mean": pl.Float64, "ours_sd": pl.Float64, "replicates": pl.Int64, "status": pl.String, "tier": pl.String,
-    "note": pl.String,
+    "note": pl.String, "cell": pl.String,
 }  # fmt: skip
+DEFAULT_LLM: Final = "llama-3.1"  # of every row of the paper that reads texts and names no other LLM
 
 
 def paper_values() -> pl.DataFrame:
@@ -53,19 +54,17 @@ def _published() -> dict[tuple[int | str, str, str, str], tuple[float, float | N
     return found
 
 
-def _same_llm(llm: str, explainer: str) -> bool:
-    def plain(text: str) -> str:
-        return "".join(c for c in text.lower() if c.isalnum())
-
-    return not llm or plain(llm) in plain(explainer)
+def _llm_of(spec: r.Row) -> str:
+    """Short name of the LLM that wrote the texts of a row in the paper, "" where the row reads none."""
+    reads_none = spec.kind in ("baseline", "rival", "floor") or spec.name == r.ABLATION1
+    return "" if reads_none else spec.llm or DEFAULT_LLM
 
 
 class _Lines:
     """Builds the lines of one table for one data set."""
 
-    def __init__(self, table: int | str, evidence: Evidence, same_as_paper: Collection[str]) -> None:
+    def __init__(self, table: int | str, evidence: Evidence) -> None:
         self.table, self.evidence = table, evidence
-        self.same_data = evidence.dataset in same_as_paper
 
     def line(self, spec: r.Row, metric: str) -> dict[str, object]:
         source, extra = spec.name, ""
@@ -87,7 +86,8 @@ class _Lines:
         line = self._finish(
             spec, "", metric, np.asarray(m.improvement(metric, *values)), f"over {best}, best on validation"
         )
-        return line | {"ours_mean": float(m.improvement(metric, values[0].mean(), values[1].mean()))}
+        mean = float(m.improvement(metric, values[0].mean(), values[1].mean()))
+        return line | {"ours_mean": mean, "cell": self.evidence.cells(metric, r.LR, best)}
 
     def _finish(self, spec: r.Row, source: str, metric: str, values: np.ndarray, extra: str) -> dict[str, object]:
         e = self.evidence
@@ -112,31 +112,26 @@ class _Lines:
             "ours_mean": mean,
             "ours_sd": float(values.std(ddof=1)) if values.size > 1 else None,
             "replicates": int(values.size),
-            "status": self._status(spec, mean, paper_mean, paper_sd, explainer),
+            "status": self._status(spec, mean, paper_mean, paper_sd, e.words(source, "llm")),
             "tier": e.words(source, "tier"),
             "note": one_note(*notes),
+            "cell": e.cells(metric, source),
         }
 
     def _status(
-        self, spec: r.Row, mean: float | None, paper_mean: float | None, paper_sd: float | None, explainer: str
+        self, spec: r.Row, mean: float | None, paper_mean: float | None, paper_sd: float | None, llm: str
     ) -> str:
         if mean is None:
             return "not run"
         if paper_mean is None:
             return "no published number"
-        llm = "" if spec.kind in ("baseline", "rival", "floor") else spec.llm or "Llama 3.1"
-        if not self.same_data or not _same_llm(llm, explainer) or paper_sd is None:
+        if not self.evidence.same_data or llm != _llm_of(spec) or paper_sd is None:
             return "not comparable"
         # Half a unit of the last printed digit decides nothing.
         return "reproduced" if abs(mean - paper_mean) <= SDS_ALLOWED * paper_sd + 5e-5 else "differs"
 
 
-def result_table(
-    table: int | str,
-    metrics: pl.DataFrame,
-    *,
-    same_as_paper: Collection[str] = (),
-) -> pl.DataFrame:
+def result_table(table: int | str, metrics: pl.DataFrame) -> pl.DataFrame:
     """One of Tables 2-6 in long form, a line per row, data set and metric.
 
     Parameters
@@ -145,23 +140,22 @@ def result_table(
         2 to 6, or the side table `rows.SENSITIVITY`.
     metrics : frame
         Columns dataset, row, metric, part, replicate, value, tier, explainer, note, simulated, by_construction,
-        ordered.
-    same_as_paper : data sets that are the paper's own records
-        Only there can a cell be "reproduced" or "differ", and only with the same LLM.
+        ordered; where known ``llm`` (short name of the LLM that wrote the row's texts, else ""), ``same_data`` (the
+        paper's own records) and ``cell`` (key of the kept cell). Only on the same data and with the paper's LLM can a
+        number be "reproduced" or "differ".
 
     Returns
     -------
     frame with the columns of :data:`SCHEMA`; RMSE and MAE on [0, 1].
     """
     lines: list[dict[str, object]] = []
-    if table == r.SENSITIVITY:
-        metrics = shared_replicates(metrics)
+    metrics = shown(table, metrics)
     names = datasets_in_order(metrics)
     if table == 6:
         names += [market.dataset for market in null_markets(metrics)]
     for name in names:
         evidence = Evidence(name, metrics)
-        make = _Lines(table, evidence, same_as_paper)
+        make = _Lines(table, evidence)
         only_run = name.startswith(r.NULL_PREFIX)
         for spec in r.rows_of(table):
             absent = spec.name not in evidence.rows
@@ -171,18 +165,6 @@ def result_table(
             if table == 2 and spec.name == r.LR:
                 lines += [make.improved(metric) for metric in m.METRICS]
     return pl.DataFrame(lines, schema=SCHEMA)
-
-
-def shared_replicates(metrics: pl.DataFrame) -> pl.DataFrame:
-    """Of the data sets with rows of the side table: its rows, on the replicates that all of them have."""
-    side = [row.name for row in r.rows_of(r.SENSITIVITY) if row.side]
-    chosen = metrics.filter(
-        pl.col("row").is_in([row.name for row in r.rows_of(r.SENSITIVITY)]),
-        pl.col("row").is_in(side).any().over("dataset"),
-    )
-    # A data set's replicates are numbered from 0, and those of a side row are its first.
-    last = pl.col("replicate").max().over("dataset", "row")
-    return chosen.filter(pl.col("replicate") <= last.min().over("dataset"))
 
 
 def table_title(table: int | str, metrics: pl.DataFrame) -> str:
@@ -201,10 +183,10 @@ def grids(table: pl.DataFrame) -> list[Grid]:
     ordinary = [d for d in everything if not d.startswith(r.NULL_PREFIX)]
     null = [d for d in everything if d.startswith(r.NULL_PREFIX)]
     published = table.filter(pl.col("paper_mean").is_not_null())
-    shown = [d for d in ordinary if d in published["dataset"].unique().to_list()]
+    there = [d for d in ordinary if d in published["dataset"].unique().to_list()]
     out = [_wide(table, ordinary, "ours", "This run")]
-    if shown:
-        out.append(_wide(published, shown, "paper", "Published"))
+    if there:
+        out.append(_wide(published, there, "paper", "Published"))
     return out + [_wide(table, [name], "ours", f"Control: {name}") for name in null]
 
 
@@ -245,15 +227,13 @@ def write_tables(
     metrics: pl.DataFrame,
     *,
     parts: pl.DataFrame | None = None,
-    same_as_paper: Collection[str] = (),
 ) -> dict[int | str, pl.DataFrame]:
     """Write ``table1`` ... ``table6`` of a run (.csv, .md, .tex), its side table, and ``results/<run>/costs``.
 
     Parameters
     ----------
     run : str
-    metrics, same_as_paper
-        As in :func:`result_table`, with the columns of :func:`~lrrecsys_core.report.sizes.costs_table`.
+    metrics : as in :func:`result_table`, with the columns of :func:`~lrrecsys_core.report.sizes.costs_table`.
     parts : as in :func:`~lrrecsys_core.report.sizes.parts_table`
     """
     folder = paths.tables(run)
@@ -262,7 +242,7 @@ def write_tables(
     sides = {row.name for row in r.rows_of(r.SENSITIVITY) if row.side}
     ran = not sides.isdisjoint(metrics["row"].unique())
     for table in (*range(2, 7), *([r.SENSITIVITY] if ran else [])):
-        tables[table] = result_table(table, metrics, same_as_paper=same_as_paper)
+        tables[table] = result_table(table, metrics)
         title, notes = table_title(table, metrics), table_notes(table, metrics)
         write_all(
             folder,

@@ -54,10 +54,14 @@ def one_environment_rate(rows: pl.DataFrame) -> tuple[int, int, int, Estimate]:
 
 
 def evidence(study: Study) -> pl.DataFrame:
-    """One row a contrast: claim, contrast, effect, low, high, test, p, sample, verdict_input."""
+    """One row a contrast: claim, contrast, effect, low, high, test, p, sample, verdict_input.
+
+    ``verdict_input`` says whether the interval lies where the claim says; the report adds Holm's correction of p.
+    """
     lines: list[dict[str, object]] = []
 
     def add(claim: str, contrast: str, estimate: Estimate, sample: str, test: str = BOOTSTRAP) -> None:
+        # C19 says that recovery stays away from 1, the others that an effect is positive.
         holds = estimate.high < 1 if claim == "C19" else estimate.low > 0
         lines.append(
             {"claim": claim, "contrast": contrast, "effect": estimate.effect, "low": estimate.low}

@@ -213,6 +213,7 @@ def test_theory_and_bench_are_read_from_their_files(root: Path) -> None:
             "claim": ["C17", "C19", "C20", "C20"], "effect": [0.2, 0.5, 0.1, -0.1], "low": [0.1, 0.4, 0.05, -0.2],
             "high": [0.3, 0.6, 0.2, 0.1], "test": ["bootstrap"] * 4, "p": [0.001, 0.001, 0.001, 0.9],
             "sample": ["60 repetitions"] * 4, "contrast": ["Lasso", "one", "net", "nearest neighbours"],
+            "verdict_input": [True, True, True, False],
         }
     )  # fmt: skip
     (root / "results" / "smoke" / "theory").mkdir(parents=True)
@@ -225,6 +226,9 @@ def test_theory_and_bench_are_read_from_their_files(root: Path) -> None:
     found = dict(verdicts(table).select("claim", "verdict").iter_rows())
     assert (found["C17"], found["C18"], found["C19"]) == ("supported", "not tested", "supported")
     assert (found["C20"], found["C21"]) == ("mixed", "supported")
+    # Where the interval has to lie is for the simulation to say, once: its answer is taken, not made again.
+    elsewhere = evidence_table(metrics, theory=theory.with_columns(verdict_input=pl.lit(False)))
+    assert set(elsewhere.filter(evidence="theory", claim="C19")["verdict"]) == {"not supported"}
     folder = root / "paper_tables" / "smoke"
     first = {name: (folder / name).read_bytes() for name in ("claims.csv", "claims.md", "claims.tex", "verdicts.csv")}
     write_claims("smoke", metrics, predictions)

@@ -70,17 +70,39 @@ def test_rows_without_results_say_so_and_stay_empty() -> None:
 
 
 def test_status_needs_the_same_records_and_the_same_llm() -> None:
-    def status(value: float, row: str = "PETER", same: tuple[str, ...] = ("tripadvisor",), **columns: object) -> object:
+    def status(table: int, row: str, value: float, **columns: object) -> object:
         values = _metrics({row: [value, value]}, simulated=False, dataset="tripadvisor", **columns)
-        return _cell(result_table(2, values, same_as_paper=same), row, dataset="tripadvisor")["status"]
+        return _cell(result_table(table, values), row, dataset="tripadvisor")["status"]
 
     published = paper_values().filter((pl.col("row") == "PETER") & (pl.col("dataset") == "TripAdvisor"))
     mean, sd = published.filter(pl.col("metric") == "RMSE").select("mean", "sd").row(0)
-    assert status(mean + 1.9 * sd) == "reproduced" and status(mean - 2.5 * sd) == "differs"
-    assert status(mean, same=()) == "not comparable"
-    assert status(0.1889, row=r.LR, explainer="metadata explainer") == "not comparable"
-    assert status(0.1889, row=r.LR, explainer="meta-llama/Llama-3.1-8B-Instruct") == "reproduced"
-    assert status(0.2, row=r.GLOBAL_MEAN) == "no published number"
+    assert status(2, "PETER", mean + 1.9 * sd, same_data=True) == "reproduced"
+    assert status(2, "PETER", mean - 2.5 * sd, same_data=True, llm="") == "differs"
+    assert status(2, "PETER", mean) == status(2, "PETER", mean, same_data=False) == "not comparable"
+    ours = 0.1889
+    assert status(2, r.LR, ours, same_data=True, llm="llama-3.1") == "reproduced"
+    assert status(2, r.LR, ours + 0.1, same_data=True, llm="llama-3.1") == "differs"
+    assert status(2, r.LR, ours, same_data=False, llm="llama-3.1") == "not comparable"
+    assert status(2, r.LR, ours, same_data=True, llm="llama-3") == "not comparable"
+    # What is printed of the texts' author decides nothing, whatever it says.
+    assert status(2, r.LR, ours, same_data=True, explainer="Llama 3.1 (llama-3.1)") == "not comparable"
+    gpt2 = r.BY_NAME[r.GPT2].llm
+    assert status(4, r.GPT2, 9.0, same_data=True, llm=gpt2) == "differs"
+    assert status(4, r.GPT2, 9.0, same_data=True, llm="llama-3.1") == "not comparable"
+    assert status(6, r.ABLATION1, 9.0, same_data=True, llm="") == "differs"
+    assert status(2, r.GLOBAL_MEAN, 0.2, same_data=True) == "no published number"
+
+
+def test_a_number_names_the_kept_cells_it_comes_from() -> None:
+    metrics = _metrics({r.LR: [0.1, 0.2], "DIN": [0.3, 0.4]})
+    key = pl.col("row").replace_strict({r.LR: "ours", "DIN": "theirs"}) + pl.col("replicate").cast(pl.String)
+    assert set(result_table(2, metrics)["cell"]) == {""}
+    table = result_table(2, metrics.with_columns(cell=key))
+    assert _cell(table, "DIN")["cell"] == "theirs0 theirs1" and _cell(table, "DIN", "AUC")["cell"] == ""
+    assert _cell(table, r.IMPROVED)["cell"] == "ours0 ours1 theirs0 theirs1" and _cell(table, "SASRec")["cell"] == ""
+    hundred = _cell(result_table(3, metrics.with_columns(cell=key)), r.at_fraction(r.BEST_BASELINE, 100))
+    assert hundred["cell"] == "theirs0 theirs1"
+    assert list(table.columns)[-1] == "cell"
 
 
 def test_table3_reuses_the_full_rows_and_names_the_best_baseline() -> None:
@@ -165,6 +187,14 @@ def test_the_side_table_compares_on_the_replicates_that_all_its_rows_have() -> N
     assert _cell(table, side)["ours_mean"] == pytest.approx(0.3)
     elsewhere = _metrics({plain: [0.1, 0.2]}, dataset="movies")
     assert set(result_table(r.SENSITIVITY, pl.concat([metrics, elsewhere]))["dataset"]) == {"hotels"}
+
+
+def test_the_side_table_counts_the_silent_networks_that_it_shows() -> None:
+    plain, side = "DIN", r.without_biases("DIN")
+    metrics = pl.concat([_metrics({plain: [0.1, 0.2], side: [0.3]}), _metrics({plain: [0.1]}, dataset="movies")])
+    silent = metrics.with_columns(own_part=pl.when(pl.col("row") == plain).then(0.0).otherwise(1.0))
+    (note,) = [note for note in table_notes(r.SENSITIVITY, silent) if "biases alone speak" in note]
+    assert note.startswith("On hotels") and note.endswith(f": {plain} 1 of 1.")
 
 
 def test_rows_on_fewer_replicates_than_the_rest_are_named() -> None:
