@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -62,10 +63,19 @@ datasets_option = click.option(
     "-p", "parameters", nargs=2, multiple=True, metavar="NAME VALUE", help="A notebook parameter; repeatable."
 )
 @click.option("--only", multiple=True, metavar="NOTEBOOK", help="Run this notebook alone (04 or 04_train); repeatable.")
+@click.option("--device", help="Train on cpu (the default) or cuda.")
 def reproduce(
-    profile: str, datasets: tuple[str, ...], parameters: tuple[tuple[str, str], ...], only: tuple[str, ...]
+    profile: str,
+    datasets: tuple[str, ...],
+    parameters: tuple[tuple[str, str], ...],
+    only: tuple[str, ...],
+    device: str | None,
 ) -> None:
     """Run the notebooks in order and write tables, figures, the page and a manifest."""
+    if device is not None:
+        from lrrecsys_core.training.device import DEVICE_VARIABLE, checked_device
+
+        os.environ[DEVICE_VARIABLE] = checked_device(device)  # notebooks and their workers inherit it
     from lrrecsys_core.app.runner import run_notebooks
     from lrrecsys_core.data.load import load_dataset
 
@@ -103,6 +113,20 @@ def search(datasets: tuple[str, ...], again: bool, whole: bool) -> None:
             forget(study)
         for row, point in choose(study).items():
             click.echo(f"{row}: points {point['regression']['point']} and {point['classification']['point']}")
+
+
+@lrrecsys.command()
+@click.argument("name")
+@click.option("--run", "profile", default="demo", show_default=True, help="Profile of the run that holds the row.")
+@datasets_option
+@click.option("--again", is_flag=True, help="Compute the row anew and print the values beside the kept ones.")
+def rows(name: str, profile: str, datasets: tuple[str, ...], again: bool) -> None:
+    """From a number to its code: model, point, texts, key, file and values of the row NAME."""
+    from lrrecsys_core.app.one_row import describe
+    from lrrecsys_core.study.study import Study
+
+    for line in describe(Study(profile, datasets), name, again=again):
+        click.echo(line)
 
 
 @lrrecsys.command()

@@ -89,16 +89,21 @@ class Study(Run):
         _in_parallel([cell for cell in missing if not (waiting and cell.done)], "cells", progress, jobs)
 
     def metrics(self, tables: Iterable[int | str] = TABLES) -> pl.DataFrame:
-        """The metric rows of every kept cell, in a fixed order."""
+        """The metric rows of every kept cell with its key in the column ``cell``, in a fixed order."""
         return self._kept("metrics", self.cells(tables)).sort("dataset", "row", "part", "metric", "replicate")
 
     def predictions(self, rows: Sequence[str] | None = None, datasets: Sequence[str] | None = None) -> pl.DataFrame:
         """Per-record test predictions of the kept cells."""
         kept = self._kept("predictions", [c for c in self.cells() if datasets is None or c.dataset in datasets])
+        kept = kept.drop("cell")
         return kept if rows is None else kept.filter(pl.col("row").is_in(list(rows)))
 
     def _kept(self, kind: str, cells: Iterable[Cell]) -> pl.DataFrame:
-        frames = [pl.read_parquet(place) for cell in cells if cell.done and (place := cell.path(kind))]
+        frames = [
+            pl.read_parquet(place).with_columns(cell=pl.lit(cell.key))
+            for cell in cells
+            if cell.done and (place := cell.path(kind))
+        ]
         if not frames:
             raise InputError(f"run {self.run!r} has no results yet: call run_rows first, or run `make reproduce`.")
         return pl.concat(frames, how="diagonal_relaxed")

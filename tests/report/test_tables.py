@@ -62,7 +62,7 @@ def test_rows_without_results_say_so_and_stay_empty() -> None:
     assert _cell(table, "A3NCF")["ours_mean"] is None and _cell(table, "A3NCF")["paper_mean"] is not None
     assert _cell(table, r.LR, "AUC")["status"] == "not run"
     four = result_table(4, metrics)
-    assert {_cell(four, row.name)["status"] for row in r.rows_of(4) if row.needs_llm} == {"not run"}
+    assert {_cell(four, row.name)["status"] for row in r.rows_of(4) if row.llm} == {"not run"}
     assert r.METADATA not in set(four["row"])
     assert r.DIAL[50] in set(four["row"])
     real = result_table(4, metrics.with_columns(simulated=pl.lit(False), dataset=pl.lit("movielens")))
