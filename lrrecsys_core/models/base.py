@@ -95,6 +95,9 @@ class Recommender(nn.Module):
     nonnegative : parameters projected to >= 0 after every step.
     lr_scale, decay_scale : factor per parameter-name prefix on the learning rate or the weight decay.
     pretrain_reads_outcome : whether ``pretrain_loss`` depends on ratings, and so on the task.
+    name : of its row in the tables.
+    own_biases : biases are part of the method, and ``biases=False`` changes nothing.
+    sees_own_aspects : ``visibility="oracle"`` shows it the aspects of the very record it judges, to compare.
     tier : *faithful*, *adapted* or *reduced*; `deviations` says in which way.
     """
 
@@ -105,6 +108,9 @@ class Recommender(nn.Module):
     nonnegative: ClassVar[tuple[str, ...]] = ()
     lr_scale: ClassVar[dict[str, float]] = {}
     decay_scale: ClassVar[dict[str, float]] = {}
+    name: ClassVar[str] = ""
+    own_biases: ClassVar[bool] = False
+    sees_own_aspects: ClassVar[bool] = False
     tier: ClassVar[str] = ""
     deviations: ClassVar[str] = ""
     pretrain_reads_outcome: ClassVar[bool] = False

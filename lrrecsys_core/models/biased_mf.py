@@ -31,6 +31,8 @@ class BiasedMF(Recommender):
     inputs: ClassVar[tuple[str, ...]] = ("user", "item")
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item",)}
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}
+    name: ClassVar[str] = "Biased MF"
+    own_biases: ClassVar[bool] = True
     tier: ClassVar[str] = "faithful"
     deviations: ClassVar[str] = "D1 sigmoid link, D2 Adam, factors decayed, D3 biases fitted before"
     matched: ClassVar[dict[str, Any]] = {"width": 8}

@@ -9,11 +9,27 @@ from lrrecsys_core import rows
 from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.explain.clients.formats import PAPER_LLMS
 from lrrecsys_core.explain.sources import Extractive, Imported, Metadata, Simulated, Source, Stored, default_source
+from lrrecsys_core.models.ablations import FreeVectors, LRRecsysNCF, RawVectors, WithoutIds
+from lrrecsys_core.models.aspect.a3ncf import A3NCF
+from lrrecsys_core.models.aspect.aarm import AARM
+from lrrecsys_core.models.aspect.anr import ANR
+from lrrecsys_core.models.aspect.mmalfm import MMALFM
+from lrrecsys_core.models.aspect.mter import MTER, ComparER
+from lrrecsys_core.models.aspect.sulm import SULM
 from lrrecsys_core.models.base import Recommender
+from lrrecsys_core.models.biased_mf import BiasedMF
+from lrrecsys_core.models.interpretable.amcf import AMCF
+from lrrecsys_core.models.interpretable.peter import PETER
+from lrrecsys_core.models.interpretable.ucepic import UCEPic
 from lrrecsys_core.models.lr_recsys import LRRecsys
-from lrrecsys_core.models.ncf import LRRecsysNCF
-from lrrecsys_core.models.registry import MODELS
+from lrrecsys_core.models.sequential.bert4rec import BERT4Rec
+from lrrecsys_core.models.sequential.din import DIN
+from lrrecsys_core.models.sequential.parsrec import PARSRec
+from lrrecsys_core.models.sequential.sasrec import SASRec
+from lrrecsys_core.models.sequential.unisrec import UniSRec
 
+_BASELINES = (A3NCF, SULM, AARM, MMALFM, ANR, MTER, SASRec, DIN, BERT4Rec, UniSRec, AMCF, PETER, UCEPic, PARSRec)
+MODELS: dict[str, type[Recommender]] = {model.name: model for model in (*_BASELINES, ComparER, BiasedMF)}
 Shuffle = Literal["", "all", "user", "item"]
 
 
@@ -70,7 +86,7 @@ _DIAL = {share: Simulated(share=share / 100, spurious=0) for share in rows.DIAL}
 def _lr(texts: Texts | None = FULL, model: type[Recommender] = LRRecsys, **changes: Any) -> Recipe:
     keys = {name: changes.pop(name) for name in list(changes) if name in Recipe.__dataclass_fields__}
     slots = texts.slots if texts else ()
-    params: dict[str, Any] = {"slots": slots, **({"source": "raw"} if texts and texts.raw else {}), **changes}
+    params: dict[str, Any] = {"slots": slots, **changes}
     return Recipe(model, params, texts, **keys)
 
 
@@ -116,12 +132,12 @@ RECIPES: dict[str, Recipe] = {
     rows.ASPECTS_ONLY: _lr(Texts(variant="aspects", slots=_ONE)),
     rows.POSITIVE_ONLY: _lr(Texts(slots=("positive",))),
     rows.GENERAL_ONLY: _lr(Texts(variant="general", slots=_ONE), by_construction=True),
-    rows.ABLATION1: _without_texts(slots=("positive", "negative"), source="free"),
-    rows.ABLATION2: _lr(Texts(raw=True)),
+    rows.ABLATION1: _without_texts(FreeVectors, slots=("positive", "negative")),
+    rows.ABLATION2: _lr(Texts(raw=True), RawVectors),
     rows.ABLATION3: _lr(Texts(variant="alternative"), by_construction=True),
     rows.NCF: _lr(model=LRRecsysNCF),
     rows.NCF_WITHOUT: _without_texts(LRRecsysNCF),
-    rows.NO_IDS: _lr(ids=False),
+    rows.NO_IDS: _lr(model=WithoutIds),
     rows.SHUFFLE_ALL: _lr(shuffle="all"),
     rows.SHUFFLE_USER: _lr(shuffle="user"),
     rows.SHUFFLE_ITEM: _lr(shuffle="item"),

@@ -23,10 +23,9 @@ from lrrecsys_core import metrics, paths, rows
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.models.base import TASKS, Sizes
-from lrrecsys_core.models.registry import MODELS
 from lrrecsys_core.profiles import get_profile
 from lrrecsys_core.study.points import MARKETS, SHIPPED, relative_losses
-from lrrecsys_core.study.recipes import RECIPES
+from lrrecsys_core.study.recipes import MODELS, RECIPES
 from lrrecsys_core.study.run import Study
 from lrrecsys_core.study.train_row import build_module, model_params, record_fields
 from lrrecsys_core.training.fit import Replicate, as_tensors, fit, predict

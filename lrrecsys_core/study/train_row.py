@@ -19,10 +19,10 @@ from lrrecsys_core.data.simulate import market_truth, record_attributes
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.explain.checks import direct_ratings
 from lrrecsys_core.explain.generate import Explanations
+from lrrecsys_core.models.ablations import LRRecsysNCF, RawVectors
 from lrrecsys_core.models.base import TASKS, Recommender, Sizes, base_rate
 from lrrecsys_core.models.biases import bias_logits, residual_biases
 from lrrecsys_core.models.lr_recsys import LRRecsys
-from lrrecsys_core.models.ncf import LRRecsysNCF
 from lrrecsys_core.study.points import Step
 from lrrecsys_core.study.recipes import Recipe
 from lrrecsys_core.study.texts import TextSet
@@ -104,7 +104,7 @@ def model_params(recipe: Recipe, splits: Sequence[Split], texts: Sequence[TextSe
     params = dict(recipe.params)
     if recipe.model is not None and issubclass(recipe.model, LRRecsys):
         params.setdefault("context", bool(splits[0].context_sizes))
-        if recipe.texts is not None and recipe.texts.raw:
+        if issubclass(recipe.model, RawVectors):
             params["raw_width"] = 0 if texts[0] is None else texts[0].embeddings.shape[1]
     return params
 

@@ -16,14 +16,12 @@ from lrrecsys_core.data.dataset import make_dataset
 from lrrecsys_core.data.split import Split, make_split
 from lrrecsys_core.models.base import TASKS, Recommender, Sizes
 from lrrecsys_core.models.biases import bias_logits, residual_biases
-from lrrecsys_core.models.ncf import NCF
-from lrrecsys_core.models.registry import MODELS
+from lrrecsys_core.study.recipes import MODELS
 from lrrecsys_core.study.train_row import build_module
 from lrrecsys_core.training.fit import Fit, Replicate, as_tensors, fit, predict
 from tests.models.training import area, batch_of
 
-ALL = {**MODELS, "NCF": NCF}
-EVERY = pytest.mark.parametrize("name", ALL)
+EVERY = pytest.mark.parametrize("name", MODELS)
 PHRASES = ("pool", "bar", "garden", "view", "quiet rooms", "breakfast")
 
 
@@ -59,14 +57,14 @@ def split(seed: int = 0, told: str = "nothing", users: int = 40) -> Split:
 @cache
 def fields(name: str, seed: int = 0, told: str = "nothing", users: int = 40) -> dict[str, Tensor]:
     data = split(seed, told, users)
-    return as_tensors({**data.fields(), **ALL[name].record_fields(data, Sizes.of(data))})
+    return as_tensors({**data.fields(), **MODELS[name].record_fields(data, Sizes.of(data))})
 
 
 def built(
     name: str, seed: int = 0, told: str = "nothing", users: int = 40, task: str = "regression", **params: Any
 ) -> Recommender:
     data = split(seed, told, users)
-    return build_module(ALL[name], data, Sizes.of(data), task, seed, params).eval()
+    return build_module(MODELS[name], data, Sizes.of(data), task, seed, params).eval()
 
 
 def fitted(
@@ -96,7 +94,7 @@ def test_all_rows_are_there() -> None:
 
 @EVERY
 def test_says_what_it_is(name: str) -> None:
-    kind = ALL[name]
+    kind = MODELS[name]
     assert (
         kind.tier in ("faithful", "adapted", "reduced") and kind.deviations.startswith("D1") or "D1" in kind.deviations
     )
@@ -106,7 +104,7 @@ def test_says_what_it_is(name: str) -> None:
 
 @EVERY
 def test_every_grid_point_can_be_built(name: str) -> None:
-    data, kind = split(), ALL[name]
+    data, kind = split(), MODELS[name]
     seen: list[dict[str, Any]] = []
     for point in kind.grid:
         params = {k: v for k, v in point.items() if k not in ("lr", "weight_decay")}
@@ -190,8 +188,7 @@ def test_without_biases_it_takes_none_unless_its_method_has_them(name: str) -> N
     for level in (0.0, 0.25):
         model.hold_biases(torch.full((data.n_users,), level), torch.full((data.n_items,), level))
         logits.append(model(batch).detach())
-    native = name in ("ANR", "MMALFM", "AMCF", rows.BIASED_MF)
-    torch.testing.assert_close(logits[1], logits[0] + (0.5 if native else 0.0))
+    torch.testing.assert_close(logits[1], logits[0] + (0.5 if MODELS[name].own_biases else 0.0))
 
 
 @EVERY

@@ -30,10 +30,9 @@ from lrrecsys_core.explain.sources import Simulated
 from lrrecsys_core.explain.store import ExplanationStore
 from lrrecsys_core.models.base import TASKS, Batch, Recommender, Sizes
 from lrrecsys_core.models.biases import bias_logits, residual_biases
-from lrrecsys_core.models.registry import MODELS
 from lrrecsys_core.profiles import Profile
 from lrrecsys_core.study import cell as jobs
-from lrrecsys_core.study.recipes import RECIPES, Recipe, Texts, runnable
+from lrrecsys_core.study.recipes import MODELS, RECIPES, Recipe, Texts, runnable
 from lrrecsys_core.study.run import Cell, Study
 from lrrecsys_core.study.texts import TextSet, make_text_set
 from lrrecsys_core.study.train_row import direct_answers, record_fields, run_cell, shuffled
@@ -413,7 +412,7 @@ _SCRIPT = """
 import sys, torch
 torch.set_num_threads(1)
 from lrrecsys_core.study.run import Cell, Study
-from lrrecsys_core.models.registry import MODELS
+from lrrecsys_core.study.recipes import MODELS
 from lrrecsys_core.profiles import Profile
 study = Study(Profile(**eval(sys.argv[1])))
 for row in eval(sys.argv[2]):

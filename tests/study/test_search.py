@@ -15,10 +15,10 @@ from lrrecsys_core import rows
 from lrrecsys_core.data.dataset import Dataset, make_dataset
 from lrrecsys_core.data.split import make_split
 from lrrecsys_core.models.base import TASKS
-from lrrecsys_core.models.registry import MODELS
 from lrrecsys_core.profiles import get_profile
 from lrrecsys_core.study import points as chosen
 from lrrecsys_core.study.points import Point, Step, chosen_point
+from lrrecsys_core.study.recipes import MODELS
 from lrrecsys_core.study.search import HALF, POINTS, SEARCHED, SearchStudy, best_points, forget, grid, sampled, search
 
 

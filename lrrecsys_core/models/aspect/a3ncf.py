@@ -47,6 +47,7 @@ class A3NCF(Recommender):
     inputs: ClassVar[tuple[str, ...]] = ("user", "item", "theta_user", "theta_item")
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item",)}
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}
+    name: ClassVar[str] = "A3NCF"
     tier: ClassVar[str] = "faithful"
     deviations: ClassVar[str] = (
         "D1 CVB0 topics, D2 sigmoid and biases, D3 aspect terms as text, D5 topics up to the record"

@@ -80,6 +80,8 @@ class AARM(Recommender):
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item", "negative")}
     table_fields: ClassVar[dict[str, tuple[str, ...]]] = {"item_bias.weight": ("item", "negative")}
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}
+    name: ClassVar[str] = "AARM"
+    sees_own_aspects: ClassVar[bool] = True
     tier: ClassVar[str] = "adapted"
     deviations: ClassVar[str] = "D1 pointwise loss, D2 sigmoid and biases, D3 vectors by SVD, D4 padding masked, D5, D6"
     matched: ClassVar[dict[str, Any]] = {"width": 8, "word_width": 8}

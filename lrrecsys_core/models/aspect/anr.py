@@ -62,6 +62,9 @@ class ANR(Recommender):
     inputs: ClassVar[tuple[str, ...]] = ("user", "item", "user_document", "item_document")
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item",)}
     pretrain_reads_outcome: ClassVar[bool] = True
+    name: ClassVar[str] = "ANR"
+    own_biases: ClassVar[bool] = True
+    sees_own_aspects: ClassVar[bool] = True
     tier: ClassVar[str] = "faithful"
     deviations: ClassVar[str] = (
         "D1 own word vectors, D2 padding masked, D3 documents up to the record, D4 initial weights"

@@ -71,6 +71,8 @@ class MMALFM(Recommender):
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item",)}
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}
     decay_scale: ClassVar[dict[str, float]] = {"weight": 0.0}
+    name: ClassVar[str] = "MMALFM"
+    own_biases: ClassVar[bool] = True
     tier: ClassVar[str] = "reduced"
     deviations: ClassVar[str] = (
         "D1 no images, D2 CVB0 with log-sum-exp, D3 sigmoid, D4 Adam, D5 aspects at every record"

@@ -61,6 +61,7 @@ class MTER(Recommender):
         "users.weight", "items.weight", "aspects", "opinions", "core", "user_core", "item_core",
     )  # fmt: skip
     decay_scale: ClassVar[dict[str, float]] = {"slope": 0.0, "threshold": 0.0}
+    name: ClassVar[str] = "MTER"
     tier: ClassVar[str] = "reduced"
     deviations: ClassVar[str] = (
         "D1 rating loss, D2 affine link, D3 Adam and means, D4 top aspects, D5 polarity as opinion"
@@ -207,6 +208,8 @@ class MTER(Recommender):
 
 class ComparER(MTER):
     """ComparER-Sub: MTER with comparative constraints (subjective quality)."""
+
+    name: ClassVar[str] = "ComparER"
 
     grid: ClassVar[list[dict[str, Any]]] = [
         {"lr": lr, "weight_decay": 1e-4, "ranking": ranking, "constraint": constraint}

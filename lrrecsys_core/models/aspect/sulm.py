@@ -49,6 +49,7 @@ class SULM(Recommender):
     inputs: ClassVar[tuple[str, ...]] = ("user", "item", "own_sentiment")
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item",)}
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}
+    name: ClassVar[str] = "SULM"
     tier: ClassVar[str] = "adapted"
     deviations: ClassVar[str] = "D1 ratings as soft labels, D2 Adam, D3 weak sentiments where none are given"
     matched: ClassVar[dict[str, Any]] = {"aspects": 20, "width": 8}

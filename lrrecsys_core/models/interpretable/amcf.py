@@ -59,6 +59,8 @@ class AMCF(Recommender):
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item", "carried": "item"}
     lr_scale: ClassVar[dict[str, float]] = {"psi": 10.0}
     decay_scale: ClassVar[dict[str, float]] = {"psi": 0.05}
+    name: ClassVar[str] = "AMCF"
+    own_biases: ClassVar[bool] = True
     tier: ClassVar[str] = "faithful"
     deviations: ClassVar[str] = "D1 sigmoid link, D2 Adam, D3 mean of the data, D4 averaged losses"
     matched: ClassVar[dict[str, Any]] = {"width": 8}

@@ -65,6 +65,7 @@ class PETER(Recommender):
     inputs: ClassVar[tuple[str, ...]] = ("user", "item", "words")
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item",)}
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}
+    name: ClassVar[str] = "PETER"
     tier: ClassVar[str] = "faithful"
     deviations: ClassVar[str] = (
         "D1 scale, D2 head as logit, D3 Adam, D4 aspect terms as words, D5 no feature token, D6 starts at base rate, "

@@ -72,6 +72,7 @@ class UCEPic(Recommender):
 
     inputs: ClassVar[tuple[str, ...]] = ("user", "item", "user_refs", "item_refs", "profile")
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item",)}
+    name: ClassVar[str] = "UCEPic"
     tier: ClassVar[str] = "reduced"
     deviations: ClassVar[str] = (
         "our rating adaptation: D1 small encoder from scratch, D2 rating head, D3 profile aspects, D4 one round, "

@@ -62,6 +62,7 @@ class DIN(Recommender):
         "history_category",
     )
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}
+    name: ClassVar[str] = "DIN"
     tier: ClassVar[str] = "adapted"
     deviations: ClassVar[str] = (
         "D1 normalisation switch, D2 PReLU, D3 no negatives, D4 plain weight decay, D5 category, D6 link"

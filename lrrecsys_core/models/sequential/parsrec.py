@@ -51,6 +51,7 @@ class PARSRec(Recommender):
 
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item", "history", "older")}
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}
+    name: ClassVar[str] = "PARSRec"
     tier: ClassVar[str] = "adapted"
     deviations: ClassVar[str] = "D1 sessions, D2 observed order, D3 padding, D4 link, D5 no clipping, D6 last step"
     matched: ClassVar[dict[str, Any]] = {"width": 8, "heads": 1}

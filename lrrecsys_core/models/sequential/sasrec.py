@@ -46,6 +46,7 @@ class SASRec(Recommender):
 
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item", "history", "sampled")}
     tables: ClassVar[dict[str, str]] = {"items.weight": "item"}
+    name: ClassVar[str] = "SASRec"
     tier: ClassVar[str] = "adapted"
     deviations: ClassVar[str] = "D1 pointwise rating loss, D2 five places, D3 user bias, D4 negatives, D5 beta2"
     matched: ClassVar[dict[str, Any]] = {"width": 8}

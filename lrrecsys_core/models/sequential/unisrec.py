@@ -105,6 +105,7 @@ class UniSRec(Recommender):
         "item": ("item", "history"),
         "text": ("item_text", "history_text"),
     }
+    name: ClassVar[str] = "UniSRec"
     tier: ClassVar[str] = "adapted"
     deviations: ClassVar[str] = "D1 own data only, D2 SVD texts, D3 pointwise loss, D4 one augmentation, D5 negatives"
     matched: ClassVar[dict[str, Any]] = {"width": 8}
