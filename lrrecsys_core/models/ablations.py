@@ -1,15 +1,4 @@
-"""LR-Recsys with one part changed: Ablations 1 and 2, no id tokens, and another network (Sec 5.5, robustness check 1).
-
-The last concatenates the tokens of LR-Recsys into the tower of NCF (X. He, L. Liao, H. Zhang, L. Nie, X. Hu,
-T.-S. Chua. Neural Collaborative Filtering. WWW 2017, 173-182)::
-
-    x_0 = [t_1 ; ... ; t_n]               (B, n d)
-    x_l = ReLU(W_l x_{l-1} + b_l)         l = 1..3, widths 32, 16, 8
-    s   = w . x_3 + b                     (B,)
-
-Deviations: D1 the paper's "three layers with [32, 16, 8]" are read as hidden sizes; read with 32 as the width of the
-input, there would be two.
-"""
+"""LR-Recsys with one part changed: Ablations 1 and 2, no id tokens, and another network (Sec 5.5)."""
 
 from __future__ import annotations
 
@@ -92,7 +81,17 @@ class WithoutIds(LRRecsys):
 
 
 class LRRecsysNCF(LRRecsys):
-    """Robustness check 1: the tokens of LR-Recsys, concatenated into the tower of NCF; nothing attends to anything."""
+    """Robustness check 1: the tokens of LR-Recsys, concatenated into the tower of NCF; nothing attends to anything.
+
+    X. He, L. Liao, H. Zhang, L. Nie, X. Hu, T.-S. Chua. Neural Collaborative Filtering. WWW 2017, 173-182::
+
+        x_0 = [t_1 ; ... ; t_n]               (B, n d)
+        x_l = ReLU(W_l x_{l-1} + b_l)         l = 1..3, widths 32, 16, 8
+        s   = w . x_3 + b                     (B,)
+
+    Deviations: D1 the paper's "three layers with [32, 16, 8]" are read as hidden sizes; read with 32 as the width of
+    the input, there would be two.
+    """
 
     def __init__(self, sizes: Sizes, rate: float = 0.5, biases: bool = True, **params: Any) -> None:
         super().__init__(sizes, rate, biases, **params)

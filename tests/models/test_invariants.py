@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
@@ -14,8 +15,12 @@ from torch import Tensor
 from lrrecsys_core import rows
 from lrrecsys_core.data.dataset import make_dataset
 from lrrecsys_core.data.split import Split, make_split
+from lrrecsys_core.models.ablations import FreeVectors, LRRecsysNCF
+from lrrecsys_core.models.aspect.mter import MTER, ComparER
 from lrrecsys_core.models.base import TASKS, Recommender, Sizes
 from lrrecsys_core.models.biases import bias_logits, residual_biases
+from lrrecsys_core.models.lr_recsys import LRRecsys
+from lrrecsys_core.models.sequential.sasrec import SASRec
 from lrrecsys_core.study.recipes import MODELS
 from lrrecsys_core.study.train_row import build_module
 from lrrecsys_core.training.fit import Fit, Replicate, as_tensors, fit, predict
@@ -95,11 +100,28 @@ def test_all_rows_are_there() -> None:
 @EVERY
 def test_says_what_it_is(name: str) -> None:
     kind = MODELS[name]
-    assert (
-        kind.tier in ("faithful", "adapted", "reduced") and kind.deviations.startswith("D1") or "D1" in kind.deviations
-    )
+    assert kind.name == name and kind.tier in ("faithful", "adapted", "reduced")
+    assert kind.deviations.startswith("D1 ")
+    numbers = [int(number) for number in re.findall(r"\bD(\d+) ", kind.deviations)]
+    assert numbers == list(range(1, len(numbers) + 1)) and len(numbers) == len(set(numbers))
     assert len(kind.grid) == 8 and all({"lr", "weight_decay"} <= set(point) for point in kind.grid)
     assert len({str(sorted(point.items())) for point in kind.grid}) == 8
+
+
+def test_deviations_are_read_off_the_docstrings() -> None:
+    assert ComparER.deviations == MTER.deviations and "the polarity of a mention is its opinion" in MTER.deviations
+    assert LRRecsysNCF.deviations.startswith("D1 the paper's") and LRRecsysNCF.deviations.endswith("would be two.")
+    assert LRRecsys.deviations == FreeVectors.deviations == ""
+    assert SASRec.deviations.endswith("instead of 0.98.")  # the paragraph after it is left out
+
+
+@EVERY
+def test_own_biases_are_those_that_no_switch_takes_away(name: str) -> None:
+    with_biases, without = built(name), built(name, biases=False)
+    batch = read(name, with_biases)
+    states = [{**dict(m.named_parameters()), **dict(m.named_buffers())} for m in (with_biases, without)]
+    same = states[0].keys() == states[1].keys() and all(torch.equal(v, states[1][k]) for k, v in states[0].items())
+    assert (same and torch.equal(with_biases(batch), without(batch))) == MODELS[name].own_biases
 
 
 @EVERY

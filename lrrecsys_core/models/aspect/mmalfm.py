@@ -74,9 +74,6 @@ class MMALFM(Recommender):
     name: ClassVar[str] = "MMALFM"
     own_biases: ClassVar[bool] = True
     tier: ClassVar[str] = "reduced"
-    deviations: ClassVar[str] = (
-        "D1 no images, D2 CVB0 with log-sum-exp, D3 sigmoid, D4 Adam, D5 aspects at every record"
-    )
     matched: ClassVar[dict[str, Any]] = {"aspects": 5, "width": 8}
     as_published: ClassVar[dict[str, Any]] = {"aspects": 5, "width": 5}
     grid: ClassVar[list[dict[str, Any]]] = [

@@ -63,9 +63,6 @@ class MTER(Recommender):
     decay_scale: ClassVar[dict[str, float]] = {"slope": 0.0, "threshold": 0.0}
     name: ClassVar[str] = "MTER"
     tier: ClassVar[str] = "reduced"
-    deviations: ClassVar[str] = (
-        "D1 rating loss, D2 affine link, D3 Adam and means, D4 top aspects, D5 polarity as opinion"
-    )
     matched: ClassVar[dict[str, Any]] = {"widths": (8, 8, 8, 8)}
     as_published: ClassVar[dict[str, Any]] = {"widths": (15, 15, 12, 12), "aspects": 104}
     grid: ClassVar[list[dict[str, Any]]] = [
