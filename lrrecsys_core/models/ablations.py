@@ -1,11 +1,4 @@
-"""LR-Recsys with one part exchanged: Ablations 1 and 2, no id tokens (Sec 4.2), and the tower of NCF (Tab 6).
-
-The tower: X. He, L. Liao, H. Zhang, L. Nie, X. Hu, T.-S. Chua. Neural Collaborative Filtering. WWW 2017, 173-182::
-
-    x_0 = flat(X)                         (B, tokens d), X the tokens of LR-Recsys
-    x_l = ReLU(W_l x_{l-1} + b_l)         l = 1..3, widths 32, 16, 8
-    s   = w . x_3 + b                     (B,)
-"""
+"""LR-Recsys with one part changed: Ablations 1 and 2, no id tokens, and another network (Sec 5.5)."""
 
 from __future__ import annotations
 
@@ -14,17 +7,17 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from lrrecsys_core.models.base import Batch, Sizes, embedding
+from lrrecsys_core.models.base import EMBEDDING_SD, Batch, Sizes, embedding
 from lrrecsys_core.models.layers import MLP
 from lrrecsys_core.models.lr_recsys import LRRecsys
 
-TOWER = (32, 16, 8)  # the paper's "three layers with [32, 16, 8]", read as hidden sizes
+TOWER = (32, 16, 8)
 
 
 class FreeVectors(LRRecsys):
-    """Ablation 1: trained vectors in place of the explanation embeddings, the same for every record.
+    """Ablation 1: trained vectors in the place of texts, the same for every record.
 
-    `per_item` gives each item vectors of its own; which of the two is meant, the paper leaves open.
+    ``per_item=True`` trains a set of them for every item.
     """
 
     table_fields: ClassVar[dict[str, tuple[str, ...]]] = {"vectors.weight": ("item",)}
@@ -32,69 +25,78 @@ class FreeVectors(LRRecsys):
     def __init__(
         self, sizes: Sizes, rate: float = 0.5, biases: bool = True, *, per_item: bool = False, **params: Any
     ) -> None:
-        self.per_item = per_item
+        self.per_item = per_item  # before the rest, whose `draw_inputs` asks for it
         super().__init__(sizes, rate, biases, **params)
 
-    def add_explanations(self, sizes: Sizes) -> None:
+    def draw_inputs(self, sizes: Sizes, width: int) -> None:
+        super().draw_inputs(sizes, width)
         if self.per_item:
-            self.vectors = embedding(sizes.items, len(self.slots) * self.width)
+            self.vectors = embedding(sizes.items, len(self.slots) * width)
         else:
-            self.vector = nn.Parameter(torch.randn(len(self.slots), self.width) * 0.1)
+            self.vector = nn.Parameter(torch.randn(len(self.slots), width) * EMBEDDING_SD)
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Record fields this instance needs: no text."""
-        return tuple(name for name in super().reads if name not in self.slots)
+        return tuple(field for field in super().reads if field not in self.slots)
 
     def entity_tables(self) -> dict[str, str]:
-        return super().entity_tables() | ({"vectors.weight": "item"} if self.per_item else {})
+        return {**super().entity_tables(), **({"vectors.weight": "item"} if self.per_item else {})}
 
     def explanation_tokens(self, batch: Batch) -> list[Tensor]:
+        """One (B, d) token per slot, whatever the record says."""
         if self.per_item:
-            return list(self.vectors(batch["item"]).split(self.width, -1))
-        return [self.vector[k].expand(*batch["item"].shape, self.width) for k in range(len(self.slots))]
+            return list(self.vectors(batch["item"]).chunk(len(self.slots), -1))
+        return [vector.expand(*batch["item"].shape, -1) for vector in self.vector.unbind()]
 
 
 class RawVectors(LRRecsys):
-    """Ablation 2: raw text vectors, `raw_width` wide, through a trained linear map to d instead of the autoencoder."""
+    """Ablation 2: the LLM's own vectors, (B, raw_width), through a trained linear map to d; no autoencoder."""
 
     def __init__(self, sizes: Sizes, rate: float = 0.5, biases: bool = True, *, raw_width: int, **params: Any) -> None:
-        self.raw_width = raw_width
+        self.raw_width = raw_width  # before the rest, whose `draw_inputs` asks for it
         super().__init__(sizes, rate, biases, **params)
 
-    def add_explanations(self, sizes: Sizes) -> None:
-        self.project = nn.Linear(self.raw_width, self.width)
+    def draw_inputs(self, sizes: Sizes, width: int) -> None:
+        super().draw_inputs(sizes, width)
+        self.project = nn.Linear(self.raw_width, width)
 
     def explanation_tokens(self, batch: Batch) -> list[Tensor]:
-        return [self.project(batch[slot]) for slot in self.slots]
+        """One (B, d) token per slot."""
+        return [self.project(raw) for raw in super().explanation_tokens(batch)]
 
 
 class WithoutIds(LRRecsys):
-    """No user and no item token: what the explanations, the history and the context tell alone (Sec 4.2)."""
+    """No user and item tokens (Sec 4.2 asks whether they help); the history still reads the items' table."""
 
     tables: ClassVar[dict[str, str]] = {"items.weight": "item"}
+    table_fields: ClassVar[dict[str, tuple[str, ...]]] = {"items.weight": ("history",)}
+    id_names: ClassVar[tuple[str, ...]] = ()
 
-    @property
-    def id_tokens(self) -> tuple[str, ...]:
-        return ()
+    def draw_inputs(self, sizes: Sizes, width: int) -> None:
+        self.items = embedding(sizes.items, width)
 
-    def add_ids(self, sizes: Sizes) -> None:
-        self.items = embedding(sizes.items, self.width)  # of the history
-
-    def ids(self, batch: Batch) -> list[Tensor]:
+    def id_tokens(self, batch: Batch) -> list[Tensor]:
+        """None of them."""
         return []
-
-    def lookups(self, table: str) -> tuple[str, ...]:
-        return ("history",) if table == "items.weight" else super().lookups(table)
 
 
 class LRRecsysNCF(LRRecsys):
-    """Robustness check 1: the tokens of LR-Recsys, concatenated into the tower of NCF; nothing attends to anything."""
+    """Robustness check 1: the tokens of LR-Recsys, concatenated into the tower of NCF; nothing attends to anything.
 
-    def add_head(self) -> None:
-        super().add_head()
+    X. He, L. Liao, H. Zhang, L. Nie, X. Hu, T.-S. Chua. Neural Collaborative Filtering. WWW 2017, 173-182::
+
+        x_0 = [t_1 ; ... ; t_n]               (B, n d)
+        x_l = ReLU(W_l x_{l-1} + b_l)         l = 1..3, widths 32, 16, 8
+        s   = w . x_3 + b                     (B,)
+
+    Deviations: D1 the paper's "three layers with [32, 16, 8]" are read as hidden sizes; read with 32 as the width of
+    the input, there would be two.
+    """
+
+    def __init__(self, sizes: Sizes, rate: float = 0.5, biases: bool = True, **params: Any) -> None:
+        super().__init__(sizes, rate, biases, **params)
         del self.fusion
-        self.head = MLP([len(self.token_names) * self.width, *TOWER, 1])
+        self.head = MLP([len(self.token_names) * self.items.embedding_dim, *TOWER, 1])
 
     def score(self, batch: Batch) -> Tensor:
         return self.head(self.tokens(batch).flatten(-2)).squeeze(-1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -78,6 +80,15 @@ def base_rate(split: Split, task: str) -> float:
     return float(np.clip(outcome[split.train].mean(), 1e-3, 1 - 1e-3))
 
 
+def stated_deviations(model: type) -> str:
+    """The paragraph "Deviations:" of a class's docstring, or else of its module's, on one line; "" without any."""
+    for told in (model.__doc__, sys.modules[model.__module__].__doc__):
+        found = re.search(r"^ *Deviations: (.*?)(?:\n\s*\n|\Z)", told or "", re.DOTALL | re.MULTILINE)
+        if found:
+            return " ".join(found[1].replace("``", "").split())
+    return ""
+
+
 class Recommender(nn.Module):
     """A plain single-replicate model of one score per record.
 
@@ -98,7 +109,11 @@ class Recommender(nn.Module):
     nonnegative : parameters projected to >= 0 after every step.
     lr_scale, decay_scale : factor per parameter-name prefix on the learning rate or the weight decay.
     pretrain_reads_outcome : whether ``pretrain_loss`` depends on ratings, and so on the task.
-    tier : *faithful*, *adapted* or *reduced*; `deviations` says in which way.
+    name : of its row in the tables.
+    own_biases : biases are part of the method, and ``biases=False`` changes nothing.
+    sees_own_aspects : ``visibility="oracle"`` shows it the aspects of the very record it judges, to compare.
+    tier : *faithful*, *adapted* or *reduced*.
+    deviations : in which way; read off the docstrings (`stated_deviations`), never typed a second time.
     """
 
     name: ClassVar[str] = ""
@@ -125,6 +140,10 @@ class Recommender(nn.Module):
         if biases:
             self.user_bias = FixedTable(sizes.users)
             self.item_bias = FixedTable(sizes.items)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.deviations = stated_deviations(cls)
 
     @classmethod
     def build(cls, split: Split, sizes: Sizes, task: str, **params: Any) -> Self:

@@ -34,7 +34,6 @@ class BiasedMF(Recommender):
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item",)}
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}
     tier: ClassVar[str] = "faithful"
-    deviations: ClassVar[str] = "D1 sigmoid link, D2 Adam, factors decayed, D3 biases fitted before"
     matched: ClassVar[dict[str, Any]] = {"width": 8}
     grid: ClassVar[list[dict[str, Any]]] = [
         {"lr": lr, "weight_decay": decay} for lr in (3e-3, 1e-2) for decay in (1e-4, 3e-4, 1e-3, 3e-3)

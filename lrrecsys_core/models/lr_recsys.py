@@ -50,6 +50,7 @@ class LRRecsys(Recommender):
     name: ClassVar[str] = "LR-Recsys"
     inputs: ClassVar[tuple[str, ...]] = ("user", "item", "history", "history_mask")
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}
+    id_names: ClassVar[tuple[str, ...]] = ("user", "item")
     tier: ClassVar[str] = "faithful"
     grid: ClassVar[list[dict[str, Any]]] = [
         {"lr": lr, "weight_decay": decay} for lr in (1e-3, 1e-2) for decay in (0.0, 1e-5, 1e-4, 1e-3)
@@ -66,36 +67,19 @@ class LRRecsys(Recommender):
         width: int = WIDTH,
     ) -> None:
         super().__init__(sizes, rate, biases)
-        self.slots, self.width = tuple(slots), width
-        self.add_ids(sizes)
-        self.add_explanations(sizes)
+        self.slots = tuple(slots)
+        self.draw_inputs(sizes, width)
         self.history_attention = SelfAttention(width)
         self.history_state = PaperGRU(width)
         self.context = MLP([sizes.context, 2 * width, width]) if context else None
-        self.add_head()
+        self.fusion = SelfAttention(width)
+        self.token_names = (*self.slots, *self.id_names, "sequence", *(("context",) if context else ()))
+        self.head = MLP([len(self.token_names) * width, 64, 8, 1])
 
-    def add_ids(self, sizes: Sizes) -> None:
-        """The tables E_c and E_p."""
-        self.users = embedding(sizes.users, self.width)
-        self.items = embedding(sizes.items, self.width)
-
-    def add_explanations(self, sizes: Sizes) -> None:
-        """What the explanation tokens are made with: nothing, since the autoencoder's codes are used as they are."""
-
-    def add_head(self) -> None:
-        """Fusion and the MLP on the fused tokens."""
-        self.fusion = SelfAttention(self.width)
-        self.head = MLP([len(self.token_names) * self.width, 64, 8, 1])
-
-    @property
-    def token_names(self) -> tuple[str, ...]:
-        """The tokens in their order."""
-        return (*self.slots, *self.id_tokens, "sequence", *(("context",) if self.context is not None else ()))
-
-    @property
-    def id_tokens(self) -> tuple[str, ...]:
-        """Names of the tokens made from ids."""
-        return ("user", "item")
+    def draw_inputs(self, sizes: Sizes, width: int) -> None:
+        """Draw what the tokens are looked up in; the ablations change it."""
+        self.users = embedding(sizes.users, width)
+        self.items = embedding(sizes.items, width)
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -103,11 +87,11 @@ class LRRecsys(Recommender):
         return (*self.inputs, *self.slots, *(("context",) if self.context is not None else ()))
 
     def explanation_tokens(self, batch: Batch) -> list[Tensor]:
-        """One (B, d) token per slot."""
+        """One (B, d) token per slot: the autoencoder's codes as they are."""
         return [batch[slot] for slot in self.slots]
 
-    def ids(self, batch: Batch) -> list[Tensor]:
-        """One (B, d) token per name of `id_tokens` (Eq 4)."""
+    def id_tokens(self, batch: Batch) -> list[Tensor]:
+        """The (B, d) vectors of the user and the item (Eq 4)."""
         return [self.users(batch["user"]), self.items(batch["item"])]
 
     def tokens(self, batch: Batch) -> Tensor:
@@ -115,7 +99,7 @@ class LRRecsys(Recommender):
         mask = batch["history_mask"]
         past = self.items(batch["history"])
         sequence = self.history_state(self.history_attention(past, mask), mask)
-        tokens = [*self.explanation_tokens(batch), *self.ids(batch)]
+        tokens = self.explanation_tokens(batch) + self.id_tokens(batch)
         # One history serves many candidates of the same user: its state is computed once and shared.
         tokens.append(sequence.expand(*batch["item"].shape, -1))
         if self.context is not None:

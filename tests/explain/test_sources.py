@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from lrrecsys_core.study.recipes import Texts
 from tiny_models import plain_model
 
 from lrrecsys_core import rows
@@ -37,6 +36,7 @@ from lrrecsys_core.explain.sources import (
     stores,
 )
 from lrrecsys_core.explain.store import ExplanationStore
+from lrrecsys_core.rows import Texts
 from lrrecsys_core.study.fingerprints import content_hash
 from lrrecsys_core.study.texts import make_text_set
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
@@ -14,14 +15,18 @@ from torch import Tensor
 from lrrecsys_core import rows
 from lrrecsys_core.data.dataset import make_dataset
 from lrrecsys_core.data.split import Split, make_split
+from lrrecsys_core.models.ablations import FreeVectors, LRRecsysNCF
+from lrrecsys_core.models.aspect.mter import MTER, ComparER
 from lrrecsys_core.models.base import TASKS, Recommender, Sizes
 from lrrecsys_core.models.biases import bias_logits, residual_biases
+from lrrecsys_core.models.lr_recsys import LRRecsys
+from lrrecsys_core.models.sequential.sasrec import SASRec
 from lrrecsys_core.study.train_row import build_module
 from lrrecsys_core.training.fit import Fit, Replicate, as_tensors, fit, predict
 from tests.models.training import area, batch_of
 
-ALL = {model.name: model for model in (*rows.PAPER_BASELINES, *rows.FURTHER_BASELINES)}
-EVERY = pytest.mark.parametrize("name", ALL)
+MODELS = {model.name: model for model in (*rows.PAPER_BASELINES, *rows.FURTHER_BASELINES)}
+EVERY = pytest.mark.parametrize("name", MODELS)
 PHRASES = ("pool", "bar", "garden", "view", "quiet rooms", "breakfast")
 
 
@@ -57,14 +62,14 @@ def split(seed: int = 0, told: str = "nothing", users: int = 40) -> Split:
 @cache
 def fields(name: str, seed: int = 0, told: str = "nothing", users: int = 40) -> dict[str, Tensor]:
     data = split(seed, told, users)
-    return as_tensors({**data.fields(), **ALL[name].record_fields(data, Sizes.of(data))})
+    return as_tensors({**data.fields(), **MODELS[name].record_fields(data, Sizes.of(data))})
 
 
 def built(
     name: str, seed: int = 0, told: str = "nothing", users: int = 40, task: str = "regression", **params: Any
 ) -> Recommender:
     data = split(seed, told, users)
-    return build_module(ALL[name], data, Sizes.of(data), task, seed, params).eval()
+    return build_module(MODELS[name], data, Sizes.of(data), task, seed, params).eval()
 
 
 def fitted(
@@ -89,22 +94,39 @@ def read(name: str, model: Recommender) -> dict[str, Tensor]:
 
 
 def test_all_rows_are_there() -> None:
-    assert len(rows.PAPER_BASELINES) == 14 and len(ALL) == len(rows.PAPER_BASELINES) + len(rows.FURTHER_BASELINES)
+    assert len(rows.PAPER_BASELINES) == 14 and len(MODELS) == 14 + len(rows.FURTHER_BASELINES)
 
 
 @EVERY
 def test_says_what_it_is(name: str) -> None:
-    kind = ALL[name]
-    assert (
-        kind.tier in ("faithful", "adapted", "reduced") and kind.deviations.startswith("D1") or "D1" in kind.deviations
-    )
+    kind = MODELS[name]
+    assert kind.name == name and kind.tier in ("faithful", "adapted", "reduced")
+    assert kind.deviations.startswith("D1 ")
+    numbers = [int(number) for number in re.findall(r"\bD(\d+) ", kind.deviations)]
+    assert numbers == list(range(1, len(numbers) + 1)) and len(numbers) == len(set(numbers))
     assert len(kind.grid) == 8 and all({"lr", "weight_decay"} <= set(point) for point in kind.grid)
     assert len({str(sorted(point.items())) for point in kind.grid}) == 8
 
 
+def test_deviations_are_read_off_the_docstrings() -> None:
+    assert ComparER.deviations == MTER.deviations and "the polarity of a mention is its opinion" in MTER.deviations
+    assert LRRecsysNCF.deviations.startswith("D1 the paper's") and LRRecsysNCF.deviations.endswith("would be two.")
+    assert LRRecsys.deviations == FreeVectors.deviations == ""
+    assert SASRec.deviations.endswith("instead of 0.98.")  # the paragraph after it is left out
+
+
+@EVERY
+def test_own_biases_are_those_that_no_switch_takes_away(name: str) -> None:
+    with_biases, without = built(name), built(name, biases=False)
+    batch = read(name, with_biases)
+    states = [{**dict(m.named_parameters()), **dict(m.named_buffers())} for m in (with_biases, without)]
+    same = states[0].keys() == states[1].keys() and all(torch.equal(v, states[1][k]) for k, v in states[0].items())
+    assert (same and torch.equal(with_biases(batch), without(batch))) == MODELS[name].own_biases
+
+
 @EVERY
 def test_every_grid_point_can_be_built(name: str) -> None:
-    data, kind = split(), ALL[name]
+    data, kind = split(), MODELS[name]
     seen: list[dict[str, Any]] = []
     for point in kind.grid:
         params = {k: v for k, v in point.items() if k not in ("lr", "weight_decay")}
@@ -188,8 +210,7 @@ def test_without_biases_it_takes_none_unless_its_method_has_them(name: str) -> N
     for level in (0.0, 0.25):
         model.hold_biases(torch.full((data.n_users,), level), torch.full((data.n_items,), level))
         logits.append(model(batch).detach())
-    native = ALL[name].own_biases
-    torch.testing.assert_close(logits[1], logits[0] + (0.5 if native else 0.0))
+    torch.testing.assert_close(logits[1], logits[0] + (0.5 if MODELS[name].own_biases else 0.0))
 
 
 @EVERY

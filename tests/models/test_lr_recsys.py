@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
+from lrrecsys_core.models.ablations import FreeVectors, LRRecsysNCF, RawVectors, WithoutIds
 from lrrecsys_core.models.base import Sizes
 from lrrecsys_core.models.layers import PaperGRU, SelfAttention, masked_softmax
 from lrrecsys_core.models.lr_recsys import LRRecsys
+from tests.models.training import assert_trainable_side_by_side
 
 SIZES = Sizes(users=9, items=11, context=6)
 
@@ -118,20 +122,63 @@ def test_one_pass_for_serving_equals_forward_and_attention() -> None:
 
 
 @pytest.mark.parametrize(
-    ("params", "changes"),
+    ("kind", "params", "changes"),
     [
-        ({}, {"positive", "negative", "user", "item"}),
-        ({"slots": ("single",)}, {"single", "user", "item"}),
-        ({"slots": ()}, {"user", "item"}),
-        ({"slots": ("positive",)}, {"positive", "user", "item"}),
-        ({"context": True}, {"positive", "negative", "user", "item", "context"}),
+        (LRRecsys, {}, {"positive", "negative", "user", "item"}),
+        (LRRecsys, {"slots": ("single",)}, {"single", "user", "item"}),
+        (LRRecsys, {"slots": ()}, {"user", "item"}),
+        (LRRecsys, {"slots": ("positive",)}, {"positive", "user", "item"}),
+        (LRRecsys, {"context": True}, {"positive", "negative", "user", "item", "context"}),
+        (FreeVectors, {}, {"user", "item"}),
+        (FreeVectors, {"per_item": True}, {"user", "item"}),
+        (RawVectors, {"raw_width": 8}, {"positive", "negative", "user", "item"}),
+        (WithoutIds, {}, {"positive", "negative"}),
+        (WithoutIds, {"slots": ()}, set()),
+        (LRRecsysNCF, {}, {"positive", "negative", "user", "item"}),
+        (LRRecsysNCF, {"slots": ()}, {"user", "item"}),
     ],
 )
-def test_each_variant_reads_what_it_says(params: dict[str, object], changes: set[str]) -> None:
+def test_each_variant_reads_what_it_says(kind: type[LRRecsys], params: dict[str, Any], changes: set[str]) -> None:
     torch.manual_seed(1)
-    model, given = LRRecsys(SIZES, biases=False, **params).eval(), batch()  # type: ignore[arg-type]
+    model, given = kind(SIZES, biases=False, **params).eval(), batch()
     base = model(given)
+    assert changes - {"user", "item"} == set(model.reads) - set(LRRecsys.inputs)
     for name in ("positive", "negative", "single", "context", "user", "item"):
         moved = dict(given)
         moved[name] = given[name] % 8 + 1 if name in ("user", "item") else given[name] + 1
         assert (float((model(moved) - base).abs().max()) > 0) == (name in changes), name
+
+
+def test_raw_embeddings_pass_a_trained_map() -> None:
+    model = RawVectors(SIZES, raw_width=20)
+    given = batch() | {slot: torch.randn(6, 20) for slot in ("positive", "negative")}
+    assert model(given).shape == (6,) and model.project.weight.shape == (8, 20)
+
+
+def test_the_tower_of_ncf() -> None:
+    with_texts, without = LRRecsysNCF(SIZES, biases=False), LRRecsysNCF(SIZES, slots=())
+    assert sum(p.numel() for p in with_texts.head.parameters()) == 1985
+    assert with_texts.head[0].weight.shape == (32, 40) and without.head[0].weight.shape == (32, 24)
+    assert not any("fusion" in name for name, _ in with_texts.named_parameters())
+    with torch.no_grad():
+        for layer in (2, 4, 6):
+            with_texts.head[layer].weight.fill_(0.5)
+            with_texts.head[layer].bias.fill_(0.5)
+    tokens = with_texts.tokens(batch()).flatten(-2)
+    hidden = torch.relu(torch.nn.functional.linear(tokens, with_texts.head[0].weight)).sum(-1)
+    # With all later weights and biases 1/2: 16 units of (hidden + 1) / 2, then 8 of their half-sum plus 1/2.
+    torch.testing.assert_close(with_texts(batch()), 0.5 * 8 * (0.5 * 16 * 0.5 * (hidden + 1) + 0.5) + 0.5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "params"),
+    [
+        (LRRecsys, {"slots": ()}), (FreeVectors, {}), (FreeVectors, {"per_item": True}), (WithoutIds, {}),
+        (RawVectors, {"raw_width": 8}), (LRRecsysNCF, {}), (LRRecsysNCF, {"slots": ()}),
+    ],
+)  # fmt: skip
+def test_side_by_side(kind: type[LRRecsys], params: dict[str, Any]) -> None:
+    batches = [{**batch(12, seed), "target": torch.rand(12)} for seed in (0, 1)]
+    for given in batches:
+        given |= {"weight": torch.ones(12), "classification": torch.tensor(0.0)}
+    assert_trainable_side_by_side([kind(SIZES, **params) for _ in range(2)], batches)

@@ -31,7 +31,6 @@ class Popularity(Recommender):
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item",)}
     tables: ClassVar[dict[str, str]] = {"items.weight": "item"}
     tier: ClassVar[str] = "faithful"
-    deviations: ClassVar[str] = "D1 sigmoid link and residual biases"
     grid: ClassVar[list[dict[str, Any]]] = [
         {"lr": lr, "weight_decay": decay} for lr in (1e-3, 1e-2) for decay in (0.0, 1e-5, 1e-4, 1e-3)
     ]
@@ -60,7 +59,8 @@ from lrrecsys_core.report.tables import result_table
 from lrrecsys_core.study.cell import Cell
 from lrrecsys_core.study.study import Study
 
-tiny = Profile("tiny", users=30, items=25, records_per_user=8, replicates=1, epochs=1, patience=1, autoencoder_epochs=9)
+tiny = Profile("tiny", users=30, items=25, records_per_user=8, replicates=1, epochs=1, patience=1, autoencoder_epochs=9,
+               side_replicates=1)
 study = Study(tiny)
 for row in ("Popularity", rows.without_biases("Popularity")):
     Cell(study, "hotels", row).compute()

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lrrecsys_core.errors import InputError
+from lrrecsys_core.models.ablations import FreeVectors, WithoutIds
 from lrrecsys_core.models.aspect.anr import ANR
 from lrrecsys_core.models.base import Recommender, Sizes
 from lrrecsys_core.models.lr_recsys import LRRecsys
@@ -40,10 +41,10 @@ def make_fields(seed: int = 0, records: int = RECORDS) -> dict[str, torch.Tensor
     )
 
 
-def build(seed: int, **params: object) -> LRRecsys:
+def build(seed: int, kind: type[LRRecsys] = LRRecsys, **params: object) -> LRRecsys:
     """A network on top of residual biases, of another size in every replicate."""
     torch.manual_seed(seed)
-    model = LRRecsys(Sizes(USERS, ITEMS), rate=0.6, **params).double()  # type: ignore[arg-type]
+    model = kind(Sizes(USERS, ITEMS), rate=0.6, **params).double()  # type: ignore[arg-type]
     hold_random_biases(model)
     return model
 
@@ -60,13 +61,18 @@ def replicates(validation: bool = True) -> list[Replicate]:
     return out
 
 
-@pytest.mark.parametrize("params", [{}, {"biases": False}, {"source": "free", "free_per_item": True}, {"ids": False}])
+@pytest.mark.parametrize(
+    ("model", "params"),
+    [(LRRecsys, {}), (LRRecsys, {"biases": False}), (FreeVectors, {"per_item": True}), (WithoutIds, {})],
+)
 @pytest.mark.parametrize("validation", [True, False])
-def test_fit_equals_separate_plain_loops(params: dict[str, object], validation: bool) -> None:
+def test_fit_equals_separate_plain_loops(model: type[LRRecsys], params: dict[str, object], validation: bool) -> None:
     fields, runs = make_fields(), replicates(validation)
-    together = fit([build(r.seed, **params) for r in runs], [fields] * 3, runs, epochs=9, batch_size=32, patience=2)
+    together = fit(
+        [build(r.seed, model, **params) for r in runs], [fields] * 3, runs, epochs=9, batch_size=32, patience=2
+    )
     for position, run in enumerate(runs):
-        alone, epoch = fit_plain(build(run.seed, **params), fields, run, epochs=9, batch_size=32, patience=2)
+        alone, epoch = fit_plain(build(run.seed, model, **params), fields, run, epochs=9, batch_size=32, patience=2)
         assert together.epochs[position] == epoch
         for name, value in alone.state_dict().items():
             torch.testing.assert_close(together.modules[position].state_dict()[name], value, rtol=0, atol=1e-9)

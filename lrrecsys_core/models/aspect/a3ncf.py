@@ -49,9 +49,6 @@ class A3NCF(Recommender):
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item",)}
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}
     tier: ClassVar[str] = "faithful"
-    deviations: ClassVar[str] = (
-        "D1 CVB0 topics, D2 sigmoid and biases, D3 aspect terms as text, D5 topics up to the record"
-    )
     matched: ClassVar[dict[str, Any]] = {"topics": 8}
     as_published: ClassVar[dict[str, Any]] = {"topics": 5, "dropout": 0.5}
     grid: ClassVar[list[dict[str, Any]]] = [

@@ -83,7 +83,6 @@ class AARM(Recommender):
     table_fields: ClassVar[dict[str, tuple[str, ...]]] = {"item_bias.weight": ("item", "negative")}
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}
     tier: ClassVar[str] = "adapted"
-    deviations: ClassVar[str] = "D1 pointwise loss, D2 sigmoid and biases, D3 vectors by SVD, D4 padding masked, D5, D6"
     matched: ClassVar[dict[str, Any]] = {"width": 8, "word_width": 8}
     as_published: ClassVar[dict[str, Any]] = {"width": 128, "word_width": 128, "dropout": 0.5}
     grid: ClassVar[list[dict[str, Any]]] = [

@@ -66,9 +66,6 @@ class ANR(Recommender):
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item",)}
     pretrain_reads_outcome: ClassVar[bool] = True
     tier: ClassVar[str] = "faithful"
-    deviations: ClassVar[str] = (
-        "D1 own word vectors, D2 padding masked, D3 documents up to the record, D4 initial weights"
-    )
     matched: ClassVar[dict[str, Any]] = {"width": 8, "hidden": 16, "word_width": 8}
     as_published: ClassVar[dict[str, Any]] = {
         "width": 10, "hidden": 50, "word_width": 300, "length": 500, "vocabulary": 50_000, "dropout": 0.5,

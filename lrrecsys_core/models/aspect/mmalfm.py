@@ -74,9 +74,6 @@ class MMALFM(Recommender):
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}
     decay_scale: ClassVar[dict[str, float]] = {"weight": 0.0}
     tier: ClassVar[str] = "reduced"
-    deviations: ClassVar[str] = (
-        "D1 no images, D2 CVB0 with log-sum-exp, D3 sigmoid, D4 Adam, D5 aspects at every record"
-    )
     matched: ClassVar[dict[str, Any]] = {"aspects": 5, "width": 8}
     as_published: ClassVar[dict[str, Any]] = {"aspects": 5, "width": 5}
     grid: ClassVar[list[dict[str, Any]]] = [

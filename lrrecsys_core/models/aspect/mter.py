@@ -63,9 +63,6 @@ class MTER(Recommender):
     )  # fmt: skip
     decay_scale: ClassVar[dict[str, float]] = {"slope": 0.0, "threshold": 0.0}
     tier: ClassVar[str] = "reduced"
-    deviations: ClassVar[str] = (
-        "D1 rating loss, D2 affine link, D3 Adam and means, D4 top aspects, D5 polarity as opinion"
-    )
     matched: ClassVar[dict[str, Any]] = {"widths": (8, 8, 8, 8)}
     as_published: ClassVar[dict[str, Any]] = {"widths": (15, 15, 12, 12), "aspects": 104}
     grid: ClassVar[list[dict[str, Any]]] = [
@@ -210,6 +207,7 @@ class ComparER(MTER):
     """ComparER-Sub: MTER with comparative constraints (subjective quality)."""
 
     name: ClassVar[str] = "ComparER"
+
     grid: ClassVar[list[dict[str, Any]]] = [
         {"lr": lr, "weight_decay": 1e-4, "ranking": ranking, "constraint": constraint}
         for lr in (1e-3, 1e-2)

@@ -14,7 +14,9 @@ the utilities in these losses. The aspects of a record are targets only: a score
 
 Deviations: D1 ratings in [0, 1] are soft labels of the same log loss (high/low is native); early stopping watches the
 task's own loss. D2 Adam on minibatches instead of block-wise SGD, L2 as weight decay of the rows a batch touches. D3
-where sentiments are missing the rating stands in. The constant aspect holds the biases of rule P2: they start at the
+where sentiments are missing the rating stands in.
+
+The constant aspect holds the biases of rule P2: they start at the
 shared ones and are trained.
 """
 
@@ -51,7 +53,6 @@ class SULM(Recommender):
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item",)}
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}
     tier: ClassVar[str] = "adapted"
-    deviations: ClassVar[str] = "D1 ratings as soft labels, D2 Adam, D3 weak sentiments where none are given"
     matched: ClassVar[dict[str, Any]] = {"aspects": 20, "width": 8}
     as_published: ClassVar[dict[str, Any]] = {"aspects": 20, "width": 3}
     grid: ClassVar[list[dict[str, Any]]] = [

@@ -62,7 +62,6 @@ class AMCF(Recommender):
     lr_scale: ClassVar[dict[str, float]] = {"psi": 10.0}
     decay_scale: ClassVar[dict[str, float]] = {"psi": 0.05}
     tier: ClassVar[str] = "faithful"
-    deviations: ClassVar[str] = "D1 sigmoid link, D2 Adam, D3 mean of the data, D4 averaged losses"
     matched: ClassVar[dict[str, Any]] = {"width": 8}
     as_published: ClassVar[dict[str, Any]] = {"width": 120}
     grid: ClassVar[list[dict[str, Any]]] = [

@@ -67,10 +67,6 @@ class PETER(Recommender):
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item",)}
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}
     tier: ClassVar[str] = "faithful"
-    deviations: ClassVar[str] = (
-        "D1 scale, D2 head as logit, D3 Adam, D4 aspect terms as words, D5 no feature token, D6 starts at base rate, "
-        "D7 biases"
-    )
     matched: ClassVar[dict[str, Any]] = {"width": 8, "inner": 32}
     as_published: ClassVar[dict[str, Any]] = {"width": 512, "inner": 2048, "dropout": 0.2, "vocabulary": 20004}
     grid: ClassVar[list[dict[str, Any]]] = [

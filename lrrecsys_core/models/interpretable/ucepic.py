@@ -74,10 +74,6 @@ class UCEPic(Recommender):
     inputs: ClassVar[tuple[str, ...]] = ("user", "item", "user_refs", "item_refs", "profile")
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item",)}
     tier: ClassVar[str] = "reduced"
-    deviations: ClassVar[str] = (
-        "our rating adaptation: D1 small encoder from scratch, D2 rating head, D3 profile aspects, D4 one round, "
-        "D5 text apart from ratings, D6 masked padding, D7 aspect terms as text, D8 Adam, D9 a quarter of the texts"
-    )
     matched: ClassVar[dict[str, Any]] = {"width": 8, "reference": 8}
     as_published: ClassVar[dict[str, Any]] = {"width": 128, "reference": 64}
     grid: ClassVar[list[dict[str, Any]]] = [

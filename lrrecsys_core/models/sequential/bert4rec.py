@@ -50,9 +50,6 @@ class BERT4Rec(Recommender):
     name: ClassVar[str] = "BERT4Rec"
     tables: ClassVar[dict[str, str]] = {"items.weight": "item", "cloze_bias": "item"}
     tier: ClassVar[str] = "adapted"
-    deviations: ClassVar[str] = (
-        "D1 pointwise rating loss, D2 schedules, D3 six places, D4 constant rate, D5 one scored place"
-    )
     matched: ClassVar[dict[str, Any]] = {"width": 8}
     as_published: ClassVar[dict[str, Any]] = {"width": 64}
     grid: ClassVar[list[dict[str, Any]]] = [

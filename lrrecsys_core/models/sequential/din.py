@@ -11,8 +11,9 @@ An item is ``[item vector ; category vector]`` (D). For history item k and candi
 
 Deviations: D1 the paper's weights a_k stay unnormalised by default (the intensity of interest counts);
 ``normalise=True`` is the released code's softmax(a / sqrt(D)). D2 PReLU instead of Dice, no batch normalisation. D3 no
-sampled negatives: ratings are the labels. D4 no mini-batch-aware regularisation. D5 the category is the first phrase
-of an item's details, the rarer ones sharing a row. D6 sigmoid link and residual biases (rules P1, P2), Adam.
+sampled negatives: ratings are the labels. D4 plain weight decay, which is not mini-batch-aware. D5 the category is the
+first phrase of an item's details, the rarer ones sharing a row. D6 sigmoid link and residual biases (rules P1, P2),
+Adam.
 """
 
 from __future__ import annotations
@@ -64,9 +65,6 @@ class DIN(Recommender):
     )
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}
     tier: ClassVar[str] = "adapted"
-    deviations: ClassVar[str] = (
-        "D1 normalisation switch, D2 PReLU, D3 no negatives, D4 plain weight decay, D5 category, D6 link"
-    )
     matched: ClassVar[dict[str, Any]] = {"width": 8, "category_width": 8}
     as_published: ClassVar[dict[str, Any]] = {
         "width": 64,

@@ -18,7 +18,9 @@ Deviations: D1 a session is the last five items in their order; o_5 is scored ag
 loss. D2 the observed order is followed (the paper lets the model choose its own order inside a basket). D3 places
 without an item leave h as it is. D4 sigmoid link and residual biases (rules P1, P2). D5 Adam for all weights, no
 gradient clipping. D6 the native loss scores the last step only: with histories sliding over all records, every
-step is the last one once. Schedules: ``point``, or ``joint``: plus 0.1 x the native loss, / 16 beside ratings (P5).
+step is the last one once.
+
+Schedules: ``point``, or ``joint``: plus 0.1 x the native loss, / 16 beside ratings (P5).
 """
 
 from __future__ import annotations
@@ -53,7 +55,6 @@ class PARSRec(Recommender):
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item", "history", "older")}
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}
     tier: ClassVar[str] = "adapted"
-    deviations: ClassVar[str] = "D1 sessions, D2 observed order, D3 padding, D4 link, D5 no clipping, D6 last step"
     matched: ClassVar[dict[str, Any]] = {"width": 8, "heads": 1}
     as_published: ClassVar[dict[str, Any]] = {"width": 128, "heads": 2, "dropout": 0.1}
     grid: ClassVar[list[dict[str, Any]]] = [

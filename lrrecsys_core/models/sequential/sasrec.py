@@ -14,6 +14,7 @@ uniform negative.
 Deviations: D1 s plus biases through a sigmoid and a pointwise loss at the last place only. D2 five places.
 D3 the user enters through the residual bias alone (rule P2). D4 negatives avoid the record's own window instead of
 everything its user ever met. D5 Adam with beta2 = 0.999 instead of 0.98.
+
 Schedules: ``point``, or ``pre``: the native loss first.
 """
 
@@ -48,7 +49,6 @@ class SASRec(Recommender):
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item", "history", "sampled")}
     tables: ClassVar[dict[str, str]] = {"items.weight": "item"}
     tier: ClassVar[str] = "adapted"
-    deviations: ClassVar[str] = "D1 pointwise rating loss, D2 five places, D3 user bias, D4 negatives, D5 beta2"
     matched: ClassVar[dict[str, Any]] = {"width": 8}
     as_published: ClassVar[dict[str, Any]] = {"width": 50}
     grid: ClassVar[list[dict[str, Any]]] = [

@@ -16,8 +16,9 @@ with weight 0.001, of f with the f of the same history after dropping 20% of its
 Deviations: D1 no checkpoint from other domains: pre-trained on the training records of the same data. D2 text vectors:
 TF-IDF of names and details reduced to T = 64 by SVD, both fitted on training items. D3 kappa learned; residual biases,
 sigmoid, pointwise loss. D4 no word-dropping augmentation. D5 records with the same next item are left out of the
-denominator (the release leaves them in with logit 0); 128 records contrast with each other. Schedules: ``pre`` (then
-encoder and positions are frozen, as published), or ``joint``: plus 0.1 x the native losses
+denominator (the release leaves them in with logit 0); 128 records contrast with each other.
+
+Schedules: ``pre`` (then encoder and positions are frozen, as published), or ``joint``: plus 0.1 x the native losses
 (/ 16 beside ratings, rule P5).
 """
 
@@ -107,7 +108,6 @@ class UniSRec(Recommender):
         "text": ("item_text", "history_text"),
     }
     tier: ClassVar[str] = "adapted"
-    deviations: ClassVar[str] = "D1 own data only, D2 SVD texts, D3 pointwise loss, D4 one augmentation, D5 negatives"
     matched: ClassVar[dict[str, Any]] = {"width": 8}
     as_published: ClassVar[dict[str, Any]] = {"width": 300, "inner": 256, "dropout": 0.5}
     grid: ClassVar[list[dict[str, Any]]] = [
