@@ -57,6 +57,11 @@ class Evidence:
         return bool(self.metrics["ordered"].all())
 
     @cached_property
+    def same_data(self) -> bool:
+        """Whether these are the paper's own records."""
+        return "same_data" in self.metrics.columns and bool(self.metrics["same_data"].fill_null(False).all())
+
+    @cached_property
     def rows(self) -> frozenset[str]:
         """Rows with test results."""
         return frozenset(self.metrics.filter(pl.col("part") == "test")["row"].to_list())
@@ -76,12 +81,12 @@ class Evidence:
 
     @cached_property
     def _words(self) -> dict[str, dict[str, list[str]]]:
-        columns = [name for name in ("explainer", "tier", "note") if name in self.metrics.columns]
+        columns = [name for name in ("explainer", "tier", "note", "llm") if name in self.metrics.columns]
         found = self.metrics.group_by("row").agg(pl.col(name).drop_nulls().unique().sort() for name in columns)
         return {str(line.pop("row")): line for line in found.to_dicts()}
 
     def words(self, row: str, column: str) -> str:
-        """What the metrics frame says of a row in ``explainer``, ``tier`` or ``note``, or ""."""
+        """What the metrics frame says of a row in ``explainer``, ``tier``, ``note`` or ``llm``, or ""."""
         return ", ".join(filter(None, self._words.get(row, {}).get(column, [])))
 
     def explainer(self, row: str) -> str:
@@ -267,6 +272,14 @@ class Evidence:
             return "no predictions kept"
         records = next(iter(self._real.values()))[0].records
         return f"{records.height:,} records of {records['user'].n_unique():,} users"
+
+
+def attention_panels(source: Evidence) -> list[Panel]:
+    """Panels of LR-Recsys with the attention on both explanations of every record; none where none was recorded."""
+    found = source.panels("classification", [r.LR])
+    return [
+        p for p in found if set(ATTENTION[:2]) <= set(p.records.columns) and not p.records[ATTENTION[0]].null_count()
+    ]
 
 
 def datasets_in_order(metrics: pl.DataFrame) -> list[str]:

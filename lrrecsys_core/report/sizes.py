@@ -11,15 +11,15 @@ from lrrecsys_core.report.formats import Grid, number
 
 # (component, part, role) in the paper's order; the last two lines are ours, for what its table leaves out.
 PARTS: Final = (
-    ("Explanation Generator", "Fine-tuned AutoEncoder", "Encodes explanations into embeddings."),
-    ("DNN Recommendation Component", "Self-attention and GRU layer", "Encodes sequential consumption history."),
-    ("DNN Recommendation Component", "Consumer embedding table", "Encodes consumer preferences."),
-    ("DNN Recommendation Component", "Product embedding table", "Encodes product characteristics."),
-    ("DNN Recommendation Component", "Self-attention layer", "Captures attention weights among different inputs."),
+    ("Explanation Generator", "Fine-tuned AutoEncoder", "Turns a written explanation into a code of eight numbers."),
+    ("DNN Recommendation Component", "Self-attention and GRU layer", "Sums up past purchases in their order."),
+    ("DNN Recommendation Component", "Consumer embedding table", "One vector for each consumer."),
+    ("DNN Recommendation Component", "Product embedding table", "One vector for each product."),
+    ("DNN Recommendation Component", "Self-attention layer", "Weighs explanations, consumer, product and history."),
     (
         "DNN Recommendation Component",
         "Multi-layer perceptron layers (MLPs)",
-        "Captures nonlinearity and feature interactions.",
+        "Mixes what was weighed into one prediction.",
     ),
     ("Explanation Generator", "Word table", "Turns the words of an explanation into vectors."),
     ("DNN Recommendation Component", "Context layers", "Encode the circumstances of a record, where known."),

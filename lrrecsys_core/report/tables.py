@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -53,19 +53,18 @@ def _published() -> dict[tuple[int | str, str, str, str], tuple[float, float | N
     return found
 
 
-def _same_llm(llm: str, explainer: str) -> bool:
+def _same_llm(wanted: str, llm: str) -> bool:
     def plain(text: str) -> str:
         return "".join(c for c in text.lower() if c.isalnum())
 
-    return not llm or plain(llm) in plain(explainer)
+    return plain(wanted) in plain(llm)
 
 
 class _Lines:
     """Builds the lines of one table for one data set."""
 
-    def __init__(self, table: int | str, evidence: Evidence, same_as_paper: Collection[str]) -> None:
+    def __init__(self, table: int | str, evidence: Evidence) -> None:
         self.table, self.evidence = table, evidence
-        self.same_data = evidence.dataset in same_as_paper
 
     def line(self, spec: r.Row, metric: str) -> dict[str, object]:
         source, extra = spec.name, ""
@@ -112,31 +111,27 @@ class _Lines:
             "ours_mean": mean,
             "ours_sd": float(values.std(ddof=1)) if values.size > 1 else None,
             "replicates": int(values.size),
-            "status": self._status(spec, mean, paper_mean, paper_sd, explainer),
+            "status": self._status(spec, source, mean, paper_mean, paper_sd),
             "tier": e.words(source, "tier"),
             "note": one_note(*notes),
         }
 
     def _status(
-        self, spec: r.Row, mean: float | None, paper_mean: float | None, paper_sd: float | None, explainer: str
+        self, spec: r.Row, source: str, mean: float | None, paper_mean: float | None, paper_sd: float | None
     ) -> str:
+        """Only on the paper's own data, by the paper's own LLM, can a cell be "reproduced" or "differ"."""
         if mean is None:
             return "not run"
         if paper_mean is None:
             return "no published number"
         llm = "" if spec.kind in ("baseline", "rival", "floor") else spec.llm or "Llama 3.1"
-        if not self.same_data or not _same_llm(llm, explainer) or paper_sd is None:
+        if not self.evidence.same_data or not _same_llm(llm, self.evidence.words(source, "llm")) or paper_sd is None:
             return "not comparable"
         # Half a unit of the last printed digit decides nothing.
         return "reproduced" if abs(mean - paper_mean) <= SDS_ALLOWED * paper_sd + 5e-5 else "differs"
 
 
-def result_table(
-    table: int | str,
-    metrics: pl.DataFrame,
-    *,
-    same_as_paper: Collection[str] = (),
-) -> pl.DataFrame:
+def result_table(table: int | str, metrics: pl.DataFrame) -> pl.DataFrame:
     """One of Tables 2-6 in long form, a line per row, data set and metric.
 
     Parameters
@@ -145,9 +140,7 @@ def result_table(
         2 to 6, or the side table `rows.SENSITIVITY`.
     metrics : frame
         Columns dataset, row, metric, part, replicate, value, tier, explainer, note, simulated, by_construction,
-        ordered.
-    same_as_paper : data sets that are the paper's own records
-        Only there can a cell be "reproduced" or "differ", and only with the same LLM.
+        ordered, llm, same_data.
 
     Returns
     -------
@@ -161,7 +154,7 @@ def result_table(
         names += [market.dataset for market in null_markets(metrics)]
     for name in names:
         evidence = Evidence(name, metrics)
-        make = _Lines(table, evidence, same_as_paper)
+        make = _Lines(table, evidence)
         only_run = name.startswith(r.NULL_PREFIX)
         for spec in r.rows_of(table):
             absent = spec.name not in evidence.rows
@@ -183,6 +176,11 @@ def shared_replicates(metrics: pl.DataFrame) -> pl.DataFrame:
     # A data set's replicates are numbered from 0, and those of a side row are its first.
     last = pl.col("replicate").max().over("dataset", "row")
     return chosen.filter(pl.col("replicate") <= last.min().over("dataset"))
+
+
+def notes_of(table: int | str, metrics: pl.DataFrame) -> list[str]:
+    """Notes of a table, on the results that it shows."""
+    return table_notes(table, shared_replicates(metrics) if table == r.SENSITIVITY else metrics)
 
 
 def table_title(table: int | str, metrics: pl.DataFrame) -> str:
@@ -241,18 +239,14 @@ def _cell(line: dict[str, object] | None, side: str) -> str:
 
 
 def write_tables(
-    run: str,
-    metrics: pl.DataFrame,
-    *,
-    parts: pl.DataFrame | None = None,
-    same_as_paper: Collection[str] = (),
+    run: str, metrics: pl.DataFrame, *, parts: pl.DataFrame | None = None
 ) -> dict[int | str, pl.DataFrame]:
     """Write ``table1`` ... ``table6`` of a run (.csv, .md, .tex), its side table, and ``results/<run>/costs``.
 
     Parameters
     ----------
     run : str
-    metrics, same_as_paper
+    metrics : frame
         As in :func:`result_table`, with the columns of :func:`~lrrecsys_core.report.sizes.costs_table`.
     parts : as in :func:`~lrrecsys_core.report.sizes.parts_table`
     """
@@ -262,8 +256,8 @@ def write_tables(
     sides = {row.name for row in r.rows_of(r.SENSITIVITY) if row.side}
     ran = not sides.isdisjoint(metrics["row"].unique())
     for table in (*range(2, 7), *([r.SENSITIVITY] if ran else [])):
-        tables[table] = result_table(table, metrics, same_as_paper=same_as_paper)
-        title, notes = table_title(table, metrics), table_notes(table, metrics)
+        tables[table] = result_table(table, metrics)
+        title, notes = table_title(table, metrics), notes_of(table, metrics)
         write_all(
             folder,
             f"table{table}" if isinstance(table, int) else f"table_{table}",

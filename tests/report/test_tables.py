@@ -70,16 +70,17 @@ def test_rows_without_results_say_so_and_stay_empty() -> None:
 
 
 def test_status_needs_the_same_records_and_the_same_llm() -> None:
-    def status(value: float, row: str = "PETER", same: tuple[str, ...] = ("tripadvisor",), **columns: object) -> object:
+    def status(value: float, row: str = "PETER", same: bool = True, llm: str = "", **columns: object) -> object:
         values = _metrics({row: [value, value]}, simulated=False, dataset="tripadvisor", **columns)
-        return _cell(result_table(2, values, same_as_paper=same), row, dataset="tripadvisor")["status"]
+        values = values.with_columns(same_data=pl.lit(same), llm=pl.lit(llm))
+        return _cell(result_table(2, values), row, dataset="tripadvisor")["status"]
 
     published = paper_values().filter((pl.col("row") == "PETER") & (pl.col("dataset") == "TripAdvisor"))
     mean, sd = published.filter(pl.col("metric") == "RMSE").select("mean", "sd").row(0)
     assert status(mean + 1.9 * sd) == "reproduced" and status(mean - 2.5 * sd) == "differs"
-    assert status(mean, same=()) == "not comparable"
-    assert status(0.1889, row=r.LR, explainer="metadata explainer") == "not comparable"
-    assert status(0.1889, row=r.LR, explainer="meta-llama/Llama-3.1-8B-Instruct") == "reproduced"
+    assert status(mean, same=False) == "not comparable"
+    assert status(0.1889, row=r.LR, explainer="metadata explainer, not Llama 3.1") == "not comparable"
+    assert status(0.1889, row=r.LR, llm="meta-llama/Llama-3.1-8B-Instruct") == "reproduced"
     assert status(0.2, row=r.GLOBAL_MEAN) == "no published number"
 
 
