@@ -12,6 +12,7 @@ from lrrecsys_core.report.notes import table_notes, unordered
 from lrrecsys_core.report.tables import (
     SCHEMA,
     grids,
+    notes_of,
     paper_values,
     parts_table,
     result_table,
@@ -193,3 +194,11 @@ def test_rows_whose_networks_say_nothing_of_their_own_are_counted() -> None:
     assert note.startswith("On hotels") and note.endswith(f": {r.LR} 1 of 2.")
     assert not any("biases alone speak" in note for note in table_notes(2, metrics))
     assert not any("biases alone speak" in note for note in table_notes(3, told.filter(pl.col("row") == "DIN")))
+
+
+def test_the_side_tables_notes_count_only_the_replicates_it_shows() -> None:
+    side = next(row.name for row in r.rows_of(r.SENSITIVITY) if row.side)
+    metrics = _metrics({r.LR: [0.1, 0.1, 0.1], side: [0.2]}).with_columns(own_part=pl.lit(0.0))
+    told = " ".join(notes_of(r.SENSITIVITY, metrics))
+    # One replicate of one task: one network of LR-Recsys, where all replicates have three.
+    assert f"{r.LR} 1 of 1" in told and "3 of 3" not in told
