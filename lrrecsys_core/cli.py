@@ -130,14 +130,14 @@ def rows(name: str, profile: str, datasets: tuple[str, ...], again: bool) -> Non
 
 
 @lrrecsys.command()
-@profile_option
-@datasets_option
-def report(profile: str, datasets: tuple[str, ...]) -> None:
-    """Rebuild tables, figures, claims and the page from the cells of a run, without training."""
-    from lrrecsys_core.app.publish import publish
-    from lrrecsys_core.study.study import Study
+@click.option("--run", "chosen", multiple=True, help="Redraw this run alone, for example demo-yelp; repeatable.")
+def report(chosen: tuple[str, ...]) -> None:
+    """Redraw tables, figures, claims and pages of runs from the aggregates kept beside them, without training."""
+    from lrrecsys_core.report.kept import runs
+    from lrrecsys_core.report.page import write_reports
 
-    click.echo(f"done: {publish(Study(profile, datasets))}")
+    for page in write_reports(chosen or runs()):
+        click.echo(f"done: {page}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -9,11 +9,12 @@ import warnings
 import polars as pl
 from IPython.display import Image, Markdown, display
 from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
 
 from lrrecsys_core import paths
 from lrrecsys_core.data.dataset import Dataset
-from lrrecsys_core.report.style import save, titled, use_style
+from lrrecsys_core.report.drawings import BY_NAME, draw, place
+from lrrecsys_core.report.kept import keep
+from lrrecsys_core.report.style import titled, use_style
 
 
 def setup() -> None:
@@ -49,12 +50,26 @@ def label(dataset: Dataset) -> str:
     return titled(dataset)
 
 
-def show(figure: Figure, run: str, name: str) -> None:
-    """Save a figure as ``figures/<run>/<name>.pdf`` and ``.png``, and show it."""
-    files = {file.suffix: file for file in save(figure, run, name)}
-    plt.close(figure)  # what is shown is the file, instead of the same drawing made once more
-    width = round(figure.get_figwidth() * figure.dpi)
-    display(Image(files[".png"], width=width))
+def show(run: str, name: str, frame: pl.DataFrame | None = None) -> None:
+    """Draw a figure from its aggregate, show it, and print the sentence that reads it, if it has one.
+
+    Parameters
+    ----------
+    run
+        That the figure belongs to.
+    name
+        In :data:`~lrrecsys_core.report.drawings.DRAWINGS`.
+    frame
+        The aggregate, which is kept first; None where it is kept already or the figure needs none.
+    """
+    drawing = BY_NAME[name]
+    if frame is not None:
+        keep(place(run, drawing), name, frame, rows=drawing.rows)
+    file, sentence = draw(run, name)
+    pixels = int.from_bytes(file.read_bytes()[16:20])  # the width in a PNG's header
+    display(Image(file, width=round(pixels * plt.rcParams["figure.dpi"] / plt.rcParams["savefig.dpi"])))
+    if sentence:
+        print(sentence)
 
 
 def show_table(run: str, name: str) -> Markdown:

@@ -23,7 +23,8 @@ LOCK = "requirements.lock"
 def describe(profile: str, datasets: Sequence[str], parameters: Mapping[str, object]) -> dict[str, Any]:
     """Return the manifest of a run as it stands before the first notebook.
 
-    Data sets are recorded by name and content, not by where they lie on this machine.
+    Data sets are recorded by name and content, not by where they lie on this machine;
+    no parameter names a folder of it.
 
     Parameters
     ----------
@@ -39,7 +40,7 @@ def describe(profile: str, datasets: Sequence[str], parameters: Mapping[str, obj
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "profile": {name: getattr(settings, name) for name in settings.__slots__},
         "seeds": list(settings.seeds_of_files if datasets else settings.seeds),
-        "parameters": dict(parameters),
+        "parameters": {name: without_folder(value) for name, value in parameters.items()},
         "git": git_state(),
         "package": paths.digest_of_files(sorted(Path(__file__).parent.parent.rglob("*.py"))),
         "lock": paths.digest(lock) if lock.is_file() else None,
@@ -62,9 +63,16 @@ def data_paths(spec: str) -> tuple[list[Path], str]:
     return found, mark + options
 
 
+def without_folder(value: object) -> object:
+    """A parameter as the manifest tells it: a path of this machine by its last part alone."""
+    if isinstance(value, list):
+        return [without_folder(entry) for entry in value]
+    return Path(value).name if isinstance(value, str) and value.startswith(("/", "~", ".")) else value
+
+
 def outputs(run: str) -> dict[str, str]:
     """SHA-256 of every table and figure of a run and of the page, by path below the root."""
-    files = [*paths.tables(run).iterdir(), *paths.figures(run).iterdir(), *paths.results(run).glob("*.html")]
+    files = [*paths.tables(run).iterdir(), *paths.figures(run).rglob("*"), *paths.results(run).glob("*.html")]
     return {
         file.relative_to(paths.root()).as_posix(): paths.digest(file)
         for file in sorted(files)

@@ -1,8 +1,7 @@
-"""From a study's kept results to its tables, claims, figures and page; nothing is trained here."""
+"""From a study's kept results to the aggregates that tables, claims, figures and the page are drawn from."""
 
 from __future__ import annotations
 
-from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -17,38 +16,51 @@ from lrrecsys_core.explain.reasoners import MetadataExplainer
 from lrrecsys_core.models.autoencoder import WIDTH, AutoEncoder
 from lrrecsys_core.models.base import Sizes
 from lrrecsys_core.models.lr_recsys import LRRecsys
-from lrrecsys_core.report.formats import Grid, number, write_all
-from lrrecsys_core.report.notes import unordered_note
-from lrrecsys_core.report.page import Toy, write_report
+from lrrecsys_core.report.claim_report import read_bench
+from lrrecsys_core.report.claims import evidence_table
+from lrrecsys_core.report.description import write_description
+from lrrecsys_core.report.drawings import collect_figures
+from lrrecsys_core.report.evidence import null_markets, sources
+from lrrecsys_core.report.kept import keep, kept, theory_of
+from lrrecsys_core.report.page import write_report
+from lrrecsys_core.report.schematics import toy_table
 from lrrecsys_core.report.tables import write_tables
 from lrrecsys_core.study.study import Study
-
-TIED = "tied cuts"
-CUTS = "A tied cut is a user whose last training and first test record have the same time."
+from lrrecsys_core.theory.claims import evidence
+from lrrecsys_core.theory.study import Study as Simulations
 
 
 def publish(study: Study, *, redraw: bool = True) -> Path:
-    """Write every table, claim, figure and the page of a run from what is kept of it; return the page.
+    """Collect the aggregates of a run and write every table, claim, figure and the page from them; return the page.
 
     Parameters
     ----------
-    redraw : draw every figure; if False only those that are missing or older than some kept result.
+    redraw : draw every figure; if False only those that are missing or older than their aggregate.
 
     Raises
     ------
     InputError
         When the run has no results yet.
     """
+    collect(study)
+    return write_report(study.run, redraw=redraw)
+
+
+def collect(study: Study) -> None:
+    """Keep in ``figures/<run>/data`` what :func:`~lrrecsys_core.report.page.write_report` needs, from the run's cells.
+
+    What only a notebook makes (its figures, and the simulations of theory) it keeps itself, when it runs.
+    """
+    run = study.run
     metrics, predictions = study.metrics(), study.predictions()
-    publish_data(study)
-    return write_report(
-        study.run, metrics, predictions, parts=parameter_parts(study), toy=toy_texts(), newer_than=newest(study, redraw)
-    )
-
-
-def newest(study: Study, redraw: bool) -> float:
-    """Time of the last kept result, which an up-to-date figure is newer than; infinite when all are to be redrawn."""
-    return inf if redraw else max(file.stat().st_mtime for file in (study.folder / "cells").iterdir())
+    keep(run, "metrics", metrics)
+    keep(run, "parts", parameter_parts(study))
+    keep(run, "description", describe_data(study))
+    keep_toy(run)
+    theory = kept(theory_of(run), "claims")
+    bench = read_bench(paths.root() / "results" / "bench")
+    keep(run, "evidence", evidence_table(metrics, predictions, theory=theory, bench=bench, profile=run))
+    collect_figures(run, sources(metrics, predictions), null_markets(metrics, predictions))
 
 
 def publish_tables(study: Study) -> dict[int | str, pl.DataFrame]:
@@ -56,34 +68,30 @@ def publish_tables(study: Study) -> dict[int | str, pl.DataFrame]:
     return write_tables(study.run, study.metrics(), parts=parameter_parts(study))
 
 
+def publish_theory(study: Simulations) -> pl.DataFrame:
+    """Keep and return the contrasts of claims C17 to C20."""
+    found = evidence(study)
+    keep(theory_of(study.run), "claims", found, rows=True)
+    return found
+
+
 def publish_data(study: Study) -> pl.DataFrame:
     """Write and return the table ``data``: counts of every data set and shares of its split (first replicate)."""
+    keep(study.run, "description", describe_data(study))
+    return write_description(study.run)
+
+
+def describe_data(study: Study) -> pl.DataFrame:
+    """Counts and shares of every data set of a study, a line each."""
     lines = []
     for name in study.datasets:
         split = study.split(name)
         records = split.dataset.interactions
         counts = {f"{of}s": records[f"{of}_id"].n_unique() for of in ("user", "item")}
         shares = {key.replace("_", " "): value for key, value in split.shares.items()}
-        lines.append({"data set": name, "records": records.height, **counts, **shares})
-    table = pl.DataFrame(lines)
-    untimed = [name for name in study.datasets if not study.split(name).dataset.ordered]
-    body = [
-        [key, *("no time" if key == TIED and line["data set"] in untimed else _told(key, line[key]) for line in lines)]
-        for key in table.columns[1:]
-    ]
-    title = f"Data and split ({'SIMULATED markets' if study.simulated else 'real data'})"
-    notes = ["Shares of all records; cold users and items as shares of the test (or validation) records.", CUTS]
-    if untimed:
-        notes.append(unordered_note(untimed))
-    write_all(paths.tables(study.run), "data", table, title, notes, [Grid("", ["", *study.datasets], body)])
-    return table
-
-
-def _told(key: str, value: object) -> str:
-    """A count, a share, or yes or no."""
-    if key == "validation by random users":
-        return "yes" if value else "no"
-    return f"{value:,}" if isinstance(value, int) else number(value, 3)
+        flags = {"simulated": study.simulated, "ordered": split.dataset.ordered}
+        lines.append({"data set": name, "records": records.height, **counts, **shares, **flags})
+    return pl.DataFrame(lines)
 
 
 def parameter_parts(study: Study) -> pl.DataFrame:
@@ -124,12 +132,15 @@ def fruit_basket() -> Split:
     return make_split(make_dataset("toy", "product", pl.DataFrame(records), pl.DataFrame(items)), validation=False)
 
 
-def toy_texts() -> Toy:
-    """Figure 2 with the metadata explainer in place of the paper's GPT-4."""
+def keep_toy(run: str) -> dict[str, str]:
+    """Keep and return the texts of Figure 2, with the metadata explainer in place of the paper's GPT-4."""
     split, explainer = fruit_basket(), MetadataExplainer()
-    told = explain_records(split, explainer, "no_profile", records=np.array([4]))
+    said = explain_records(split, explainer, "no_profile", records=np.array([4]))
     *history, candidate = split.dataset.items["name"]
-    return Toy(history, candidate, told.texts("positive")[4], told.texts("negative")[4], explainer.name)
+    texts = {slot: said.texts(slot)[4] for slot in ("positive", "negative")}
+    toy = {"history": ", ".join(history), "candidate": candidate, **texts, "source": explainer.name}
+    keep(theory_of(run), "fig02", toy_table(toy))
+    return toy
 
 
 def _count(module: nn.Module) -> int:

@@ -9,8 +9,21 @@ from matplotlib.figure import Figure
 from lrrecsys_core import metrics as m
 from lrrecsys_core import rows as r
 from lrrecsys_core import stats
-from lrrecsys_core.report.style import NEGATIVE, OTHER, OURS, empty, panels, whiskers
+from lrrecsys_core.report.style import (
+    NEGATIVE,
+    OTHER,
+    OURS,
+    Line,
+    by_column,
+    empty,
+    legend_below,
+    panels,
+    points,
+    table,
+    told,
+)  # fmt: skip
 
+LASSO = "Lasso on own records"
 METHODS = {"EILLS": r.FROM_EILLS, "pooled regression": r.FROM_POOLED}
 ROWS = (r.ABLATION1, r.LASSO_REASONER, *r.FROM_EILLS.values(), *r.FROM_POOLED.values())
 _COLOURS = {"EILLS": OURS, "pooled regression": NEGATIVE}
@@ -29,50 +42,51 @@ def _named(named: dict[int, str], shifted: bool) -> list[str]:
     return [r.shifted(name) if shifted else name for name in named.values()]
 
 
-def bridge(metrics: pl.DataFrame) -> Figure:
+def collect_bridge(metrics: pl.DataFrame) -> pl.DataFrame:
+    """RMSE improvement over Ablation 1 by the number of environments that taught the reasoner, here and shifted."""
+    listed = metrics.filter(pl.col("simulated") & ~pl.col("dataset").str.starts_with(r.NULL_PREFIX))
+    lines: list[Line] = []
+    for dataset in sorted(set(listed["dataset"])):
+        for shifted in (False, True):
+            common: Line = {"title": f"{dataset} (simulated)", "environment": "shifted" if shifted else "own"}
+            found = []
+            for method, named in (METHODS | {LASSO: {1: r.LASSO_REASONER}}).items():
+                values = improvements(metrics, dataset, "RMSE", _named(named, shifted))
+                if values is not None:
+                    found += [
+                        common | {"method": method, "environments": count} | told(stats.paired_t(column))
+                        for count, column in zip(named, values.T, strict=True)
+                    ]
+            lines += found or [common]
+    return table(lines, ("title", "environment", "method"), ("effect", "low", "high"), ("environments",))
+
+
+def bridge(frame: pl.DataFrame) -> Figure:
     """RMSE improvement over Ablation 1 against the number of environments, in the same and in a shifted environment.
 
     Every market estimates S* from other markets of its own drawing; 95% intervals are over markets.
     """
-    listed = metrics.filter(pl.col("simulated") & ~pl.col("dataset").str.starts_with(r.NULL_PREFIX))
-    markets = sorted(set(listed["dataset"]))
-    fig, axes = panels(2, max(len(markets), 1), 3.2, 2.5)
-    if not markets:
-        empty(axes[0][0], "From theory to the system", "only simulated markets have other environments")
-        axes[1][0].set_axis_off()
-    for column, dataset in enumerate(markets):
-        for line, shifted in enumerate((False, True)):
-            ax = axes[line][column]
-            for method, named in METHODS.items():
-                values = improvements(metrics, dataset, "RMSE", _named(named, shifted))
-                if values is None:
-                    continue
-                found = [stats.paired_t(value) for value in values.T]
-                reach = np.hstack([whiskers(e) for e in found])
-                middle = [e.effect for e in found]
-                ax.errorbar(
-                    list(named),
-                    middle,
-                    yerr=reach,
-                    fmt="o-",
-                    ms=4,
-                    lw=1.2,
-                    capsize=2.5,
-                    color=_COLOURS[method],
-                    label=method,
-                )
-            own = improvements(metrics, dataset, "RMSE", _named({1: r.LASSO_REASONER}, shifted))
-            if own is not None:
-                ax.axhline(float(own.mean()), color=OTHER, ls="--", lw=1.2, label="Lasso on own records")
+    if frame.is_empty():
+        fig, ((ax,),) = panels(1, 1)
+        empty(ax, "From theory to the system", "only simulated markets have other environments")
+        return fig
+    fig, columns = by_column(frame, 2, 3.2, 2.5)
+    for title, axes, part in columns:
+        for ax, environment in zip(axes, ("own", "shifted"), strict=True):
+            own = part.filter(environment=environment)
+            for method in METHODS:
+                lines = own.filter(method=method)
+                points(ax, lines["environments"].to_list(), lines.to_dicts(), _COLOURS[method], method)
+            for level in own.filter(method=LASSO)["effect"]:
+                ax.axhline(level, color=OTHER, ls="--", lw=1.2, label=LASSO)
             ax.axhline(0, color="black", lw=0.6)
             ax.set_xscale("log", base=2)
             ax.set_xticks(list(r.ENVIRONMENTS), [str(n) for n in r.ENVIRONMENTS])
-            ax.set_title(f"{dataset} (simulated){', shifted' if shifted else ''}")
-            if not column:
-                ax.set_ylabel("% better than\nAblation 1 (RMSE)")
-        axes[1][column].set_xlabel("environments that taught the reasoner")
-    if markets and (drawn := axes[0][0].get_legend_handles_labels())[0]:
-        fig.legend(*drawn, loc="outside lower center", ncols=3, fontsize=7)
+            ax.set_title(title + (", shifted" if environment == "shifted" else ""))
+        axes[1].set_xlabel("environments that taught the reasoner")
+    for ax in columns[0][1]:
+        ax.set_ylabel("% better than\nAblation 1 (RMSE)")
+    legend_below(fig, columns[0][1][:1], 3)
     return fig
 
 

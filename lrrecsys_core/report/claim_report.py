@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from lrrecsys_core import paths
-from lrrecsys_core.report.claims import CONTROL, claims_table, evidence_table, verdicts
+from lrrecsys_core.report.claims import CONTROL, claims_table, verdicts
 from lrrecsys_core.report.formats import Grid, effect, number, p_value, write_all
 from lrrecsys_core.report.notes import unordered
 
@@ -56,25 +56,13 @@ def read_bench(folder: Path) -> list[dict[str, object]]:
     return [content for content in found if isinstance(content, dict)]
 
 
-def write_claims(
-    run: str, metrics: pl.DataFrame, predictions: pl.LazyFrame | pl.DataFrame | None = None
-) -> pl.DataFrame:
-    """Judge every claim of a run and write ``claims``, ``claims_evidence`` and ``verdicts`` beside its tables.
-
-    Theory comes from ``results/<run>/theory/claims.parquet``, the scoring time from ``results/bench/``, where present.
+def write_claims(run: str, evidence: pl.DataFrame, metrics: pl.DataFrame) -> pl.DataFrame:
+    """Write ``claims``, ``claims_evidence`` and ``verdicts`` beside a run's tables, from its kept evidence.
 
     Returns
     -------
     frame : as :func:`claims_table`
     """
-    theory = paths.results(run) / "theory" / "claims.parquet"
-    evidence = evidence_table(
-        metrics,
-        predictions,
-        theory=pl.read_parquet(theory) if theory.is_file() else None,
-        bench=read_bench(paths.root() / "results" / "bench"),
-        profile=run,
-    )
     claims = claims_table(evidence)
     summary = verdicts(claims)
     notes = headlines(claims) + unordered(metrics)

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-import numpy as np
 import polars as pl
 
 from lrrecsys_core import stats
@@ -48,8 +47,7 @@ def evidence_table(
     metrics, predictions : frames
         As described in :class:`~lrrecsys_core.report.evidence.Evidence`.
     theory : frame or None
-        Columns claim, contrast, effect, low, high, test, p, sample, and verdict_input: whether the interval lies where
-        the claim says (:func:`lrrecsys_core.theory.claims.evidence`); Holm's correction is made here.
+        As :func:`lrrecsys_core.theory.claims.judged` returns it, which decides these claims.
     bench : sequence of dict
         Benchmark files: name, ours, unit, conditions.
     profile : str
@@ -141,20 +139,12 @@ def _theory(claim: str, theory: pl.DataFrame | None, profile: str) -> list[dict[
     found = theory.filter(pl.col("claim") == claim).to_dicts() if theory is not None else []
     if not found:
         return [base | {"verdict": "not tested", "note": "theory simulation not run"}]
-    corrected = stats.holm([np.nan if row["p"] is None else row["p"] for row in found])
-    lines = []
-    for row, p in zip(found, corrected, strict=True):
-        holds = row["verdict_input"] and not p >= ALPHA
-        lines.append(
-            base
-            | {key: row[key] for key in ("effect", "low", "high", "test", "p", "sample")}
-            | {
-                "contrast": str(row.get("contrast") or row["test"]),
-                "p_holm": float(p),
-                "verdict": "supported" if holds else "not supported",
-            }
-        )
-    return lines
+    return [
+        base
+        | {key: line[key] for key in ("contrast", "effect", "low", "high", "test", "p", "p_holm", "sample")}
+        | {"verdict": "supported" if line["holds"] else "not supported"}
+        for line in found
+    ]
 
 
 def _scoring(bench: Sequence[dict[str, object]], profile: str) -> dict[str, object]:

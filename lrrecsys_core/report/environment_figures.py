@@ -11,8 +11,8 @@ import polars as pl
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from lrrecsys_core.report.style import NEGATIVE, OTHER, OURS, POSITIVE, panels
-from lrrecsys_core.report.theory_figures import Reading, curve, legend_below, log_axis
+from lrrecsys_core.report.style import NEGATIVE, OTHER, OURS, POSITIVE, legend_below, panels
+from lrrecsys_core.report.theory_figures import Reading, curve, log_axis
 from lrrecsys_core.theory.claims import one_environment_rate, trend
 from lrrecsys_core.theory.repetitions import bands, largest, rates
 

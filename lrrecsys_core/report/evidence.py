@@ -287,6 +287,14 @@ class Evidence:
         return f"{records.height:,} records of {records['user'].n_unique():,} users"
 
 
+def attention_panels(source: Evidence) -> list[Panel]:
+    """Panels of LR-Recsys with the attention on both explanations of every record; none where none was recorded."""
+    found = source.panels("classification", [r.LR])
+    return [
+        p for p in found if set(ATTENTION[:2]) <= set(p.records.columns) and not p.records[ATTENTION[0]].null_count()
+    ]
+
+
 def datasets_in_order(metrics: pl.DataFrame) -> list[str]:
     """Data sets of a run: the markets as the paper lists their domains, then the others by name; null markets apart."""
     names = {str(name) for name in metrics["dataset"].unique() if not str(name).startswith(r.NULL_PREFIX)}

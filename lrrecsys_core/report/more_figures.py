@@ -1,4 +1,7 @@
-"""Figures the paper does not have: knowledge dial, controls, cold start, learning curves, keywords."""
+"""Figures the paper does not have: knowledge dial, controls, cold start, learning curves.
+
+Each has two halves: ``collect_*`` reduces results to a small table, and the other draws that table alone.
+"""
 
 from __future__ import annotations
 
@@ -13,153 +16,164 @@ from matplotlib.ticker import MaxNLocator
 from lrrecsys_core import metrics as m
 from lrrecsys_core import rows as r
 from lrrecsys_core import stats
-from lrrecsys_core.report.evidence import Evidence, Panel, null_markets, sources
-from lrrecsys_core.report.style import NEGATIVE, OTHER, OURS, POSITIVE, empty, panels, plain, titled, whiskers
+from lrrecsys_core.report.evidence import Evidence, Panel
+from lrrecsys_core.report.style import (
+    OTHER,
+    OURS,
+    POSITIVE,
+    Line,
+    by_column,
+    empty,
+    panels,
+    plain,
+    points,
+    table,
+    titled,
+    told,
+    whiskers,
+)  # fmt: skip
+
+SHOWN = ("RMSE", "AUC")
+ESTIMATE = ("effect", "low", "high")
+LEVELS = {r.TRUE_ATTRIBUTES: ("--", "S* as input"), r.ALL_ATTRIBUTES: (":", "all attributes")}
+CONTROLS = {
+    r.LR: "LR-Recsys", r.SHUFFLE_ITEM: "shuffled in item", r.SHUFFLE_USER: "shuffled in user",
+    r.SHUFFLE_ALL: "shuffled", r.SPURIOUS: "spurious only", r.shifted(r.SPURIOUS): "spurious, shifted",
+}  # fmt: skip
 
 
-def _bars(
-    ax: Axes, x: Sequence[float], estimates: Sequence[stats.Estimate | None], colour: str, label: str = ""
-) -> None:
-    """Points with their 95% intervals, joined by a line."""
-    known = [(at, e) for at, e in zip(x, estimates, strict=True) if e is not None and np.isfinite(e.effect)]
-    if not known:
-        return
-    at, effect = [k for k, _ in known], [e.effect for _, e in known]
-    reach = np.hstack([whiskers(e) for _, e in known])
-    ax.errorbar(at, effect, yerr=reach, fmt="o-", ms=4, lw=1.2, capsize=2.5, color=colour, label=label or None)
+def collect_dial(sources: Sequence[Evidence]) -> pl.DataFrame:
+    """Improvement over Ablation 1 by the share of S* that the reasoner knows, and of the attributes as inputs."""
+    lines: list[Line] = []
+    for source in filter(lambda source: source.simulated, sources):
+        for metric in SHOWN:
+            rows = [(name, share) for share, name in r.DIAL.items()] + [(name, None) for name in LEVELS]
+            lines += [
+                {"title": titled(source), "metric": metric, "row": name, "share": share}
+                | told(source.improvement(metric, name, r.ABLATION1))
+                for name, share in rows
+            ]
+    return table(lines, ("title", "metric", "row"), ("share", *ESTIMATE))
 
 
-def dial(sources: Sequence[Evidence]) -> Figure:
+def dial(frame: pl.DataFrame) -> Figure:
     """Improvement over Ablation 1 in percent against the share of S* the reasoner knows, with 95% intervals."""
-    markets = [s for s in sources if s.simulated]
-    fig, axes = panels(2, max(len(markets), 1), 3.2, 2.5)
-    if not markets:
-        empty(axes[0][0], "Knowledge of the reasoner", "only simulated markets have a known S*")
-        axes[1][0].set_axis_off()
-    for column, source in enumerate(markets):
-        for ax, metric in ((axes[0][column], "RMSE"), (axes[1][column], "AUC")):
-            found = [source.improvement(metric, name, r.ABLATION1) for name in r.DIAL.values()]
-            if all(e is None for e in found):
-                empty(ax, titled(source))
+    if frame.is_empty():
+        fig, ((ax,),) = panels(1, 1)
+        empty(ax, "Knowledge of the reasoner", "only simulated markets have a known S*")
+        return fig
+    fig, columns = by_column(frame, 2, 3.2, 2.5)
+    for title, axes, part in columns:
+        for ax, metric in zip(axes, SHOWN, strict=True):
+            own = part.filter(metric=metric)
+            found = own.filter(pl.col("share").is_not_null())
+            if found["effect"].null_count() == found.height:
+                empty(ax, title)
                 continue
-            _bars(ax, list(r.DIAL), found, OURS, "reasoner")
-            for name, style, label in (
-                (r.TRUE_ATTRIBUTES, "--", "S* as input"),
-                (r.ALL_ATTRIBUTES, ":", "all attributes"),
-            ):
-                reference = source.improvement(metric, name, r.ABLATION1)
-                if reference is not None:
-                    ax.axhline(reference.effect, color=OTHER, ls=style, lw=1.2, label=label)
+            points(ax, found["share"].to_list(), found.to_dicts(), OURS, "reasoner")
+            for name, (style, label) in LEVELS.items():
+                for level in own.filter(row=name)["effect"].drop_nulls():
+                    ax.axhline(level, color=OTHER, ls=style, lw=1.2, label=label)
             ax.axhline(0, color="black", lw=0.6)
-            ax.set_title(plain(titled(source)))
+            ax.set_title(plain(title))
             ax.set_ylabel(f"% better than\nAblation 1 ({metric})")
             ax.set_xticks(list(r.DIAL))
-        axes[1][column].set_xlabel("share of S* known (%)")
-    _first_legend(axes)
+        axes[1].set_xlabel("share of S* known (%)")
+    labelled = [ax for line in zip(*(axes for _, axes, _ in columns), strict=True) for ax in line]
+    for ax in [ax for ax in labelled if ax.get_legend_handles_labels()[0]][:1]:
+        ax.legend(fontsize=6.5)
     return fig
 
 
-def _first_legend(axes: Sequence[Sequence[Axes]]) -> None:
-    for line in axes:
-        for ax in line:
-            if ax.get_legend_handles_labels()[0]:
-                ax.legend(fontsize=6.5)
-                return
+def collect_controls(sources: Sequence[Evidence], null: Sequence[Evidence]) -> pl.DataFrame:
+    """Improvement over Ablation 1 of LR-Recsys, its controls and the null market, with what the title has to add."""
+    markets = {e.dataset.removeprefix(r.NULL_PREFIX): e for e in null}
+    lines: list[Line] = []
+    for source in sources:
+        for metric in SHOWN:
+            common: Line = {"title": titled(source), "metric": metric, "small_print": _small_print(source, metric)}
+            shown = {word: source.improvement(metric, name, r.ABLATION1) for name, word in CONTROLS.items()}
+            if source.dataset in markets:
+                shown["null market"] = markets[source.dataset].improvement(metric, r.LR, r.ABLATION1)
+            known = [common | {"row": word} | told(e) for word, e in shown.items() if told(e)]
+            lines += known or [common]
+    return table(lines, ("title", "metric", "row", "small_print"), ESTIMATE)
 
 
-def controls(metrics: pl.DataFrame, predictions: pl.LazyFrame | pl.DataFrame | None = None) -> Figure:
-    """Improvement over Ablation 1 of LR-Recsys, its shuffled controls and the null markets, with 95% intervals."""
-    found = sources(metrics, predictions)
-    null = {e.dataset.removeprefix(r.NULL_PREFIX): e for e in null_markets(metrics, predictions)}
-    fig, axes = panels(2, max(len(found), 1), 3.3, 2.4)
-    labels = {
-        r.LR: "LR-Recsys", r.SHUFFLE_ITEM: "shuffled in item", r.SHUFFLE_USER: "shuffled in user",
-        r.SHUFFLE_ALL: "shuffled", r.SPURIOUS: "spurious only", r.shifted(r.SPURIOUS): "spurious, shifted",
-    }  # fmt: skip
-    for column, source in enumerate(found):
-        for ax, metric in ((axes[0][column], "RMSE"), (axes[1][column], "AUC")):
-            shown = {word: source.improvement(metric, name, r.ABLATION1) for name, word in labels.items()}
-            if source.dataset in null:
-                shown["null market"] = null[source.dataset].improvement(metric, r.LR, r.ABLATION1)
-            known = {word: e for word, e in shown.items() if e is not None}
-            if not known:
-                empty(ax, titled(source))
-                continue
-            for y, (word, e) in enumerate(known.items()):
-                ax.errorbar(
-                    [e.effect],
-                    [y],
-                    xerr=whiskers(e),
-                    fmt="o",
-                    ms=4,
-                    capsize=2.5,
-                    color=OURS if word == "LR-Recsys" else OTHER,
-                )
-            ax.set_yticks(range(len(known)), list(known), fontsize=7)
-            ax.invert_yaxis()
-            ax.axvline(0, color="black", lw=0.6)
-            ax.xaxis.set_major_locator(MaxNLocator(4))
-            ax.set_title(plain(titled(source)))
-            _small_print(ax, source, metric)
-            ax.set_xlabel(f"% better than Ablation 1 ({metric})")
-    return fig
-
-
-def _small_print(ax: Axes, source: Evidence, metric: str) -> None:
-    """Beneath a title: whose explanations are read, and whether what they are compared with is the biases alone."""
+def _small_print(source: Evidence, metric: str) -> str:
+    """Whose explanations are read, and whether what they are compared with is the biases alone."""
     words = [f"explanations: {source.explainer(r.LR)}"] if source.explainer(r.LR) else []
     for row in (r.ABLATION1, r.LR):
         silent, n = source.silent(row, metric)
         if silent:
             part = "silent, the biases alone" if silent == n else f"{silent} of {n} networks silent"
             words.append(f"{row}: {part}")
-    if words:
-        text = "\n".join(plain(line, 62) for line in words)
+    return "\n".join(words)
+
+
+def controls(frame: pl.DataFrame) -> Figure:
+    """Improvement over Ablation 1 of LR-Recsys, its shuffled controls and the null markets, with 95% intervals."""
+    fig, columns = by_column(frame, 2, 3.3, 2.4)
+    for title, axes, part in columns:
+        for ax, metric in zip(axes, SHOWN, strict=True):
+            own = part.filter(metric=metric)
+            known = own.filter(pl.col("row").is_not_null()).to_dicts()
+            if not known:
+                empty(ax, title)
+                continue
+            for y, line in enumerate(known):
+                colour = OURS if line["row"] == "LR-Recsys" else OTHER
+                ax.errorbar([line["effect"]], [y], xerr=whiskers(line), fmt="o", ms=4, capsize=2.5, color=colour)
+            ax.set_yticks(range(len(known)), [line["row"] for line in known], fontsize=7)
+            ax.invert_yaxis()
+            ax.axvline(0, color="black", lw=0.6)
+            ax.xaxis.set_major_locator(MaxNLocator(4))
+            ax.set_title(plain(title))
+            _beneath(ax, own["small_print"][0])
+            ax.set_xlabel(f"% better than Ablation 1 ({metric})")
+    return fig
+
+
+def _beneath(ax: Axes, small_print: str | None) -> None:
+    """Small print between a title and its panel."""
+    if small_print:
+        text = "\n".join(plain(line, 62) for line in small_print.splitlines())
         ax.set_title(ax.get_title(), pad=6 + 8 * (text.count("\n") + 1))
         ax.annotate(text, (0.5, 1), (0, 3), "axes fraction", "offset points", ha="center", va="bottom", fontsize=6)
 
 
-def cold_start(sources: Sequence[Evidence]) -> Figure:
-    """Squared-error gain of LR-Recsys by activity of user and item, over the best baseline and over Ablation 1."""
-    fig, axes = panels(2, max(len(sources), 1), 3.3, 2.5)
-    for column, source in enumerate(sources):
+def collect_cold_start(sources: Sequence[Evidence]) -> pl.DataFrame:
+    """Squared-error gain over the best baseline and over Ablation 1 in groups of equal activity of user and item."""
+    lines: list[Line] = []
+    for source in sources:
         best = source.best_baseline("RMSE")
         references = [name for name in (best, r.ABLATION1) if name]
         found = source.panels("regression", [r.LR, *references])
-        for ax, side in ((axes[0][column], "user"), (axes[1][column], "item")):
+        for side in ("user", "item"):
             count = f"{side}_count"
             usable = [p for p in found if count in p.records.columns and p.records[count].null_count() == 0]
             usable = [p for p in usable if r.LR in p.predictions and any(n in p.predictions for n in references)]
-            if not usable:
-                empty(ax, titled(source), "not run: needs LR-Recsys, a reference and the activity of users and items")
-                continue
-            _by_activity(ax, source, usable, count, references)
-            ax.set_title(plain(titled(source)))
-            ax.set_xlabel(f"training records of the {side}")
-            bottom, top = ax.get_ylim()
-            ax.set_ylim(bottom, top + 0.3 * (top - bottom))
-            ax.legend(fontsize=6.5, loc="upper right")
-    return fig
+            common: Line = {"title": titled(source), "side": side}
+            own = _by_activity(source, usable, count, references) if usable else [{}]
+            lines += [common | line for line in own]
+    return table(lines, ("title", "side", "reference", "records"), ESTIMATE, ("group",))
 
 
-def _by_activity(ax: Axes, source: Evidence, found: Sequence[Panel], count: str, references: Sequence[str]) -> None:
+def _by_activity(source: Evidence, found: Sequence[Panel], count: str, references: Sequence[str]) -> list[Line]:
     activity = np.concatenate([panel.column(count) for panel in found])
     edges = _edges(activity)
-    labels = _ranges(activity, edges)
-    for shift, (reference, colour) in enumerate(zip(references, (OURS, OTHER), strict=False)):
-        estimates = []
-        for group in range(edges.size + 1):
+    lines: list[Line] = []
+    for reference in references:
+        for group, label in enumerate(_ranges(activity, edges)):
             parts = []
             for panel in found:
                 inside = np.searchsorted(edges, panel.column(count), side="left") == group
                 if reference in panel.predictions and inside.any():
                     gain = panel.squared_error_gain(r.LR, reference)[inside]
                     parts.append((Panel(panel.records.filter(pl.Series(inside)), {}), gain))
-            estimates.append(source.mean([p for p, _ in parts], [g for _, g in parts]) if parts else None)
-        _bars(ax, [k + 0.12 * shift for k in range(edges.size + 1)], estimates, colour, plain(f"over {reference}"))
-    ax.set_xticks(range(edges.size + 1), labels, fontsize=7)
-    ax.axhline(0, color="black", lw=0.6)
-    ax.set_ylabel("squared-error gain")
+            estimate = source.mean([p for p, _ in parts], [g for _, g in parts]) if parts else None
+            lines.append({"reference": reference, "group": group, "records": label} | told(estimate))
+    return lines
 
 
 def _edges(activity: np.ndarray) -> np.ndarray:
@@ -177,102 +191,91 @@ def _ranges(activity: np.ndarray, edges: np.ndarray) -> list[str]:
     return [str(low) if low == high else f"{low}-{high}" for low, high in ends]
 
 
-def _less_and_less(name: str) -> list[str]:
-    """The rows of a model from the smallest share of the training data to all of it."""
-    return [r.at_fraction(name, p) if p < 100 else name for p in sorted(r.FRACTIONS)]
+def cold_start(frame: pl.DataFrame) -> Figure:
+    """Squared-error gain of LR-Recsys by activity of user and item, over the best baseline and over Ablation 1."""
+    fig, columns = by_column(frame, 2, 3.3, 2.5)
+    for title, axes, part in columns:
+        for ax, side in zip(axes, ("user", "item"), strict=True):
+            own = part.filter(pl.col("side") == side, pl.col("group").is_not_null())
+            if own.is_empty():
+                empty(ax, title, "not run: needs LR-Recsys, a reference and the activity of users and items")
+                continue
+            groups = own.group_by("reference", maintain_order=True)
+            for shift, (((reference,), lines), colour) in enumerate(zip(groups, (OURS, OTHER), strict=False)):
+                at = [k + 0.12 * shift for k in lines["group"]]
+                points(ax, at, lines.to_dicts(), colour, plain(f"over {reference}"))
+            labels = own.unique("group").sort("group")
+            ax.set_xticks(labels["group"].to_list(), [str(text) for text in labels["records"]], fontsize=7)
+            ax.axhline(0, color="black", lw=0.6)
+            ax.set(title=plain(title), ylabel="squared-error gain", xlabel=f"training records of the {side}")
+            _room_for_legend(ax, 0.3)
+            ax.legend(fontsize=6.5, loc="upper right")
+    return fig
 
 
-def learning(sources: Sequence[Evidence]) -> Figure:
-    """Table 3 as curves: every model's figure against the share of the training data, same test set.
+def _room_for_legend(ax: Axes, share: float) -> None:
+    bottom, top = ax.get_ylim()
+    ax.set_ylim(bottom, top + share * (top - bottom))
 
-    All points of a panel rest on the n replicates that all its rows have, or the models would differ by their markets.
-    A best baseline that was run on all the data only is a level: a line across the panel.
-    """
-    fig, axes = panels(len(m.METRICS), max(len(sources), 1), 3.2, 2.3)
-    percents = sorted(r.FRACTIONS)
-    for column, source in enumerate(sources):
-        for line, metric in zip(axes, m.METRICS, strict=True):
-            ax = line[column]
+
+def collect_learning(sources: Sequence[Evidence]) -> pl.DataFrame:
+    """Every model's figure by share of the training data; all of a panel rest on the n replicates its rows share."""
+    lines: list[Line] = []
+    for source in sources:
+        for metric in m.METRICS:
             best = source.best_baseline(metric)
             models = (*source.baselines, r.BIASES, r.LR)
-            rows = [row for name in models for row in _less_and_less(name)]
-            present = [row for row in rows if source.values(row, metric)]
-            shared = dict(zip(present, source.paired(metric, *present), strict=True))
-            n = len(shared[present[0]]) if present else 0
-            drawn, others = False, "other baselines"
-            for name in models:
-                estimates = [stats.paired_t(shared[row]) if row in shared else None for row in _less_and_less(name)]
-                if not any(estimates):
-                    continue
-                drawn = True
-                if name == r.LR and n > 2:
-                    _bars(ax, percents, estimates, OURS, f"LR-Recsys, n = {n}")
-                else:
-                    points = [(p, e.effect) for p, e in zip(percents, estimates, strict=True) if e is not None]
-                    x, y = zip(*points, strict=True)
-                    if name == r.LR:  # an interval from two replicates would fill the panel
-                        ax.plot(x, y, "o-", lw=1.4, ms=4, color=OURS, label=f"LR-Recsys, n = {n}")
-                    elif name == r.BIASES:
-                        ax.plot(x, y, "o:", lw=1.4, ms=2.5, color="black", label=f"{name}, n = {n}")
-                    elif name == best:
-                        label = plain(f"{name} (best on validation), n = {n}")
-                        if x == (100,):
-                            ax.axhline(y[0], ls="--", lw=1.4, color=POSITIVE, label=label)
-                        else:
-                            ax.plot(x, y, "o-", lw=1.4, ms=3, color=POSITIVE, label=label)
-                    else:
-                        ax.plot(x, y, "o-", lw=0.8, ms=2.5, color=OTHER, alpha=0.6, label=others)
-                        others = ""  # once in the legend
-            if not drawn:
-                empty(ax, titled(source))
+            rows = {(name, p): r.at_fraction(name, p) if p < 100 else name for name in models for p in r.FRACTIONS}
+            present = {key: row for key, row in rows.items() if source.values(row, metric)}
+            shared = dict(zip(present, source.paired(metric, *present.values()), strict=True))
+            roles = {r.LR: "ours", r.BIASES: "biases"} | ({best: "best"} if best else {})
+            lines += [
+                {"title": titled(source), "metric": metric, "model": name, "role": roles.get(name, "other")}
+                | {"percent": p}
+                | told(stats.paired_t(shared[name, p]))
+                for name, p in sorted(shared, key=lambda key: (models.index(key[0]), key[1]))
+            ] or [{"title": titled(source), "metric": metric}]
+    return table(lines, ("title", "metric", "model", "role"), ESTIMATE, ("percent",))
+
+
+def learning(frame: pl.DataFrame) -> Figure:
+    """Table 3 as curves: every model's figure against the share of the training data, same test set.
+
+    A best baseline that was run on all the data only is a level: a line across the panel.
+    """
+    fig, columns = by_column(frame, len(m.METRICS), 3.2, 2.3)
+    percents = sorted(r.FRACTIONS)
+    for title, axes, part in columns:
+        for ax, metric in zip(axes, m.METRICS, strict=True):
+            own = part.filter(pl.col("metric") == metric, pl.col("effect").is_not_null())
+            if own.is_empty():
+                empty(ax, title)
                 continue
-            ax.set_title(plain(titled(source)))
-            ax.set_xscale("log")
+            for (name, role), lines in own.group_by("model", "role", maintain_order=True):
+                _curve(ax, str(name), str(role), lines)
+            ax.set(title=plain(title), xscale="log", ylabel=metric)
             ax.set_xticks(percents, [str(p) for p in percents])
             ax.minorticks_off()
-            ax.set_ylabel(metric)
-            bottom, top = ax.get_ylim()
-            ax.set_ylim(bottom, top + 0.6 * (top - bottom))  # room for the legend
-            ax.legend(fontsize=6, loc="upper center")
-    for ax in axes[-1]:
-        ax.set_xlabel("% of the training data")
+            _room_for_legend(ax, 0.6)
+            handles = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+            ax.legend(handles.values(), handles.keys(), fontsize=6, loc="upper center")
+        axes[-1].set_xlabel("% of the training data")
     return fig
 
 
-def keywords(
-    positive: Sequence[tuple[str, int]],
-    negative: Sequence[tuple[str, int]],
-    title: str,
-    *,
-    explainer: str = "",
-    notes: Sequence[str] = ("", ""),
-    left_out: str = "",
-) -> Figure:
-    """Top words of all positive and all negative explanations of one item (Sec 5.5.3).
-
-    Parameters
-    ----------
-    positive, negative : (word, count), most frequent first.
-    title : the item's name.
-    explainer : who wrote the explanations.
-    notes : what to say beneath the positive and the negative words.
-    left_out : which words are not shown.
-    """
-    fig, (axes,) = panels(1, 2, 3.6, 3.0)
-    for ax, words, colour, label, note in zip(
-        axes, (positive, negative), (POSITIVE, NEGATIVE), ("positive", "negative"), notes, strict=True
-    ):
-        words = [(word, count) for word, count in words if count > 0]
-        if not words:
-            empty(ax, f"{label} explanations", "no explanations")
-            continue
-        ax.barh([plain(word) for word, _ in words], [count for _, count in words], color=colour)
-        ax.invert_yaxis()
-        ax.grid(axis="y", visible=False)
-        ax.set_title(f"{label} explanations")
-        ax.set_xlabel("texts with the word" + (f"\n({plain(note)})" if note else ""))
-        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    fig.suptitle(plain(title + (f" ({explainer})" if explainer else ""), 80), fontsize=10)
-    if left_out:
-        fig.supxlabel(plain(f"Left out: {left_out}", 120), fontsize=7, color="#555555")
-    return fig
+def _curve(ax: Axes, name: str, role: str, lines: pl.DataFrame) -> None:
+    x, y, n = lines["percent"].to_list(), lines["effect"].to_list(), lines["n"][0]
+    if role == "ours" and n > 2:
+        points(ax, x, lines.to_dicts(), OURS, f"LR-Recsys, n = {n}")
+    elif role == "ours":  # an interval from two replicates would fill the panel
+        ax.plot(x, y, "o-", lw=1.4, ms=4, color=OURS, label=f"LR-Recsys, n = {n}")
+    elif role == "biases":
+        ax.plot(x, y, "o:", lw=1.4, ms=2.5, color="black", label=f"{name}, n = {n}")
+    elif role == "best":
+        label = plain(f"{name} (best on validation), n = {n}")
+        if x == [100]:
+            ax.axhline(y[0], ls="--", lw=1.4, color=POSITIVE, label=label)
+        else:
+            ax.plot(x, y, "o-", lw=1.4, ms=3, color=POSITIVE, label=label)
+    else:
+        ax.plot(x, y, "o-", lw=0.8, ms=2.5, color=OTHER, alpha=0.6, label="other baselines")

@@ -3,47 +3,25 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from math import inf
 from pathlib import Path
 from typing import Final
 
-import matplotlib.pyplot as plt
-import polars as pl
 from jinja2 import Environment
-from matplotlib.figure import Figure
 
 from lrrecsys_core import paths
-from lrrecsys_core.report import bridge, figures, more_figures, schematics
+from lrrecsys_core.errors import InputError
 from lrrecsys_core.report.claim_report import claim_grids, headlines, write_claims
 from lrrecsys_core.report.claims import verdicts
-from lrrecsys_core.report.evidence import sources
+from lrrecsys_core.report.description import write_description
+from lrrecsys_core.report.drawings import draw_all, pictures
 from lrrecsys_core.report.formats import Grid
-from lrrecsys_core.report.notes import table_notes, unordered
+from lrrecsys_core.report.kept import kept, needed, theory_of
+from lrrecsys_core.report.notes import unordered
 from lrrecsys_core.report.sizes import costs_grid, costs_table, parts_grid
-from lrrecsys_core.report.style import save
-from lrrecsys_core.report.tables import grids, table_title, write_tables
+from lrrecsys_core.report.tables import grids, table_notes, table_title, write_tables
 
-# Captions of the figures a run may have, in the order of the page; files of another name follow with their own.
-CAPTIONS: Final = {
-    "fig01": "Figure 1. A generic recommender and LR-Recsys",
-    "fig02": "Figure 2. A toy example",
-    "fig03": "Figure 3. The architecture",
-    "fig04": "Figure 4. The AutoEncoder",
-    "fig05": "Figure 5. Lasso against the oracle",
-    "fig06": "Figure 6. Gain against disagreement of the models, with the placebo",
-    "fig07": "Figure 7. Attention on positive and negative explanations, one data set",
-    "fig08": "Figure 8. General model against the oracle",
-    "fig09": "Figure 9. Attention on positive and negative explanations, every data set",
-    "fig10": "Figure 10. Shares of attention, beside uniform attention",
-    "knowledge_dial": "Knowledge of the reasoner",
-    "bridge": "Reasoners taught by other environments",
-    "controls": "Shuffled explanations, spurious reasoner and null market",
-    "cold_start": "Gain by activity of users and items",
-    "learning_curves": "Less training data, same test set",
-}
 _TEMPLATE: Final = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -98,18 +76,7 @@ class Section:
     grids: Sequence[Grid]
 
 
-@dataclass(frozen=True, slots=True)
-class Toy:
-    """Texts of Figure 2; arguments as in :func:`~lrrecsys_core.report.schematics.fig02`."""
-
-    history: Sequence[str]
-    candidate: str
-    positive: str
-    negative: str
-    source: str
-
-
-def render(title: str, first: Sequence[str], sections: Sequence[Section], pictures: Sequence[Path]) -> str:
+def render(title: str, first: Sequence[str], sections: Sequence[Section], pictures: Sequence[tuple[str, Path]]) -> str:
     """The page as HTML: no scripts, nothing loaded from elsewhere.
 
     Parameters
@@ -117,87 +84,49 @@ def render(title: str, first: Sequence[str], sections: Sequence[Section], pictur
     title : str
     first : lines shown before everything else.
     sections : sequence of Section
-    pictures : PNG files; captions go by their names.
+    pictures : captions and PNG files.
     """
-    images = [(_caption(file.stem), base64.b64encode(file.read_bytes()).decode("ascii")) for file in pictures]
+    images = [(caption, base64.b64encode(file.read_bytes()).decode("ascii")) for caption, file in pictures]
     template = Environment(autoescape=True, trim_blocks=True).from_string(_TEMPLATE)
     return template.render(title=title, headlines=first, sections=sections, images=images)
 
 
-def _caption(stem: str) -> str:
-    whole, _, part = stem.partition("_")
-    return CAPTIONS.get(stem) or (f"{CAPTIONS[whole]} ({part})" if whole in CAPTIONS else stem.replace("_", " "))
+def write_reports(chosen: Sequence[str]) -> Iterator[Path]:
+    """Redraw runs and, once each, the theory behind them.
 
-
-def pictures(run: str) -> list[Path]:
-    """The PNG files of a run, the paper's figures first."""
-    order = list(CAPTIONS)
-
-    def place(file: Path) -> tuple[int, str]:
-        stem = file.stem if file.stem in order else file.stem.partition("_")[0]
-        return (order.index(stem) if stem in order else len(order), file.stem)
-
-    return sorted(paths.figures(run).glob("*.png"), key=place)
-
-
-def write_figures(
-    run: str,
-    metrics: pl.DataFrame,
-    predictions: pl.LazyFrame | pl.DataFrame | None,
-    toy: Toy | None = None,
-    newer_than: float = inf,
-) -> None:
-    """Draw every figure that rests on these frames, and Figures 1-4 (2 where its texts are given).
-
-    Figures whose files are newer than `newer_than` (seconds since 1970) are left as they are.
+    Raises
+    ------
+    InputError
+        There is no run, or one of them keeps no aggregates.
     """
-    found = sources(metrics, predictions)
-    draw: dict[str, Callable[[], Figure]] = {"fig01": schematics.fig01}
-    if toy is not None:
-        draw["fig02"] = partial(schematics.fig02, toy.history, toy.candidate, toy.positive, toy.negative, toy.source)
-    draw |= {"fig03": schematics.fig03, "fig04": schematics.fig04, "fig06": partial(figures.fig06, found)}
-    draw |= {f"fig06_{source.dataset}": partial(figures.fig06, [source]) for source in found if len(found) > 1}
-    # The paper's Figure 7 shows Yelp, whose place the restaurants take.
-    shown = next((source for source in found if source.dataset in ("restaurants", "yelp")), found[0])
-    draw |= {"fig07": partial(figures.fig07, shown), "fig09": partial(figures.fig09, found)}
-    draw |= {"fig10": partial(figures.fig10, found)}
-    if any(source.simulated for source in found):  # only a market has a known S* and other environments
-        draw |= {"knowledge_dial": partial(more_figures.dial, found), "bridge": partial(bridge.bridge, metrics)}
-    draw |= {"controls": partial(more_figures.controls, metrics, predictions)}
-    draw |= {"cold_start": partial(more_figures.cold_start, found)}
-    draw |= {"learning_curves": partial(more_figures.learning, found)}
-    for name, figure in draw.items():
-        files = [paths.figures(run) / f"{name}.{suffix}" for suffix in ("png", "pdf")]
-        if not all(file.is_file() and file.stat().st_mtime > newer_than for file in files):
-            fig = figure()
-            save(fig, run, name)
-            plt.close(fig)
+    if not chosen:
+        raise InputError("no run keeps aggregates in figures/*/data: run `lrrecsys reproduce` first")
+    for run in {theory_of(run): run for run in chosen}.values():
+        draw_all(run, theory=True)
+    for run in chosen:
+        yield write_report(run)
 
 
-def write_report(
-    run: str,
-    metrics: pl.DataFrame,
-    predictions: pl.LazyFrame | pl.DataFrame | None = None,
-    *,
-    parts: pl.DataFrame | None = None,
-    toy: Toy | None = None,
-    newer_than: float = inf,
-) -> Path:
-    """Write the tables, claims, figures and ``results/<run>/report.html`` of a run from its results alone.
+def write_report(run: str, *, redraw: bool = True) -> Path:
+    """Write tables, claims, figures and ``results/<run>/report.html`` of a run from its kept aggregates alone.
 
     Parameters
     ----------
     run : str
-    metrics, predictions : frames
-        As in :class:`~lrrecsys_core.report.evidence.Evidence`.
-    parts
-        As in :func:`~lrrecsys_core.report.tables.write_tables`.
-    toy : texts of Figure 2, or None.
-    newer_than : as in :func:`write_figures`.
+    redraw : draw every figure; if False only those that are missing or older than their aggregate.
+
+    Raises
+    ------
+    InputError
+        The run keeps no aggregates.
     """
+    metrics, parts = needed(run, "metrics"), kept(run, "parts")
     tables = write_tables(run, metrics, parts=parts)
-    claims = write_claims(run, metrics, predictions)
-    write_figures(run, metrics, predictions, toy, newer_than)
+    if kept(run, "description") is not None:
+        write_description(run)
+    claims = write_claims(run, needed(run, "evidence"), metrics)
+    draw_all(run, anew=redraw)
+    draw_all(run, anew=False, theory=True)
     sections = [Section("Claims", [], claim_grids(claims, verdicts(claims)))]
     sections.append(Section(table_title(1, metrics), unordered(metrics), [parts_grid(tables[1])]))
     sections += [Section(table_title(k, metrics), table_notes(k, metrics), grids(tables[k])) for k in tables if k != 1]

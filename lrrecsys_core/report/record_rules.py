@@ -9,7 +9,7 @@ import numpy as np
 
 from lrrecsys_core import rows as r
 from lrrecsys_core import stats
-from lrrecsys_core.report.evidence import ATTENTION, Evidence, Panel
+from lrrecsys_core.report.evidence import Evidence, attention_panels
 from lrrecsys_core.report.finding import Finding, absent, why_not
 from lrrecsys_core.report.formats import one_note
 
@@ -46,16 +46,9 @@ def harder(evidence: Evidence) -> Iterable[Finding]:
         )  # fmt: skip
 
 
-def _attention(evidence: Evidence) -> list[Panel]:
-    found = evidence.panels("classification", [r.LR])
-    return [
-        p for p in found if set(ATTENTION[:2]) <= set(p.records.columns) and p.records[ATTENTION[0]].null_count() == 0
-    ]
-
-
 def attend(evidence: Evidence) -> Iterable[Finding]:
     """C11: positive minus negative attention, high minus low rating (Eq 24)."""
-    panels = _attention(evidence)
+    panels = attention_panels(evidence)
     if not panels:
         yield absent("attention", "positive minus negative, high minus low", "no attention recorded")
         return
@@ -82,7 +75,7 @@ def attend(evidence: Evidence) -> Iterable[Finding]:
 
 def share(evidence: Evidence) -> Iterable[Finding]:
     """C12: attention on both explanations, beside uniform attention and permutation importance."""
-    panels = _attention(evidence)
+    panels = attention_panels(evidence)
     if not panels:
         yield absent("attention", "share of both explanations", "no attention recorded")
         return

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Final
 
 import matplotlib.pyplot as plt
+import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
@@ -75,21 +76,19 @@ def fig01() -> Figure:
     return fig
 
 
-def fig02(history: Sequence[str], candidate: str, positive: str, negative: str, source: str) -> Figure:
-    """Fig 2: a toy example of both explanations.
+def toy_table(toy: Mapping[str, str]) -> pl.DataFrame:
+    """Texts of Figure 2 as its aggregate: history, candidate, both explanations, and who gave them (source)."""
+    return pl.DataFrame({"part": list(toy), "text": list(toy.values())})
 
-    Parameters
-    ----------
-    history : names of the items bought so far.
-    candidate : name and details of the item in question.
-    positive, negative : the explanations, as they were given.
-    source : who gave them; printed under the figure.
-    """
+
+def fig02(frame: pl.DataFrame) -> Figure:
+    """Fig 2: a toy example of both explanations, from :func:`toy_table`."""
+    toy = dict(frame.select("part", "text").iter_rows())
     fig, axes = _canvas(10, 4.0, 2)
-    asked = f"Bought so far: {', '.join(history)}\n\nCandidate: {candidate}"
+    asked = f"Bought so far: {toy['history']}\n\nCandidate: {toy['candidate']}"
     sides = (
-        ("(a) Why she would buy it", positive, _PLUS, POSITIVE),
-        ("(b) Why she would not", negative, _MINUS, NEGATIVE),
+        ("(a) Why she would buy it", toy["positive"], _PLUS, POSITIVE),
+        ("(b) Why she would not", toy["negative"], _MINUS, NEGATIVE),
     )
     for ax, (title, answer, fill, colour) in zip(axes, sides, strict=True):
         ax.set_title(title)
@@ -98,7 +97,7 @@ def fig02(history: Sequence[str], candidate: str, positive: str, negative: str, 
         _arrow(ax, (50, 51), (50, 43))
         _box(ax, 50, 22, 96, 40, plain(answer, 52), fill, 8.5)
         ax.text(3, 39.5, "answer", color=colour, fontsize=7, va="top")
-    fig.supxlabel(plain(f"Explanations: {source}"), fontsize=7, color="#555555")
+    fig.supxlabel(plain(f"Explanations: {toy['source']}"), fontsize=7, color="#555555")
     return fig
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import matplotlib.pyplot as plt
 import numpy as np
+import polars as pl
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,6 +20,8 @@ from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.report.evidence import Evidence
 from lrrecsys_core.stats import Estimate
 
+Line = dict[str, Any]
+Column = tuple[str, list[Axes], pl.DataFrame]
 POSITIVE: Final = "#0173b2"
 NEGATIVE: Final = "#de8f05"
 OURS: Final = "#029e73"
@@ -94,15 +98,68 @@ def empty(ax: Axes, title: str, reason: str = "not run") -> None:
     ax.set_yticks([])
 
 
-def whiskers(estimate: Estimate) -> NDArray[np.float64]:
+def table(
+    lines: Sequence[Line], text: Sequence[str], real: Sequence[str] = (), whole: Sequence[str] = ()
+) -> pl.DataFrame:
+    """Lines of an aggregate as a frame: text, real and whole-number columns; what a line does not say is null."""
+    schema = dict.fromkeys(text, pl.String) | dict.fromkeys(real, pl.Float64) | dict.fromkeys(whole, pl.Int64)
+    if "effect" in real:
+        schema["n"] = pl.Int64
+    return pl.DataFrame([{name: line.get(name) for name in schema} for line in lines], schema=schema)
+
+
+def told(estimate: Estimate | None) -> Line:
+    """What a figure needs of an estimate: effect, ends of its interval, and what it rests on."""
+    if estimate is None or not np.isfinite(estimate.effect):
+        return {}
+    return {"effect": float(estimate.effect), "low": float(estimate.low), "high": float(estimate.high), "n": estimate.n}
+
+
+def whiskers(line: Line) -> NDArray[np.float64]:
     """Length of an interval below and above its point, shape (2, 1).
 
     With two markets the t interval is some twelve standard errors wide: drawn, it would hide everything else, so it is
     left to the tables.
     """
-    if estimate.n < SMALLEST_SAMPLE or not np.isfinite([estimate.low, estimate.high]).all():
+    effect, low, high = (line[name] for name in ("effect", "low", "high"))
+    if line["n"] < SMALLEST_SAMPLE or low is None or high is None or not np.isfinite([low, high]).all():
         return np.zeros((2, 1))
-    return np.maximum([[estimate.effect - estimate.low], [estimate.high - estimate.effect]], 0.0)
+    return np.maximum([[effect - low], [high - effect]], 0.0)
+
+
+def points(ax: Axes, x: Sequence[float], lines: Sequence[Line], colour: str, label: str = "") -> None:
+    """Estimates at `x` with their 95% intervals, joined by a line; those that are not known are left out."""
+    known = [(at, line) for at, line in zip(x, lines, strict=True) if line.get("effect") is not None]
+    if known:
+        reach = np.hstack([whiskers(line) for _, line in known])
+        at, effect = [at for at, _ in known], [line["effect"] for _, line in known]
+        ax.errorbar(at, effect, yerr=reach, fmt="o-", ms=4, lw=1.2, capsize=2.5, color=colour, label=label or None)
+
+
+def parts_of(frame: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
+    """The frame's lines by their title, in order."""
+    return [(str(title), part) for (title,), part in frame.group_by("title", maintain_order=True)]
+
+
+def by_column(frame: pl.DataFrame, rows: int, width: float, height: float) -> tuple[Figure, list[Column]]:
+    """A figure with a column of panels for every title, and each title with its panels and lines."""
+    parts = parts_of(frame)
+    fig, axes = panels(rows, max(len(parts), 1), width, height)
+    return fig, [(title, [line[k] for line in axes], part) for k, (title, part) in enumerate(parts)]
+
+
+def by_line(frame: pl.DataFrame, columns: int, width: float, height: float) -> tuple[Figure, list[Column]]:
+    """The same with a line of panels for every title."""
+    parts = parts_of(frame)
+    fig, axes = panels(max(len(parts), 1), columns, width, height)
+    return fig, [(title, axes[k], part) for k, (title, part) in enumerate(parts)]
+
+
+def legend_below(fig: Figure, axes: Iterable[Axes], columns: int) -> None:
+    """One legend for all `axes` beneath them, each label once."""
+    found = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    if found:
+        fig.legend(found.values(), found.keys(), loc="outside lower center", ncols=columns, fontsize=7)
 
 
 def titled(source: Evidence | Dataset) -> str:

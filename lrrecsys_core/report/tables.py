@@ -121,6 +121,7 @@ class _Lines:
     def _status(
         self, spec: r.Row, mean: float | None, paper_mean: float | None, paper_sd: float | None, llm: str
     ) -> str:
+        """Only on the paper's own data, by the paper's own LLM, can a cell be "reproduced" or "differ"."""
         if mean is None:
             return "not run"
         if paper_mean is None:

@@ -1,30 +1,93 @@
-"""Figures of notebook 02: what explanations of one item speak about, and how long explanations are."""
+"""Figures of notebooks 01 to 03: ratings and activity, words and lengths of explanations, the autoencoder.
+
+Each has two halves: ``collect_*`` counts, and the other draws the counts alone. Names of real items stay out of both.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+import polars as pl
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
+from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.explain.explanations import Explanations
 from lrrecsys_core.explain.keywords import NEARLY_ALL, counts, said, top, words_of
-from lrrecsys_core.report.more_figures import keywords
-from lrrecsys_core.report.style import NEGATIVE, OTHER, POSITIVE, panels, plain
+from lrrecsys_core.report.style import (
+    NEGATIVE,
+    OTHER,
+    POSITIVE,
+    Line,
+    by_column,
+    empty,
+    legend_below,
+    panels,
+    parts_of,
+    plain,
+    table,
+    titled,
+)  # fmt: skip
 
 SLOTS = {"positive": POSITIVE, "negative": NEGATIVE, "single": OTHER}
 WIDTH = 2  # words of a bar
+RANKS = 200  # points of an activity curve
 
 
-def item_keywords(
-    split: Split, texts: Explanations, title: str, k: int = 10
-) -> tuple[Figure, dict[str, list[tuple[str, int]]]]:
+def collect_ratings(data: Iterable[Dataset]) -> pl.DataFrame:
+    """Share of the records by rating."""
+    lines: list[Line] = []
+    for d in data:
+        found = d.interactions["rating"].value_counts(normalize=True).sort("rating")
+        lines += [{"title": titled(d), "rating": value, "share": share} for value, share in found.iter_rows()]
+    return table(lines, ("title",), ("rating", "share"))
+
+
+def ratings(frame: pl.DataFrame) -> Figure:
+    """Share of the records by rating, one panel a data set."""
+    fig, columns = by_column(frame, 1, 3.0, 2.4)
+    for title, (ax,), part in columns:
+        step = part["rating"].diff().drop_nulls().min() or 1.0
+        ax.bar(part["rating"], part["share"], width=0.8 * float(str(step)))
+        ax.set(title=plain(title), xlabel="rating", ylabel="share of records")
+    return fig
+
+
+def collect_activity(data: Iterable[Dataset]) -> pl.DataFrame:
+    """Records of users and of items by rank, at `RANKS` ranks at most, evenly spaced by their logarithm."""
+    lines: list[Line] = []
+    for d in data:
+        for side in ("user", "item"):
+            activity = d.interactions[f"{side}_id"].value_counts()["count"].sort(descending=True).to_numpy()
+            ranks = np.unique(np.geomspace(1, activity.size, RANKS).round().astype(int))
+            lines += [
+                {"title": titled(d), "side": side, "rank": int(rank), "records": int(activity[rank - 1])}
+                for rank in ranks
+            ]
+    return table(lines, ("title", "side"), (), ("rank", "records"))
+
+
+def activity(frame: pl.DataFrame) -> Figure:
+    """Records of users and of items, most active first."""
+    fig, [axes] = panels(1, 2, 3.5, 2.6)
+    for ax, side in zip(axes, ("user", "item"), strict=True):
+        for title, part in parts_of(frame.filter(side=side)):
+            ax.loglog(part["rank"], part["records"], label=plain(title))
+        ax.set(xlabel=f"{side}, most active first", ylabel="records")
+    axes[1].sharey(axes[0])
+    axes[1].legend()
+    return fig
+
+
+def collect_keywords(split: Split, texts: Explanations, title: str, k: int = 10) -> pl.DataFrame:
     """Top words of the explanations of the item with the most records (Sec 5.5.3).
 
     Stop words, the words of the answer sentence, the fixed wording of a programmed explainer and words in nearly all
-    texts are left out, which the figure says.
+    texts are left out, which the column ``left_out`` says.
 
     Parameters
     ----------
@@ -38,46 +101,120 @@ def item_keywords(
 
     Returns
     -------
-    The figure, and (word, number of texts) by slot.
+    Lines of slot, word, texts (with the word), most frequent first; title, note and left_out say what they are of.
     """
     item = int(np.bincount(split.item_position).argmax())
     about = np.flatnonzero(split.item_position == item)
-    told = {slot: texts.texts(slot) for slot in ("positive", "negative")}
-    everything = [text for side in told.values() for text in side if text]
+    sides = {slot: texts.texts(slot) for slot in ("positive", "negative")}
+    everything = [text for side in sides.values() for text in side if text]
     usual = {word for word, n in counts(everything).items() if n > NEARLY_ALL * len(everything)}
-    shown: dict[str, list[tuple[str, int]]] = {}
-    notes: list[str] = []
-    worded = False
-    for slot, side in told.items():
-        of_item = [side[at] for at in about if side[at]]
-        shown[slot] = top(Counter({word: n for word, n in counts(of_item).items() if word not in usual}), k)
-        mute = sum(not words_of(said(text)) for text in of_item)
-        notes.append(f"{len(of_item)} texts" + (f", {mute} name nothing" if mute else ""))
-        worded |= any(said(text) != text for text in of_item)
+    of_item = {slot: [side[at] for at in about if side[at]] for slot, side in sides.items()}
     left_out = ["stop words", "words of the answer sentence"]
-    left_out += ["the explainer's fixed wording"] if worded else []
+    left_out += ["the explainer's fixed wording"] if any(said(t) != t for s in of_item.values() for t in s) else []
     left_out += [f"words in over {NEARLY_ALL:.0%} of all texts ({', '.join(sorted(usual))})"] if usual else []
-    name = f"{title}: {split.dataset.items['name'][item]}, {len(about)} records"
-    both = shown["positive"], shown["negative"]
-    figure = keywords(*both, name, explainer=texts.explainer, notes=notes, left_out=", ".join(left_out))
-    return figure, shown
+    simulated = split.dataset.simulated
+    name = str(split.dataset.items["name"][item]) if simulated else "the item with the most records"
+    by = f" ({texts.explainer})" if texts.explainer else ""
+    common: Line = {"title": f"{title}: {name}, {len(about)} records{by}", "left_out": ", ".join(left_out)}
+    lines: list[Line] = []
+    for slot, own in of_item.items():
+        mute = sum(not words_of(said(text)) for text in own)
+        common |= {"slot": slot, "note": f"{len(own)} texts" + (f", {mute} name nothing" if mute else "")}
+        words = top(Counter({word: n for word, n in counts(own).items() if word not in usual}), k)
+        lines += [common | {"word": word, "texts": n} for word, n in words if n > 0] or [dict(common)]
+    return table(lines, ("title", "slot", "word", "note", "left_out"), (), ("texts",))
 
 
-def explanation_lengths(found: Mapping[str, Explanations]) -> Figure:
-    """Words of the explanations, one panel a data set.
+def keywords(frame: pl.DataFrame) -> Figure:
+    """Top words of all positive and all negative explanations of one item."""
+    fig, (axes,) = panels(1, 2, 3.6, 3.0)
+    for ax, slot in zip(axes, ("positive", "negative"), strict=True):
+        part = frame.filter(pl.col("slot") == slot, pl.col("word").is_not_null())
+        if part.is_empty():
+            empty(ax, f"{slot} explanations", "no explanations")
+            continue
+        ax.barh([plain(word) for word in part["word"]], part["texts"].to_list(), color=SLOTS[slot])
+        ax.invert_yaxis()
+        ax.grid(axis="y", visible=False)
+        note = part["note"][0]
+        ax.set(title=f"{slot} explanations", xlabel="texts with the word" + (f"\n({plain(note)})" if note else ""))
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    fig.suptitle(plain(frame["title"][0], 80), fontsize=10)
+    if frame["left_out"][0]:
+        fig.supxlabel(plain(f"Left out: {frame['left_out'][0]}", 120), fontsize=7, color="#555555")
+    return fig
 
-    Parameters
-    ----------
-    found
-        By the title of the panel.
-    """
-    fig, [axes] = panels(1, max(len(found), 1), 3.0, 2.6)
-    for ax, (title, texts) in zip(axes, found.items(), strict=False):
+
+def collect_lengths(found: Mapping[str, Explanations]) -> pl.DataFrame:
+    """Records by the number of words of their explanations, in bars of `WIDTH` words; `found` by title."""
+    lines: list[Line] = []
+    for title, texts in found.items():
         for slot in filter(texts.codes.__contains__, SLOTS):
             words = np.array([len(text.split()) for text in texts.sentences])[texts.codes[slot]]
-            bins = range(0, max(50, int(words.max(initial=0))) + 2 * WIDTH, WIDTH)
-            ax.hist(words, bins=list(bins), histtype="step", lw=1.4, color=SLOTS[slot], label=slot)
+            edges = np.arange(0, max(50, int(words.max(initial=0))) + 2 * WIDTH, WIDTH)
+            heights, _ = np.histogram(words, edges)
+            lines += [
+                {"title": title, "slot": slot, "words": int(left), "records": int(height)}
+                for left, height in zip(edges[:-1], heights, strict=True)
+            ]
+    return table(lines, ("title", "slot"), (), ("words", "records"))
+
+
+def lengths(frame: pl.DataFrame) -> Figure:
+    """Words of the explanations, one panel a data set."""
+    fig, columns = by_column(frame, 1, 3.0, 2.6)
+    for title, (ax,), part in columns:
+        for slot, colour in SLOTS.items():
+            own = part.filter(slot=slot)
+            if not own.is_empty():
+                edges = [*own["words"], own["words"][-1] + WIDTH]
+                ax.stairs(own["records"].to_list(), edges, lw=1.4, color=colour, label=slot)
         ax.set(title=plain(title), xlabel="words", ylabel="records")
-    handles = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(SLOTS), fontsize=7)
+    legend_below(fig, [ax for _, (ax,), _ in columns], len(SLOTS))
+    return fig
+
+
+def collect_curves(title: str, runs: Mapping[str, Sequence[float]]) -> pl.DataFrame:
+    """Validation loss of autoencoders, epoch by epoch; `runs` by their label."""
+    lines = [
+        {"title": title, "run": label, "epoch": epoch, "loss": loss}
+        for label, losses in runs.items()
+        for epoch, loss in enumerate(losses, start=1)
+    ]
+    return table(lines, ("title", "run"), ("loss",), ("epoch",))
+
+
+def curves(frame: pl.DataFrame) -> Figure:
+    """Validation loss of autoencoders against the epoch."""
+    fig, [[ax]] = panels(1, 1, 4.6, 2.6)
+    for (label,), part in frame.group_by("run", maintain_order=True):
+        ax.plot(part["epoch"], part["loss"], label=str(label))
+    title = plain(f"{frame['title'][0]}: reconstruction")
+    ax.set(xlabel="epoch", ylabel="validation loss per word", title=title, yscale="log")
+    ax.legend()
+    return fig
+
+
+def collect_codes(title: str, codes: NDArray[np.floating], positive: NDArray[np.bool_]) -> pl.DataFrame:
+    """First two principal axes of the codes of sentences, shape (N, 8), with the slot they were written for."""
+    centred = codes - codes.mean(0)
+    _, _, axes = np.linalg.svd(centred, full_matrices=False)
+    flat = centred @ axes[:2].T
+    named = [("positive", flat[positive]), ("negative", flat[~positive])]
+    lines = [
+        {"title": title, "slot": slot, "first": round(float(a), 4), "second": round(float(b), 4)}
+        for slot, own in named
+        for a, b in own
+    ]
+    return table(lines, ("title", "slot"), ("first", "second"))
+
+
+def codes(frame: pl.DataFrame) -> Figure:
+    """Codes of sentences on their first two principal axes."""
+    fig, [[ax]] = panels(1, 1, 4.4, 3.0)
+    for (slot,), part in frame.group_by("slot", maintain_order=True):
+        ax.scatter(part["first"], part["second"], s=8, alpha=0.6, label=str(slot))
+    title = plain(f"{frame['title'][0]}: codes (principal axes)")
+    ax.set(xlabel="first axis", ylabel="second axis", title=title)
+    ax.legend()
     return fig

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-import matplotlib.pyplot as plt
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lrrecsys_core.report.style import OTHER, panels, save
+from lrrecsys_core.report.style import OTHER, legend_below, panels
 from lrrecsys_core.theory import rates as formula
 from lrrecsys_core.theory.claims import excess_slope, log_ratio
 from lrrecsys_core.theory.repetitions import bands, bootstrap, largest, matrix, slope_on
@@ -31,15 +30,6 @@ RULES: Final = {
     "oracle": ("oracle: least squares on S*", "#029e73", "P"),
 }
 METHODS: Final = {"net": "#0173b2", "nearest neighbours": "#de8f05", "kernel ridge": "#029e73"}
-
-
-def present(run: str, name: str, drawn: Reading) -> None:
-    """Save a figure under `name`, show it, and print its sentence."""
-    figure, sentence = drawn
-    save(figure, run, name)
-    plt.show()
-    plt.close(figure)
-    print(sentence)
 
 
 def curve(ax: Axes, band: pl.DataFrame, x: str, label: str, color: str, **style: Any) -> None:
@@ -59,12 +49,6 @@ def log_axis(ax: Axes, levels: Iterable[float], base: float = 10) -> None:
             shown.append(level)
     ax.set_xticks(shown, [f"{level:,g}" for level in shown])
     ax.minorticks_off()
-
-
-def legend_below(fig: Figure, axes: Iterable[Axes], columns: int) -> None:
-    """One legend for all `axes` beneath them, each label once."""
-    found = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    fig.legend(found.values(), found.keys(), loc="outside lower center", ncols=columns, fontsize=7)
 
 
 def fig05(linear: pl.DataFrame) -> Reading:

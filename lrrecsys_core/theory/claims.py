@@ -1,4 +1,4 @@
-"""Claims C17 to C20: an effect, its interval and a test each, for the table of claims."""
+"""Claims C17 to C20: an effect, its interval, a test and whether the claim holds, for the table of claims."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import stats
 
-from lrrecsys_core import paths
+from lrrecsys_core.stats import holm
 from lrrecsys_core.theory.repetitions import Estimate, bootstrap, largest, matrix, slope_on
 from lrrecsys_core.theory.study import STRONG, Study
 
 Array = NDArray[np.float64]
 RULES = ("theory", "estimated", "hindsight")
+ALPHA = 0.05
 BOOTSTRAP = "bootstrap over repetitions, one-sided"
 
 
@@ -54,18 +55,16 @@ def one_environment_rate(rows: pl.DataFrame) -> tuple[int, int, int, Estimate]:
 
 
 def evidence(study: Study) -> pl.DataFrame:
-    """One row a contrast: claim, contrast, effect, low, high, test, p, sample, verdict_input.
+    """One row a contrast: claim, contrast, effect, low, high, test, p, sample, and Holm-corrected p_holm and holds.
 
-    ``verdict_input`` says whether the interval lies where the claim says; the report adds Holm's correction of p.
+    C19 says that recovery stays away from 1, the others that an effect is positive.
     """
     lines: list[dict[str, object]] = []
 
     def add(claim: str, contrast: str, estimate: Estimate, sample: str, test: str = BOOTSTRAP) -> None:
-        # C19 says that recovery stays away from 1, the others that an effect is positive.
-        holds = estimate.high < 1 if claim == "C19" else estimate.low > 0
         lines.append(
             {"claim": claim, "contrast": contrast, "effect": estimate.effect, "low": estimate.low}
-            | {"high": estimate.high, "test": test, "p": estimate.p, "sample": sample, "verdict_input": holds}
+            | {"high": estimate.high, "test": test, "p": estimate.p, "sample": sample}
         )
 
     linear = study.linear()
@@ -92,12 +91,14 @@ def evidence(study: Study) -> pl.DataFrame:
         estimate = bootstrap(values, slope_on(p))
         sample = f"{part['repetition'].n_unique()} repetitions, n = {part['n'][0]}, p {p.min():.0f} to {p.max():.0f}"
         add("C20", f"slope of log error ratio on p, {method}, s = {s}", estimate, sample)
-    return pl.DataFrame(lines)
+    return judged(pl.DataFrame(lines))
 
 
-def write_claims(study: Study) -> pl.DataFrame:
-    """Write ``results/<run>/theory/claims.parquet`` and return it."""
-    frame = evidence(study)
-    with paths.replacing(study.folder / "claims.parquet") as partial:
-        frame.write_parquet(partial)
-    return frame
+def judged(lines: pl.DataFrame) -> pl.DataFrame:
+    """The contrasts with the p-values of each claim corrected together (p_holm), and whether the claim holds there."""
+    parts = [
+        part.with_columns(p_holm=pl.Series(holm(part["p"].to_list()), dtype=pl.Float64))
+        for _, part in lines.group_by("claim", maintain_order=True)
+    ]
+    positive = (pl.col("low") > 0) & ~(pl.col("p_holm") >= ALPHA)
+    return pl.concat(parts).with_columns(holds=pl.when(claim="C19").then(pl.col("high") < 1).otherwise(positive))

@@ -151,7 +151,7 @@ class Study:
     Parameters
     ----------
     profile : name of a profile, whose ``theory`` field names the size.
-    datasets : real data sets of the run; they name the folder of its claims and change nothing else.
+    datasets : real data sets of the run; they name the run and change nothing else.
     seed : root seed of all simulations.
     """
 
@@ -167,7 +167,6 @@ class Study:
         self.sizes = SIZES[size]
         self.run = paths.run_name(profile, datasets)
         self.seed = seed
-        self.folder = paths.results(self.run) / "theory"
         # No simulation reads the data sets: what one run of the profile made, the others read.
         self.kept = paths.results(self.profile.name) / "theory"
 

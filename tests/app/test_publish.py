@@ -9,7 +9,7 @@ import pytest
 
 from lrrecsys_core import rows
 from lrrecsys_core.app.cases import lay_open, telling_records
-from lrrecsys_core.app.publish import fruit_basket, parameter_parts, publish_data, toy_texts
+from lrrecsys_core.app.publish import fruit_basket, keep_toy, parameter_parts, publish_data
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.profiles import get_profile
 from lrrecsys_core.study.study import Study
@@ -21,13 +21,13 @@ def study() -> Study:
     return Study(tiny)
 
 
-def test_the_toy_history_is_that_of_figure_2() -> None:
-    toy = toy_texts()
-    assert list(toy.history) == ["apple", "orange", "pear", "watermelon"]
-    assert toy.candidate == "orange juice"
-    assert "citrus" in toy.positive
-    assert "whole fruit" in toy.negative
-    assert not any(word in toy.positive + toy.negative for word in ("carton", "logo"))
+def test_the_toy_history_is_that_of_figure_2(root: Path) -> None:
+    toy = keep_toy("smoke")
+    assert toy["history"].split(", ") == ["apple", "orange", "pear", "watermelon"]
+    assert toy["candidate"] == "orange juice"
+    assert "citrus" in toy["positive"]
+    assert "whole fruit" in toy["negative"]
+    assert not any(word in toy["positive"] + toy["negative"] for word in ("carton", "logo"))
     assert fruit_basket().history_mask[4].sum() == 4
 
 

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from lrrecsys_core import rows as r
-from lrrecsys_core.report.bridge import bridge, trends
+from lrrecsys_core.report.bridge import bridge, collect_bridge, trends
 
 
 def frame(gain: float, markets: int = 4) -> pl.DataFrame:
@@ -38,5 +38,5 @@ def test_a_falling_trend_is_not_significant() -> None:
 def test_missing_rows_are_left_out() -> None:
     few = frame(1.0).filter(pl.col("row") != r.FROM_EILLS[4])
     assert set(trends(few)["method"]) == {"pooled regression"}
-    assert bridge(few.filter(row="nothing")) is not None
+    assert bridge(collect_bridge(few.filter(row="nothing"))) is not None
     assert trends(few.with_columns(simulated=pl.lit(False))).height == 0

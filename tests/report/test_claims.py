@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from lrrecsys_core import rows as r
-from lrrecsys_core.report.claim_report import headlines, write_claims
+from lrrecsys_core.report.claim_report import headlines, read_bench, write_claims
 from lrrecsys_core.report.claims import CONTROL, claims_table, combine, evidence_table, verdicts
 from tests.report.synthetic import everything, study
 
@@ -213,25 +213,23 @@ def test_theory_and_bench_are_read_from_their_files(root: Path) -> None:
             "claim": ["C17", "C19", "C20", "C20"], "effect": [0.2, 0.5, 0.1, -0.1], "low": [0.1, 0.4, 0.05, -0.2],
             "high": [0.3, 0.6, 0.2, 0.1], "test": ["bootstrap"] * 4, "p": [0.001, 0.001, 0.001, 0.9],
             "sample": ["60 repetitions"] * 4, "contrast": ["Lasso", "one", "net", "nearest neighbours"],
-            "verdict_input": [True, True, True, False],
+            "p_holm": [0.001, 0.001, 0.002, 0.9], "holds": [True, True, True, False],
         }
     )  # fmt: skip
-    (root / "results" / "smoke" / "theory").mkdir(parents=True)
-    theory.write_parquet(root / "results" / "smoke" / "theory" / "claims.parquet")
-    (root / "results" / "bench").mkdir()
     bench = {"name": "scoring", "ours": 3.2, "unit": "ms", "conditions": {"cpu": "a chip", "cores": 1}}
-    (root / "results" / "bench" / "scoring.json").write_text(json.dumps(bench))
+    (root / "scoring.json").write_text(json.dumps(bench))
     metrics, predictions = study({r.LR: 0.1}, replicates=2)
-    table = write_claims("smoke", metrics, predictions)
+    evidence = evidence_table(metrics, predictions, theory=theory, bench=read_bench(root))
+    table = write_claims("smoke", evidence, metrics)
     found = dict(verdicts(table).select("claim", "verdict").iter_rows())
     assert (found["C17"], found["C18"], found["C19"]) == ("supported", "not tested", "supported")
     assert (found["C20"], found["C21"]) == ("mixed", "supported")
     # Where the interval has to lie is for the simulation to say, once: its answer is taken, not made again.
-    elsewhere = evidence_table(metrics, theory=theory.with_columns(verdict_input=pl.lit(False)))
+    elsewhere = evidence_table(metrics, theory=theory.with_columns(holds=pl.lit(False)))
     assert set(elsewhere.filter(evidence="theory", claim="C19")["verdict"]) == {"not supported"}
     folder = root / "paper_tables" / "smoke"
     first = {name: (folder / name).read_bytes() for name in ("claims.csv", "claims.md", "claims.tex", "verdicts.csv")}
-    write_claims("smoke", metrics, predictions)
+    write_claims("smoke", evidence, metrics)
     assert all((folder / name).read_bytes() == content for name, content in first.items())
     assert "a chip" in first["claims.md"].decode()
 

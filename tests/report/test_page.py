@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -7,8 +8,13 @@ import polars as pl
 import pytest
 
 from lrrecsys_core import rows as r
+from lrrecsys_core.errors import InputError
+from lrrecsys_core.report.claims import evidence_table
+from lrrecsys_core.report.drawings import collect_figures, draw_all
+from lrrecsys_core.report.evidence import null_markets, sources
 from lrrecsys_core.report.formats import Grid
-from lrrecsys_core.report.page import Section, Toy, render, write_figures, write_report
+from lrrecsys_core.report.kept import keep, runs
+from lrrecsys_core.report.page import Section, render, write_report, write_reports
 from tests.report.synthetic import study
 
 
@@ -33,16 +39,30 @@ def test_hostile_text_never_becomes_markup() -> None:
     assert not {"script", "img"} & {tag for tag, _ in _tags(page)} and "{{ 7*7 }}" in page
 
 
+def collected(run: str, metrics: pl.DataFrame, predictions: pl.DataFrame | None = None) -> None:
+    """Keep what a study would keep of its cells."""
+    keep(run, "metrics", metrics)
+    keep(run, "evidence", evidence_table(metrics, predictions, profile=run))
+    collect_figures(run, sources(metrics, predictions), null_markets(metrics, predictions))
+
+
+def files_of(root: Path) -> dict[str, bytes]:
+    """Every table, figure and page below a folder, by name."""
+    found = [*root.glob("paper_tables/*/*"), *root.glob("figures/*/*.p*"), *root.glob("results/*/*")]
+    return {file.relative_to(root).as_posix(): file.read_bytes() for file in found}
+
+
 def test_page_is_complete_and_self_contained(root: Path) -> None:
-    metrics, predictions = study({r.LR: 0.1, "SASRec": 0.2, r.ABLATION1: 0.2}, replicates=2, users=10)
-    toy = Toy(["apple", "orange"], "orange juice", "she buys fruit", "she likes it whole", "written by hand")
-    page = write_report("smoke", metrics, predictions, toy=toy)
+    collected("smoke", *study({r.LR: 0.1, "SASRec": 0.2, r.ABLATION1: 0.2}, replicates=2, users=10))
+    page = write_report("smoke")
     assert page == root / "results" / "smoke" / "report.html"
     text = page.read_text(encoding="utf-8")
     images = [attributes for tag, attributes in _tags(text) if tag == "img"]
     assert all(str(image["src"]).startswith("data:image/png;base64,") for image in images)
     figures = {file.stem for file in (root / "figures" / "smoke").glob("*.png")}
-    assert len(images) == len(figures) and {"fig01", "fig02", "fig06", "fig07", "fig09", "fig10"} <= figures
+    theory = {file.stem for file in (root / "figures" / "theory-smoke").glob("*.png")}
+    assert len(images) == len(figures) + len(theory)
+    assert {"fig06", "fig07", "fig09", "fig10"} <= figures and theory == {"fig01", "fig03", "fig04"}
     assert {file.stem for file in (root / "figures" / "smoke").glob("*.pdf")} == figures
     assert "http" not in text.replace("http-equiv", "") and "SIMULATED" in text
     for number in range(1, 7):
@@ -50,22 +70,52 @@ def test_page_is_complete_and_self_contained(root: Path) -> None:
     assert "Controls: " in text.split("<nav>")[0]
 
 
+def test_a_fresh_clone_redraws_the_same_bytes_from_aggregates_alone(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics, predictions = study({r.LR: 0.1, "SASRec": 0.2, "DIN": 0.3, r.ABLATION1: 0.2}, replicates=2, users=10)
+    collected("demo", metrics, predictions)
+    list(write_reports(["demo"]))
+    clone = tmp_path / "clone"
+    shutil.copytree(root / "figures" / "demo" / "data", clone / "figures" / "demo" / "data")
+    monkeypatch.setenv("LRRECSYS_ROOT", str(clone))
+    assert runs() == ["demo"]
+    list(write_reports(runs()))
+    assert files_of(clone) == files_of(root) and len(files_of(clone)) > 40
+
+
 def test_a_run_with_next_to_nothing_still_gets_its_page(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Drawing what is empty is tested elsewhere, and writing it takes seconds.
-    monkeypatch.setattr("lrrecsys_core.report.page.save", lambda *_: [])
+    monkeypatch.setattr("lrrecsys_core.report.drawings.save", lambda *_: [])
     metrics, _ = study({r.GLOBAL_MEAN: 0.2}, replicates=1, users=5)
-    text = write_report("smoke", metrics.filter(pl.col("metric") == "RMSE")).read_text(encoding="utf-8")
+    collected("smoke", metrics.filter(pl.col("metric") == "RMSE"))
+    text = write_report("smoke").read_text(encoding="utf-8")
     assert "not run" in text and "not tested" in text
 
 
-def test_figures_newer_than_the_results_are_left_as_they_are(root: Path) -> None:
+def test_a_run_without_aggregates_says_how_to_get_them(root: Path) -> None:
+    with pytest.raises(InputError, match="keeps no metrics"):
+        write_report("demo-yelp")
+    with pytest.raises(InputError, match="no run keeps aggregates"):
+        list(write_reports(runs()))
+
+
+def test_aggregates_of_real_data_name_no_record(root: Path) -> None:
+    collected("real", *study({r.LR: 0.1, "SASRec": 0.2, r.ABLATION1: 0.2}, simulated=False, dataset="yelp"))
+    for file in (root / "figures" / "real" / "data").iterdir():
+        frame = pl.read_parquet(file) if file.suffix == ".parquet" else pl.read_csv(file, infer_schema_length=None)
+        assert not {"user", "item", "record", "prediction", "rating"} & set(frame.columns) - {"records"}
+        assert frame.height < 320  # the study has as many records
+
+
+def test_figures_newer_than_their_aggregates_are_left_as_they_are(root: Path) -> None:
     metrics, predictions = study({r.LR: 0.1, "SASRec": 0.2, r.ABLATION1: 0.2}, replicates=2, users=10)
-    write_figures("smoke", metrics, predictions)
+    collected("smoke", metrics, predictions)
+    draw_all("smoke")
     folder = root / "figures" / "smoke"
-    before = {file.name: file.stat().st_mtime_ns for file in folder.iterdir()}
+    before = {file.name: file.stat().st_mtime_ns for file in folder.glob("*.p*")}
     (folder / "fig10.pdf").unlink()
-    write_figures("smoke", metrics, predictions, newer_than=0.0)
-    after = {file.name: file.stat().st_mtime_ns for file in folder.iterdir()}
+    collected("smoke", metrics, predictions)
+    draw_all("smoke", anew=False)
+    after = {file.name: file.stat().st_mtime_ns for file in folder.glob("*.p*")}
     assert {name for name in before if after[name] != before[name]} == {"fig10.pdf", "fig10.png"}
-    write_figures("smoke", metrics, predictions, newer_than=max(after.values()) / 1e9 + 1)
-    assert all(file.stat().st_mtime_ns > after[file.name] for file in folder.iterdir())

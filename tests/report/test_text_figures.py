@@ -52,10 +52,12 @@ def test_statements_are_told_from_the_sentence_around_them() -> None:
 
 
 def test_top_words_are_used_and_are_not_the_explainers_wording() -> None:
-    figure, top = text_figures.item_keywords(inns(), explain_records(inns(), MetadataExplainer(), "no_profile"), "inns")
-    assert all(count > 0 for words in top.values() for _, count in words)
+    texts = explain_records(inns(), MetadataExplainer(), "no_profile")
+    words = text_figures.collect_keywords(inns(), texts, "inns")
+    figure, told = text_figures.keywords(words), words.drop_nulls("word")
+    assert (told["texts"] > 0).all() and "Inn " not in words.write_csv()
     content = {word for line in DETAILS for word in line.replace(";", "").split()}
-    assert top["positive"] and {word for words in top.values() for word, _ in words} <= content
+    assert "positive" in told["slot"] and set(told["word"]) <= content
     said_of_it = figure.get_supxlabel()
     assert "fixed wording" in said_of_it
     assert all(bar.get_width() > 0 for ax in figure.axes for bar in ax.patches)
@@ -67,15 +69,16 @@ def test_words_of_nearly_all_texts_are_left_out_and_named() -> None:
     sentences = ("", "Cosy evening by the lake", "Cosy evening with music")
     codes = np.arange(len(split.user), dtype=np.int32) % 2 + 1
     texts = Explanations("an LLM", "full", sentences, {"positive": codes, "negative": codes})
-    figure, top = text_figures.item_keywords(split, texts, "inns")
-    assert {word for word, _ in top["positive"]} == {"lake", "music"}
+    words = text_figures.collect_keywords(split, texts, "inns")
+    figure = text_figures.keywords(words)
+    assert set(words.filter(slot="positive")["word"]) == {"lake", "music"}
     assert "(cosy, evening)" in figure.get_supxlabel() and "fixed wording" not in figure.get_supxlabel()
 
 
 def test_lengths_have_the_colours_of_the_other_figures_and_a_legend_outside() -> None:
     codes = {slot: np.array([1, 2, 2], dtype=np.int32) for slot in ("negative", "positive")}
     texts = Explanations("an LLM", "full", ("", "one", "one two three"), codes)
-    figure = text_figures.explanation_lengths({"inns": texts, "huts": texts})
+    figure = text_figures.lengths(text_figures.collect_lengths({"inns": texts, "huts": texts}))
     for ax in figure.axes:
         handles, labels = ax.get_legend_handles_labels()
         colours = {label: to_hex(handle.get_edgecolor()) for handle, label in zip(handles, labels, strict=True)}

@@ -9,7 +9,7 @@ import pytest
 
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.report import environment_figures, theory_figures
-from lrrecsys_core.theory.claims import trend, write_claims
+from lrrecsys_core.theory.claims import evidence, judged, trend
 from lrrecsys_core.theory.study import SIZES, Study
 
 
@@ -94,7 +94,7 @@ def test_every_figure_and_sentence_from_cached_rows(study: Study) -> None:
 
 def test_a_run_on_real_data_reads_the_simulations_of_its_profile(study: Study) -> None:
     real = Study("smoke", ["movielens:ratings"])
-    assert real.kept == study.kept and real.folder != study.folder
+    assert real.kept == study.kept and real.run != study.run
     real.sizes = study.sizes
     study.linear()
     kept = sorted(study.kept.iterdir())
@@ -102,15 +102,22 @@ def test_a_run_on_real_data_reads_the_simulations_of_its_profile(study: Study) -
     assert sorted(study.kept.iterdir()) == kept
 
 
-def test_claims_are_written_for_the_report(study: Study) -> None:
-    frame = write_claims(study)
-    assert frame.equals(pl.read_parquet(study.folder / "claims.parquet"))
+def test_claims_are_judged_for_the_report(study: Study) -> None:
+    frame = evidence(study)
     assert set(frame["claim"]) == {"C17", "C18", "C19", "C20"}
-    assert {"effect", "low", "high", "test", "p", "sample", "verdict_input", "contrast"} <= set(frame.columns)
+    assert {"effect", "low", "high", "test", "p", "sample", "p_holm", "holds", "contrast"} <= set(frame.columns)
     assert (frame["low"] <= frame["effect"]).all()
     assert (frame["effect"] <= frame["high"]).all()
     one = frame.filter(claim="C19").row(0, named=True)
     assert one["effect"] < 0.5 and one["p"] < 0.01
+
+
+def test_one_environment_has_to_stay_below_one_and_the_others_above_zero_after_holm() -> None:
+    lines = {"claim": ["C19", "C19", "C20", "C20", "C17"], "low": [0.4, 0.9, 0.05, 0.05, 0.1]}
+    lines |= {"high": [0.6, 1.0, 0.2, 0.2, 0.3], "p": [0.5, 0.001, 0.03, 0.03, 0.03]}
+    found = judged(pl.DataFrame(lines))
+    assert found["holds"].to_list() == [True, False, False, False, True]
+    assert found["p_holm"].to_list()[2:] == [0.06, 0.06, 0.03]
 
 
 def test_trend_can_be_negative() -> None:

@@ -1,0 +1,72 @@
+"""Aggregates committed beside the figures and tables that are drawn from them, so that nothing is trained to redraw.
+
+What is kept of a run lies in ``figures/<run>/data/``: a table a figure as CSV, and wherever types matter or lines are
+many, Parquet. Of real data these are means, counts and shares only, never a record, a name or a text.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from lrrecsys_core import paths
+from lrrecsys_core.errors import InputError
+
+PARQUET: Final = frozenset({"metrics", "evidence"})
+
+
+def file_of(run: str, name: str) -> Path:
+    """Where the aggregate `name` of a run is kept: rows of simulations and of the metrics as Parquet, others as CSV."""
+    folder = paths.figures(run) / "data"
+    rows = folder / f"{name}.parquet"
+    return rows if name in PARQUET or rows.is_file() else folder / f"{name}.csv"
+
+
+def keep(run: str, name: str, frame: pl.DataFrame, *, rows: bool = False) -> None:
+    """Write an aggregate, as Parquet if `rows`; a file that says the same already stays as old as it is."""
+    file = paths.figures(run) / "data" / f"{name}.{'parquet' if rows or name in PARQUET else 'csv'}"
+    buffer = io.BytesIO()
+    if file.suffix == ".csv":
+        frame.write_csv(buffer)
+    else:
+        frame.write_parquet(buffer)
+    if not file.is_file() or file.read_bytes() != buffer.getvalue():
+        with paths.replacing(file) as partial:
+            partial.write_bytes(buffer.getvalue())
+
+
+def kept(run: str, name: str) -> pl.DataFrame | None:
+    """An aggregate of a run, or None."""
+    file = file_of(run, name)
+    if not file.is_file():
+        return None
+    return pl.read_csv(file, infer_schema_length=None) if file.suffix == ".csv" else pl.read_parquet(file)
+
+
+def needed(run: str, name: str) -> pl.DataFrame:
+    """An aggregate of a run.
+
+    Raises
+    ------
+    InputError
+        The run has none.
+    """
+    frame = kept(run, name)
+    if frame is None:
+        raise InputError(
+            f"run {run!r} keeps no {name} in figures/{run}/data: run `lrrecsys reproduce` with its profile and data"
+        )
+    return frame
+
+
+def runs() -> list[str]:
+    """Names of the runs with kept aggregates below ``figures/``; those of the theory are not among them."""
+    return sorted(file.parent.parent.name for file in (paths.root() / "figures").glob("*/data/metrics.parquet"))
+
+
+def theory_of(run: str) -> str:
+    """Name under which the simulations of theory behind a run are kept: smoke runs have their own, smaller ones."""
+    return "theory-smoke" if run.partition("-")[0] == "smoke" else "theory"
