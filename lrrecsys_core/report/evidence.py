@@ -206,12 +206,17 @@ class Evidence:
             self._cache[key] = resample(prediction, truth)
         return float(m.score(metric, prediction, truth, truth)), self._cache[key]
 
-    def contrast(self, metric: str, rows: Sequence[str], function: Callable[..., Floats | float]) -> Estimate | None:
-        """Estimate ``function(value of rows[0], value of rows[1], ...)``; None when a row was not run.
+    def contrast(
+        self, metric: str, wanted: Sequence[str | None], function: Callable[..., Floats | float]
+    ) -> Estimate | None:
+        """Estimate ``function(value of the first row, of the second, ...)``; None when a row is None or was not run.
 
         Markets: the function is applied market by market, then the mean is tested. Real data: to the metric of the
         averaged predictions and to that of every bootstrap draw, on the records that all these rows answer.
         """
+        rows = [row for row in wanted if row is not None]
+        if len(rows) < len(wanted):
+            return None
         if self.simulated:
             values = self.paired(metric, *rows)
             with np.errstate(divide="ignore", invalid="ignore"):
@@ -230,11 +235,11 @@ class Evidence:
             effect = float(function(*(np.float64(value) for value, _ in drawn)))
             return bootstrap.estimate(effect, function(*(draws for _, draws in drawn)))
 
-    def gain(self, metric: str, ours: str, reference: str) -> Estimate | None:
+    def gain(self, metric: str, ours: str, reference: str | None) -> Estimate | None:
         """How much better ``ours`` is than ``reference``, in the metric's unit."""
         return self.contrast(metric, (ours, reference), lambda a, b: m.gain(metric, a, b))
 
-    def improvement(self, metric: str, ours: str, reference: str) -> Estimate | None:
+    def improvement(self, metric: str, ours: str, reference: str | None) -> Estimate | None:
         """The same in percent of the reference."""
         return self.contrast(metric, (ours, reference), lambda a, b: m.improvement(metric, a, b))
 
