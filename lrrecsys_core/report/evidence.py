@@ -137,9 +137,8 @@ class Evidence:
         # Asked for thousands of times; one pass over the frame instead of a filter each time.
         out: dict[tuple[str, str, str], dict[int, float]] = {}
         finite = self.metrics.filter(pl.col("value").is_finite()).sort("replicate")
-        for row, metric, part, replicate, value in finite.select(
-            "row", "metric", "part", "replicate", "value"
-        ).iter_rows():
+        columns = "row", "metric", "part", "replicate", "value"
+        for row, metric, part, replicate, value in finite.select(columns).iter_rows():
             out.setdefault((row, metric, part), {})[replicate] = value
         return out
 
@@ -155,11 +154,8 @@ class Evidence:
 
     def best_baseline(self, metric: str, rank: int = 0) -> str | None:
         """Best of the paper's baselines on validation (``rank`` 1: the second best), or None."""
-        means = {
-            name: np.mean(list(found.values()))
-            for name in self.baselines
-            if (found := self.values(name, metric, "validation"))
-        }
+        found = {name: list(self.values(name, metric, "validation").values()) for name in self.baselines}
+        means = {name: np.mean(values) for name, values in found.items() if values}
         ordered = sorted(means, key=lambda name: (means[name] if m.LOWER_IS_BETTER[metric] else -means[name], name))
         return ordered[rank] if len(ordered) > rank else None
 
@@ -179,9 +175,8 @@ class Evidence:
         frame = chosen.collect()
         if frame.is_empty():
             return []
-        groups = (
-            [part for _, part in sorted(frame.group_by("replicate"), key=lambda g: g[0])] if self.simulated else [frame]
-        )
+        markets = sorted(frame.group_by("replicate"), key=lambda group: group[0])
+        groups = [part for _, part in markets] if self.simulated else [frame]
         return [make_panel(group, ATTENTION if rows is not None and len(rows) == 1 else ()) for group in groups]
 
     @cached_property
