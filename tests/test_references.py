@@ -200,7 +200,7 @@ def test_a_link_that_leads_nowhere_is_found(link: str) -> None:
 
 
 def test_an_import_that_leads_nowhere_is_found() -> None:
-    assert broken_imports("from lrrecsys_core.study.study import Study, Nothing") == ["study.run has no Nothing"]
+    assert broken_imports("from lrrecsys_core.study.study import Study, Nothing") == ["study.study has no Nothing"]
     assert broken_imports("from lrrecsys_core.experiments import Study") == ["experiments has no Study"]
     assert broken_imports("from lrrecsys_core import rows\nfrom lrrecsys_core.study.study import Study as System") == []
 

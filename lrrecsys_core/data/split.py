@@ -16,6 +16,7 @@ from lrrecsys_core.errors import InputError
 HISTORY = 5
 ASPECTS = 3
 _CELLS = 1 << 24
+Marks = NDArray[np.bool_]  # True for some of the records
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
@@ -69,7 +70,7 @@ class Split:
     user: Ints
     item: Ints
     history: Ints
-    history_mask: NDArray[np.bool_]
+    history_mask: Marks
     user_position: Ints
     item_position: Ints
     history_position: Ints
@@ -96,7 +97,7 @@ class Split:
         return {name: getattr(self, name) for name in names}
 
     @cached_property
-    def in_training(self) -> NDArray[np.bool_]:
+    def in_training(self) -> Marks:
         """(N,) True for the records of `train`."""
         return _frozen(np.isin(np.arange(len(self.user)), self.train))
 
@@ -172,27 +173,9 @@ def make_split(
         raise InputError(f"train_fraction is {train_fraction}; expected a number above 0 and at most 1.")
     if by == "global_time" and not dataset.ordered:
         raise InputError(f"{dataset.name}: a split by global time needs a timestamp column; use 'user_time'.")
-    records = sorted_records(dataset, seed)
+    records, time, test, held, cut = _parts(dataset, by, validation, train_fraction, seed)
     user = records["_user"].to_numpy().astype(np.int64)
-    time = records["timestamp"].to_numpy() if dataset.ordered else None
-    if by == "global_time" and time is not None:
-        test = from_moment(time, 8, dataset.name)
-    else:
-        first, size = runs(user)
-        test = np.arange(len(user)) - first >= np.maximum(1, 4 * size // 5)
-    tied, complete = tied_cuts(user, time, test)
-    if train_fraction < 1:
-        kept = keep_share(test, train_fraction, seed)
-        records, user, test = records.filter(kept), user[kept], test[kept]
-        time = None if time is None else time[kept]
-    fallback = False
-    held = np.zeros_like(test)
-    if validation and by == "global_time" and time is not None:
-        held[~test] = from_moment(time[~test], 9, dataset.name)
-    elif validation:
-        held, fallback = last_tenth(user, test, seed)
     train = ~test & ~held
-
     item = records["_item"].to_numpy().astype(np.int64)
     user_rows = _table(user[train], int(user.max()) + 1)
     item_rows = _table(item[train], dataset.items.height)
@@ -206,7 +189,6 @@ def make_split(
     aspects, names = _aspect_terms(dataset, records, (user, item), time, train)
     rating = records["rating"].to_numpy()
     ids = pl.DataFrame({"row": user_rows[user], "id": records["user_id"]}).unique("row").filter(pl.col("row") > 0)
-    cold_user, cold_item = user_rows[user] == 0, item_rows[item] == 0
     return Split(
         dataset=dataset,
         by=by,
@@ -235,19 +217,50 @@ def make_split(
         n_items=int(item_rows.max()) + 1,
         user_ids=("", *ids.sort("row")["id"]),
         item_rows=_frozen(item_rows),
-        shares={
-            "train": float(train.mean()),
-            "validation": float(held.mean()),
-            "test": float(test.mean()),
-            "test_cold_users": _share(cold_user, test),
-            "test_cold_items": _share(cold_item, test),
-            "test_empty_history": _share(past[:, -1] < 0, test),
-            "validation_cold_items": _share(cold_item, held),
-            "users_without_test": 1 - _distinct(user[test]) / _distinct(user),
-            "tied_cuts": tied / complete if complete else 0.0,
-            "validation_by_random_users": float(fallback),
-        },
+        shares=_shares(user, past, (train, held, test), (user_rows[user] == 0, item_rows[item] == 0)) | cut,
     )
+
+
+def _parts(
+    dataset: Dataset, by: str, validation: bool, train_fraction: float, seed: int
+) -> tuple[pl.DataFrame, Ints | None, Marks, Marks, dict[str, float]]:
+    """The sorted records that are kept, their times, which of them test and validate, and what to say of the cuts."""
+    records = sorted_records(dataset, seed)
+    user = records["_user"].to_numpy().astype(np.int64)
+    time = records["timestamp"].to_numpy() if dataset.ordered else None
+    if by == "global_time" and time is not None:
+        test = from_moment(time, 8, dataset.name)
+    else:
+        first, size = runs(user)
+        test = np.arange(len(user)) - first >= np.maximum(1, 4 * size // 5)
+    tied, complete = tied_cuts(user, time, test)
+    if train_fraction < 1:
+        kept = keep_share(test, train_fraction, seed)
+        records, user, test = records.filter(kept), user[kept], test[kept]
+        time = None if time is None else time[kept]
+    fallback = False
+    held = np.zeros_like(test)
+    if validation and by == "global_time" and time is not None:
+        held[~test] = from_moment(time[~test], 9, dataset.name)
+    elif validation:
+        held, fallback = last_tenth(user, test, seed)
+    cut = {"tied_cuts": tied / complete if complete else 0.0, "validation_by_random_users": float(fallback)}
+    return records, time, test, held, cut
+
+
+def _shares(user: Ints, past: Ints, parts: tuple[Marks, ...], cold: tuple[Marks, Marks]) -> dict[str, float]:
+    """The shares of `Split` that follow from parts (train, validation, test) and cold (user, item) marks."""
+    train, held, test = parts
+    return {
+        "train": float(train.mean()),
+        "validation": float(held.mean()),
+        "test": float(test.mean()),
+        "test_cold_users": _share(cold[0], test),
+        "test_cold_items": _share(cold[1], test),
+        "test_empty_history": _share(past[:, -1] < 0, test),
+        "validation_cold_items": _share(cold[1], held),
+        "users_without_test": 1 - _distinct(user[test]) / _distinct(user),
+    }
 
 
 def _last_items(user: Ints, time: Ints) -> Ints:
@@ -265,9 +278,7 @@ def _table(seen: Ints, size: int) -> Ints:
     return np.where(present, np.cumsum(present), 0)
 
 
-def _context_codes(
-    records: pl.DataFrame, columns: tuple[str, ...], train: NDArray[np.bool_]
-) -> tuple[Ints, tuple[int, ...]]:
+def _context_codes(records: pl.DataFrame, columns: tuple[str, ...], train: Marks) -> tuple[Ints, tuple[int, ...]]:
     codes, sizes = np.zeros((records.height, len(columns)), np.int64), []
     for place, column in enumerate(columns):
         names = records.filter(train).select(column).filter(pl.col(column).fill_null("") != "").unique().sort(column)
@@ -292,7 +303,7 @@ def _rows_of(dataset: Dataset, frame: pl.DataFrame) -> Ints:
 
 
 def _aspect_terms(
-    dataset: Dataset, records: pl.DataFrame, groups: tuple[Ints, Ints], time: Ints | None, train: NDArray[np.bool_]
+    dataset: Dataset, records: pl.DataFrame, groups: tuple[Ints, Ints], time: Ints | None, train: Marks
 ) -> tuple[Ints, tuple[str, ...]]:
     """Rank the aspects of each record as `make_split` says, a block of aspects at a time to bound memory."""
     best = np.zeros((records.height, ASPECTS), np.int64)
@@ -330,7 +341,7 @@ def _distinct(group: Ints) -> int:
     return int((np.diff(group) != 0).sum()) + (len(group) > 0)
 
 
-def _share(mark: NDArray[np.bool_], among: NDArray[np.bool_]) -> float:
+def _share(mark: Marks, among: Marks) -> float:
     return float(mark[among].mean()) if among.any() else 0.0
 
 

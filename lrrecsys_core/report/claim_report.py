@@ -22,10 +22,12 @@ def headlines(claims: pl.DataFrame) -> list[str]:
         f"Control fails on {f['dataset']} ({f['metric']}): {_told(f)}; read this data set's results with that in mind."
         for f in failed
     ]
-    if tested or failed:
-        lines.append(f"Controls: {tested} of {tested + len(failed)} as they should be.")
-    else:
-        lines.append("Controls: none could be tested in this run.")
+    told = (
+        f"{tested} of {tested + len(failed)} as they should be"
+        if tested or failed
+        else "none could be tested in this run"
+    )
+    lines.append(f"Controls: {told}.")
     if claims.filter(pl.col("evidence") == "simulated").height:
         lines.append(
             "Lines marked simulated rest on artificial markets built so that the theory's assumption holds: "
@@ -91,12 +93,6 @@ def claim_grids(claims: pl.DataFrame, summary: pl.DataFrame) -> list[Grid]:
         line += [effect(claim["effect"]), interval, text["unit"], text["test"], p_value(claim["p"])]
         line += [p_value(claim["p_holm"]), text["sample"], effect(claim["seed_sd"])]
         body[claim["claim"] == CONTROL].append(line + [text[key] for key in ("explainer", "profile", "note")])
-    return [
-        Grid(
-            "Controls: networks that speak at all, and gains over Ablation 1 whose interval should cover 0",
-            header,
-            body[True],
-        ),
-        _summary_grid(summary),
-        Grid("The figures behind the verdicts", header, body[False]),
-    ]
+    about = "Controls: networks that speak at all, and gains over Ablation 1 whose interval should cover 0"
+    figures = Grid("The figures behind the verdicts", header, body[False])
+    return [Grid(about, header, body[True]), _summary_grid(summary), figures]

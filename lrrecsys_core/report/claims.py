@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, cast
 
 import polars as pl
 
@@ -62,10 +62,8 @@ def evidence_table(
         lines += [_line(CONTROL, source, finding, profile) for finding in controls(source)]
     for claim, judge in JUDGES.items():
         for simulated in (True, False):
-            family: list[dict[str, object]] = []
-            for source in ordinary:
-                if source.simulated == simulated:
-                    family += [_line(claim, source, finding, profile) for finding in judge(source)]
+            kind = [source for source in ordinary if source.simulated == simulated]
+            family = [_line(claim, source, finding, profile) for source in kind for finding in judge(source)]
             _decide(family)
             lines += family
     for claim in THEORY_CLAIMS:
@@ -78,57 +76,46 @@ def evidence_table(
 
 
 def _line(claim: str, source: Evidence, finding: Finding, profile: str) -> dict[str, object]:
-    estimate = finding.estimate
-    sample = source.sample()
-    if estimate is not None and source.simulated:
-        sample = f"{estimate.n} market{'s' if estimate.n != 1 else ''}"
+    """A finding as a line of the table; of a control with its verdict, of a claim without: Holm needs the family."""
+    estimate, note = finding.estimate, finding.note
+    enough = estimate is not None and math.isfinite(estimate.low)
     line: dict[str, object] = {
-        "claim": claim,
-        "statement": STATEMENTS.get(claim, "What should hold whatever the claims say"),
-        "evidence": "simulated" if source.simulated else "real",
-        "dataset": source.dataset,
-        "metric": finding.metric,
-        "contrast": finding.contrast,
-        "unit": finding.unit,
-        "sample": sample,
-        "explainer": finding.explainer,
-        "profile": profile,
-        "seed_sd": finding.seed_sd,
-        "note": finding.note,
-        "p": finding.p,
-        "p_holm": float("nan"),
-        "_holds": finding.holds,
-        "_by_construction": finding.by_construction,
-        "_decisive": finding.decisive,
-        "_enough": estimate is not None and math.isfinite(estimate.low),
-    }
+        "claim": claim, "statement": STATEMENTS.get(claim, "What should hold whatever the claims say"),
+        "evidence": "simulated" if source.simulated else "real", "dataset": source.dataset, "sample": source.sample(),
+        "profile": profile, "p_holm": float("nan"),
+    }  # fmt: skip
+    line |= {name: getattr(finding, name) for name in ("metric", "contrast", "unit", "explainer", "seed_sd", "p")}
     if estimate is not None:
+        line |= {name: getattr(estimate, name) for name in ("effect", "low", "high", "test")}
         if finding.seed_sd is not None and abs(estimate.effect) < finding.seed_sd:
-            line["note"] = one_note(finding.note, "smaller than its sd over seeds")
-        line |= {"effect": estimate.effect, "low": estimate.low, "high": estimate.high, "test": estimate.test}
-        if source.simulated and estimate.n < MARKETS_NEEDED:
-            line["_enough"] = False
-            line["note"] = one_note(str(line["note"]), f"{MARKETS_NEEDED} markets needed")
+            note = one_note(note, "smaller than its sd over seeds")
+        if source.simulated:
+            line["sample"] = f"{estimate.n} market{'s' if estimate.n != 1 else ''}"
+            if estimate.n < MARKETS_NEEDED:
+                enough, note = False, one_note(note, f"{MARKETS_NEEDED} markets needed")
     if claim == CONTROL:
         words = {True: "as it should be", False: "NOT as it should be", None: REPORTED}
-        line["verdict"] = words[finding.holds] if line["_enough"] else "not tested"
-    return line
+        line["verdict"] = words[finding.holds] if enough else "not tested"
+    return line | {"note": note, "_finding": finding, "_enough": enough}
 
 
 def _decide(family: list[dict[str, object]]) -> None:
     """Correct the p-values of one claim together, then give every contrast its verdict."""
-    corrected = stats.holm([float(str(line["p"])) for line in family])
-    for line, p in zip(family, corrected, strict=True):
+    findings = [cast(Finding, line["_finding"]) for line in family]
+    for line, finding, p in zip(family, findings, stats.holm([f.p for f in findings]), strict=True):
         line["p_holm"] = float(p)
-        holds = line["_holds"] if line["_holds"] is not None else bool(p < ALPHA)
-        if line["_by_construction"]:
+        if not finding.decisive:
+            line["verdict"] = REPORTED
+        elif finding.by_construction:
             line["verdict"] = "by construction"
         elif not line["_enough"]:
             line["verdict"] = "not tested"
         else:
-            line["verdict"] = "supported" if holds else "not supported"
-        if not line["_decisive"]:
-            line["verdict"] = REPORTED
+            line["verdict"] = _word(finding.holds if finding.holds is not None else bool(p < ALPHA))
+
+
+def _word(holds: bool) -> str:
+    return "supported" if holds else "not supported"
 
 
 def _theory(claim: str, theory: pl.DataFrame | None, profile: str) -> list[dict[str, object]]:
@@ -142,7 +129,7 @@ def _theory(claim: str, theory: pl.DataFrame | None, profile: str) -> list[dict[
     return [
         base
         | {key: line[key] for key in ("contrast", "effect", "low", "high", "test", "p", "p_holm", "sample")}
-        | {"verdict": "supported" if line["holds"] else "not supported"}
+        | {"verdict": _word(line["holds"])}
         for line in found
     ]
 
@@ -156,17 +143,11 @@ def _scoring(bench: Sequence[dict[str, object]], profile: str) -> dict[str, obje
     found = [b for b in bench if b.get("name") == SCORING_BENCH and isinstance(b.get("ours"), int | float)]
     if not found:
         return line | {"verdict": "not tested", "note": "scoring benchmark not run"}
-    milliseconds = float(str(found[0]["ours"]))
-    verdict = "supported" if milliseconds < SCORING_LIMIT_MS else "not supported"
-    return line | {
-        "effect": milliseconds, "test": "measured", "verdict": verdict, "note": _words(found[0].get("conditions")),
-    }  # fmt: skip
-
-
-def _words(conditions: object) -> str:
+    milliseconds, conditions = float(str(found[0]["ours"])), found[0].get("conditions")
     if isinstance(conditions, dict):
-        return ", ".join(f"{key} {value}" for key, value in sorted(conditions.items()))
-    return str(conditions or "")
+        conditions = ", ".join(f"{key} {value}" for key, value in sorted(conditions.items()))
+    line |= {"effect": milliseconds, "test": "measured", "note": str(conditions or "")}
+    return line | {"verdict": _word(milliseconds < SCORING_LIMIT_MS)}
 
 
 def combine(verdicts: Iterable[str]) -> str:
@@ -184,41 +165,30 @@ def claims_table(evidence: pl.DataFrame) -> pl.DataFrame:
     out: list[dict[str, object]] = []
     # The settings of a simulation of theory are evidence each of its own, not parts of one contrast.
     setting = pl.when(pl.col("evidence") == "theory").then("contrast").otherwise(pl.lit("")).alias("setting")
-    rest = evidence.filter(pl.col("claim") != CONTROL).with_columns(setting)
-    for _, group in rest.group_by("claim", "evidence", "dataset", "metric", "setting", maintain_order=True):
-        group = group.drop("setting")
+    controls, rest = (evidence.filter(pl.col("claim").eq(CONTROL) == wanted) for wanted in (True, False))
+    for _, group in rest.group_by("claim", "evidence", "dataset", "metric", setting, maintain_order=True):
         verdict = combine(group["verdict"].to_list())
-        weakest = max(
-            group.filter(pl.col("verdict") == verdict).to_dicts(),
-            key=lambda line: _rank(line["p_holm"], line["effect"]),
-        )
-        counts = group.filter(pl.col("effect").is_not_null())["verdict"].value_counts().sort("verdict")
+        weakest = max(group.filter(verdict=verdict).to_dicts(), key=lambda line: _rank(line["p_holm"], line["effect"]))
         if group.height > 1:
+            counts = group.filter(pl.col("effect").is_not_null())["verdict"].value_counts().sort("verdict")
             held = ", ".join(f"{v} {n}" for v, n in counts.iter_rows()) or "none run"
             weakest["note"] = one_note(weakest["note"], f"of {group.height} contrasts: {held}")
-        out.append(weakest | {"verdict": verdict})
-    claims = pl.DataFrame(out, schema=SCHEMA)
-    return pl.concat([evidence.filter(pl.col("claim") == CONTROL), claims])
+        out.append(weakest)
+    return pl.concat([controls, pl.DataFrame(out, schema=SCHEMA)])
 
 
 def _rank(p: float | None, effect: float | None) -> tuple[float, float]:
-    usable = p is not None and not math.isnan(p)
-    return (p if usable and p is not None else -1.0, -abs(effect) if effect is not None else -math.inf)
+    return -1.0 if p is None or math.isnan(p) else p, -math.inf if effect is None else -abs(effect)
 
 
 def verdicts(claims: pl.DataFrame) -> pl.DataFrame:
     """One line per claim and data set; ``where`` names the metrics where they differ."""
     out = []
-    rest = claims.filter((pl.col("claim") != CONTROL) & (pl.col("verdict") != REPORTED))
+    name = pl.when(pl.col("metric") == "").then("contrast").otherwise("metric").alias("name")
+    rest = claims.filter(pl.col("claim") != CONTROL, pl.col("verdict") != REPORTED).with_columns(name)
     for (claim, kind, dataset), group in rest.group_by("claim", "evidence", "dataset", maintain_order=True):
         found = group["verdict"].unique(maintain_order=True).to_list()
-        where = ""
-        if len(found) > 1:
-            named = group.with_columns(
-                pl.when(pl.col("metric") == "").then("contrast").otherwise("metric").alias("name")
-            )
-            metrics = {v: named.filter(pl.col("verdict") == v)["name"].to_list() for v in found}
-            where = "; ".join(f"{v}: {', '.join(m)}" for v, m in metrics.items())
+        where = "; ".join(f"{v}: {', '.join(group.filter(verdict=v)['name'])}" for v in found if len(found) > 1)
         # Mixed means that it holds somewhere and fails elsewhere; otherwise the weakest word is the verdict.
         verdict = "mixed" if {"supported", "not supported"} <= set(found) else combine(found)
         out.append((claim, STATEMENTS[str(claim)], kind, dataset, verdict, where))

@@ -137,9 +137,8 @@ class Evidence:
         # Asked for thousands of times; one pass over the frame instead of a filter each time.
         out: dict[tuple[str, str, str], dict[int, float]] = {}
         finite = self.metrics.filter(pl.col("value").is_finite()).sort("replicate")
-        for row, metric, part, replicate, value in finite.select(
-            "row", "metric", "part", "replicate", "value"
-        ).iter_rows():
+        columns = "row", "metric", "part", "replicate", "value"
+        for row, metric, part, replicate, value in finite.select(columns).iter_rows():
             out.setdefault((row, metric, part), {})[replicate] = value
         return out
 
@@ -155,11 +154,8 @@ class Evidence:
 
     def best_baseline(self, metric: str, rank: int = 0) -> str | None:
         """Best of the paper's baselines on validation (``rank`` 1: the second best), or None."""
-        means = {
-            name: np.mean(list(found.values()))
-            for name in self.baselines
-            if (found := self.values(name, metric, "validation"))
-        }
+        found = {name: list(self.values(name, metric, "validation").values()) for name in self.baselines}
+        means = {name: np.mean(values) for name, values in found.items() if values}
         ordered = sorted(means, key=lambda name: (means[name] if m.LOWER_IS_BETTER[metric] else -means[name], name))
         return ordered[rank] if len(ordered) > rank else None
 
@@ -179,9 +175,8 @@ class Evidence:
         frame = chosen.collect()
         if frame.is_empty():
             return []
-        groups = (
-            [part for _, part in sorted(frame.group_by("replicate"), key=lambda g: g[0])] if self.simulated else [frame]
-        )
+        markets = sorted(frame.group_by("replicate"), key=lambda group: group[0])
+        groups = [part for _, part in markets] if self.simulated else [frame]
         return [make_panel(group, ATTENTION if rows is not None and len(rows) == 1 else ()) for group in groups]
 
     @cached_property
@@ -206,12 +201,17 @@ class Evidence:
             self._cache[key] = resample(prediction, truth)
         return float(m.score(metric, prediction, truth, truth)), self._cache[key]
 
-    def contrast(self, metric: str, rows: Sequence[str], function: Callable[..., Floats | float]) -> Estimate | None:
-        """Estimate ``function(value of rows[0], value of rows[1], ...)``; None when a row was not run.
+    def contrast(
+        self, metric: str, wanted: Sequence[str | None], function: Callable[..., Floats | float]
+    ) -> Estimate | None:
+        """Estimate ``function(value of the first row, of the second, ...)``; None when a row is None or was not run.
 
         Markets: the function is applied market by market, then the mean is tested. Real data: to the metric of the
         averaged predictions and to that of every bootstrap draw, on the records that all these rows answer.
         """
+        rows = [row for row in wanted if row is not None]
+        if len(rows) < len(wanted):
+            return None
         if self.simulated:
             values = self.paired(metric, *rows)
             with np.errstate(divide="ignore", invalid="ignore"):
@@ -230,11 +230,11 @@ class Evidence:
             effect = float(function(*(np.float64(value) for value, _ in drawn)))
             return bootstrap.estimate(effect, function(*(draws for _, draws in drawn)))
 
-    def gain(self, metric: str, ours: str, reference: str) -> Estimate | None:
+    def gain(self, metric: str, ours: str, reference: str | None) -> Estimate | None:
         """How much better ``ours`` is than ``reference``, in the metric's unit."""
         return self.contrast(metric, (ours, reference), lambda a, b: m.gain(metric, a, b))
 
-    def improvement(self, metric: str, ours: str, reference: str) -> Estimate | None:
+    def improvement(self, metric: str, ours: str, reference: str | None) -> Estimate | None:
         """The same in percent of the reference."""
         return self.contrast(metric, (ours, reference), lambda a, b: m.improvement(metric, a, b))
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
 from lrrecsys_core.report.evidence import Evidence
+from lrrecsys_core.report.formats import one_note
 from lrrecsys_core.stats import Estimate
+
+# The networks behind figures that are not one of the paper's three metrics.
+NETWORKS: Final = {"squared error": "RMSE", "attention": "AUC", "attention, by predicted rating": "AUC"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +52,40 @@ def absent(metric: str, contrast: str, note: str) -> Finding:
     return Finding(metric, contrast, "", None, note=note)
 
 
-def why_not(evidence: Evidence, metric: str, estimate: Estimate | None, *names: str | None) -> str:
-    """Why a contrast of these rows cannot be judged, or "": a row was not run, or none of them speaks.
+def judged(
+    evidence: Evidence, metric: str, contrast: str, estimate: Estimate | None, rows: Sequence[str | None], *,
+    p: Callable[[Estimate], float] | None = None, holds: Callable[[Estimate], bool] | None = None,
+    unit: str = "", note: str = "", even_silent: bool = False, **known: Any,
+) -> Finding:  # fmt: skip
+    """The finding of an estimate that compares ``rows``, or why there is none.
 
-    A name is None where the best baseline on validation was wanted and there is none.
+    Parameters
+    ----------
+    estimate : None where a row was not run; a row is None where the best baseline was wanted and there is none
+    p, holds : the criterion, asked only of an estimate that can be judged
+    unit : the metric if left out
+    note : told before the rows' silent networks
+    even_silent : judge rows that all say nothing, too
+    known : other attributes of the finding; the explainer is that of the first row if left out
     """
-    rows = [name for name in names if name is not None]
-    if len(rows) < len(names):
+    behind = NETWORKS.get(metric, metric)
+    reason = why_not(evidence, behind, estimate, *rows)
+    if estimate is None or (reason and not even_silent):
+        return absent(metric, contrast, reason)
+    names = [name for name in rows if name is not None]
+    return Finding(
+        metric, contrast, unit or metric, estimate, note=one_note(note, evidence.silence(behind, *names)),
+        p=p(estimate) if p else float("nan"), holds=holds(estimate) if holds else None,
+        **{"explainer": evidence.explainer(names[0])} | known,
+    )  # fmt: skip
+
+
+def why_not(evidence: Evidence, metric: str, estimate: Estimate | None, *rows: str | None) -> str:
+    """Why a contrast of these rows cannot be judged, or "": a row was not run, or none of them speaks."""
+    names = [name for name in rows if name is not None]
+    if len(names) < len(rows):
         return "no baseline with validation figures"
-    return missing(evidence, *rows) if estimate is None else evidence.nothing_said(metric, *rows)
+    return missing(evidence, *names) if estimate is None else evidence.nothing_said(metric, *names)
 
 
 def missing(evidence: Evidence, *names: str) -> str:

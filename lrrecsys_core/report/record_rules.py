@@ -9,9 +9,9 @@ import numpy as np
 
 from lrrecsys_core import rows as r
 from lrrecsys_core import stats
-from lrrecsys_core.report.evidence import Evidence, attention_panels
-from lrrecsys_core.report.finding import Finding, absent, why_not
-from lrrecsys_core.report.formats import one_note
+from lrrecsys_core.report.evidence import Evidence, Panel, attention_panels
+from lrrecsys_core.report.finding import Finding, absent, judged
+from lrrecsys_core.stats import Estimate
 
 ATTENTION_RANGE: Final = (0.30, 0.40)
 
@@ -36,55 +36,41 @@ def harder(evidence: Evidence) -> Iterable[Finding]:
         (f"slope beyond the placebo with {other} in our place", other, all_models, beyond),
     ):
         estimate = evidence.slope(panels, x, y, clustered=True)
-        if reason := why_not(evidence, "RMSE", estimate, r.LR, compared):
-            yield absent("squared error", contrast, reason)
-            continue
-        assert estimate is not None
-        yield Finding(
-            "squared error", contrast, "squared error", estimate, p=estimate.p_greater(),
-            note=evidence.silence("RMSE", r.LR, compared), explainer=evidence.explainer(r.LR),
-        )  # fmt: skip
+        yield judged(evidence, "squared error", contrast, estimate, (r.LR, compared), p=Estimate.p_greater)
+
+
+def _attention(evidence: Evidence) -> tuple[list[Panel], str]:
+    """The panels with attention of LR-Recsys on every record, and why there is nothing to judge in them, or ""."""
+    found = attention_panels(evidence)
+    return found, evidence.nothing_said("AUC", r.LR) if found else "no attention recorded"
 
 
 def attend(evidence: Evidence) -> Iterable[Finding]:
     """C11: positive minus negative attention, high minus low rating (Eq 24)."""
-    panels = attention_panels(evidence)
-    if not panels:
-        yield absent("attention", "positive minus negative, high minus low", "no attention recorded")
+    panels, reason = _attention(evidence)
+    if reason:
+        yield absent("attention", "positive minus negative, high minus low", reason)
         return
-    if silent := evidence.nothing_said("AUC", r.LR):
-        yield absent("attention", "positive minus negative, high minus low", silent)
-        return
-
     lean = [panel.column("attention_positive") - panel.column("attention_negative") for panel in panels]
     true = [panel.column("liked") for panel in panels]
     predicted = [(panel.predictions[r.LR] >= 0.5).astype(np.float64) for panel in panels]
     for word, high in (("true", true), ("predicted", predicted)):
-        estimate = evidence.slope(panels, high, lean)
-        if estimate is None:
-            continue
         d = np.mean([stats.cohens_d(a[h > 0.5], a[h <= 0.5]) for a, h in zip(lean, high, strict=True)])
-        told = one_note(f"Cohen's d {d:.2f}", evidence.silence("AUC", r.LR))
-        yield Finding(
-            "attention" if word == "true" else "attention, by predicted rating",
-            f"positive minus negative attention, high minus low {word} rating", "share of attention", estimate,
-            p=estimate.p_greater(), holds=bool(estimate.low > 0), note=told,
-            explainer=evidence.explainer(r.LR), decisive=word == "true",
+        yield judged(
+            evidence, "attention" if word == "true" else "attention, by predicted rating",
+            f"positive minus negative attention, high minus low {word} rating", evidence.slope(panels, high, lean),
+            [r.LR], unit="share of attention", p=Estimate.p_greater, holds=lambda e: bool(e.low > 0),
+            note=f"Cohen's d {d:.2f}", decisive=word == "true",
         )  # fmt: skip
 
 
 def share(evidence: Evidence) -> Iterable[Finding]:
     """C12: attention on both explanations, beside uniform attention and permutation importance."""
-    panels = attention_panels(evidence)
-    if not panels:
-        yield absent("attention", "share of both explanations", "no attention recorded")
-        return
-    if silent := evidence.nothing_said("AUC", r.LR):
-        yield absent("attention", "share of both explanations", silent)
+    panels, reason = _attention(evidence)
+    if reason:
+        yield absent("attention", "share of both explanations", reason)
         return
     both = [panel.column("attention_positive") + panel.column("attention_negative") for panel in panels]
-    estimate = evidence.mean(panels, both)
-    assert estimate is not None
     records = panels[0].records
     context = "attention_context" in records.columns and bool((records["attention_context"].fill_null(0) > 0).any())
     note = f"uniform attention would give {100 * 2 / (6 if context else 5):.0f}%; "
@@ -94,10 +80,9 @@ def share(evidence: Evidence) -> Iterable[Finding]:
         if worse
         else "permutation importance not run"
     )
-    yield Finding(
-        "attention", "share of both explanations", "share of attention", estimate,
-        holds=estimate.inside(*ATTENTION_RANGE),
-        note=one_note(note, evidence.silence("AUC", r.LR)), explainer=evidence.explainer(r.LR),
+    yield judged(
+        evidence, "attention", "share of both explanations", evidence.mean(panels, both), [r.LR],
+        unit="share of attention", holds=lambda e: e.inside(*ATTENTION_RANGE), note=note,
     )  # fmt: skip
 
 
@@ -107,15 +92,9 @@ def disliked(evidence: Evidence) -> Iterable[Finding]:
     panels = [p for p in evidence.panels("regression", names) if set(names) <= set(p.predictions)]
     low_rated = [1.0 - panel.column("liked") for panel in panels]
     estimate = evidence.slope(panels, low_rated, [p.squared_error_gain(r.LR, r.POSITIVE_ONLY) for p in panels])
-    contrast = "gain of both over positive only, low- minus high-rated records"
-    if reason := why_not(evidence, "RMSE", estimate, *names):
-        yield absent("squared error", contrast, reason)
-        return
-    assert estimate is not None
-    yield Finding(
-        "squared error", contrast, "squared error", estimate, p=estimate.p_greater(),
-        note=evidence.silence("RMSE", *names), by_construction=evidence.by_construction(*names),
-        explainer=evidence.explainer(r.LR),
+    yield judged(
+        evidence, "squared error", "gain of both over positive only, low- minus high-rated records", estimate, names,
+        p=Estimate.p_greater, by_construction=evidence.by_construction(*names),
     )  # fmt: skip
 
 
@@ -130,11 +109,4 @@ def sparse(evidence: Evidence) -> Iterable[Finding]:
         contrast = f"fall of the gain over {best or 'the best baseline'} per unit of log(1 + records of the {side})"
         activity = [np.log1p(panel.column(count)) for panel in usable]
         estimate = evidence.slope(usable, activity, [-panel.squared_error_gain(r.LR, str(best)) for panel in usable])
-        if reason := why_not(evidence, "RMSE", estimate, r.LR, best):
-            yield absent("squared error", contrast, reason)
-            continue
-        assert best is not None and estimate is not None
-        yield Finding(
-            "squared error", contrast, "squared error", estimate, p=estimate.p_greater(),
-            note=evidence.silence("RMSE", r.LR, best), explainer=evidence.explainer(r.LR),
-        )  # fmt: skip
+        yield judged(evidence, "squared error", contrast, estimate, (r.LR, best), p=Estimate.p_greater)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -16,8 +17,7 @@ from lrrecsys_core import rows as r
 from lrrecsys_core import stats
 from lrrecsys_core.report import record_rules
 from lrrecsys_core.report.evidence import Evidence
-from lrrecsys_core.report.finding import Finding, absent, missing, why_not
-from lrrecsys_core.report.formats import one_note
+from lrrecsys_core.report.finding import Finding, absent, judged, missing, why_not
 from lrrecsys_core.stats import Estimate
 
 IMPROVEMENT_RANGE: Final = {"RMSE": (5.0, 20.0), "MAE": (15.0, 33.0), "AUC": (2.9, 3.7)}
@@ -55,15 +55,10 @@ STATEMENTS: Final = {
 
 def _better(evidence: Evidence, metric: str, ours: str, reference: str) -> Finding:
     """One-sided test that ``ours`` is better than ``reference``."""
-    contrast = f"{ours} vs {reference}"
-    estimate = evidence.gain(metric, ours, reference)
-    if reason := why_not(evidence, metric, estimate, ours, reference):
-        return absent(metric, contrast, reason)
-    assert estimate is not None
-    return Finding(
-        metric, contrast, metric, estimate, p=estimate.p_greater(),
-        by_construction=evidence.by_construction(ours, reference), note=evidence.silence(metric, ours, reference),
-        seed_sd=evidence.seed_sd(metric, ours, reference), explainer=evidence.explainer(ours),
+    pair = ours, reference
+    return judged(
+        evidence, metric, f"{ours} vs {reference}", evidence.gain(metric, *pair), pair, p=Estimate.p_greater,
+        by_construction=evidence.by_construction(*pair), seed_sd=evidence.seed_sd(metric, *pair),
     )  # fmt: skip
 
 
@@ -77,42 +72,35 @@ def _direct(evidence: Evidence) -> list[Finding]:
     return _better_on_all(evidence, r.LR, [r.DIRECT])
 
 
+def _overlaps(low: float, high: float, estimate: Estimate) -> bool:
+    return bool(estimate.low <= high and estimate.high >= low)
+
+
 def _size(evidence: Evidence) -> Iterable[Finding]:
-    for metric in m.METRICS:
-        best = evidence.best_baseline(metric)
-        low, high = IMPROVEMENT_RANGE[metric]
-        contrast = f"{r.LR} vs {best or 'best baseline'}"
-        estimate = evidence.improvement(metric, r.LR, best) if best else None
-        if reason := why_not(evidence, metric, estimate, r.LR, best):
-            yield absent(metric, contrast, reason)
-            continue
-        assert best is not None and estimate is not None
-        overlaps = bool(estimate.low <= high and estimate.high >= low)
-        note = f"claimed {low:g} to {high:g}%; best of {len(evidence.baselines)} baselines run, chosen on validation"
-        note = one_note(note, evidence.silence(metric, r.LR, best))
-        yield Finding(metric, contrast, "%", estimate, holds=overlaps, note=note, explainer=evidence.explainer(r.LR))
+    for metric, (low, high) in IMPROVEMENT_RANGE.items():
+        pair = r.LR, evidence.best_baseline(metric)
+        yield judged(
+            evidence, metric, f"{r.LR} vs {pair[1] or 'best baseline'}", evidence.improvement(metric, *pair), pair,
+            unit="%", holds=partial(_overlaps, low, high),
+            note=f"claimed {low:g} to {high:g}%; best of {len(evidence.baselines)} baselines run, chosen on validation",
+        )  # fmt: skip
 
 
 def _quarter(evidence: Evidence) -> Iterable[Finding]:
     ours = r.at_fraction(r.LR, 25)
     for metric in m.METRICS:
-        best = evidence.best_baseline(metric)
+        pair = ours, evidence.best_baseline(metric)
 
         def excess(a: np.ndarray, b: np.ndarray, metric: str = metric) -> np.ndarray:
             # The loss behind the AUC is the share of pairs ranked wrongly.
             loss = b if m.LOWER_IS_BETTER[metric] else 1.0 - b
             return np.asarray(-100.0 * m.gain(metric, a, b) / loss)
 
-        estimate = evidence.contrast(metric, (ours, best), excess) if best else None
-        contrast = f"{ours} vs {best or 'best baseline'} at 100%"
-        if reason := why_not(evidence, metric, estimate, ours, best):
-            yield absent(metric, contrast, reason)
-            continue
-        assert best is not None and estimate is not None
-        note = one_note(f"margin {MARGIN_PERCENT:g}% of the baseline's loss", evidence.silence(metric, ours, best))
-        yield Finding(
-            metric, contrast, "% excess loss", estimate, p=estimate.p_less(MARGIN_PERCENT),
-            holds=bool(estimate.high < MARGIN_PERCENT), note=note, explainer=evidence.explainer(ours),
+        yield judged(
+            evidence, metric, f"{ours} vs {pair[1] or 'best baseline'} at 100%",
+            evidence.contrast(metric, pair, excess), pair, unit="% excess loss",
+            p=lambda e: e.p_less(MARGIN_PERCENT), holds=lambda e: bool(e.high < MARGIN_PERCENT),
+            note=f"margin {MARGIN_PERCENT:g}% of the baseline's loss",
         )  # fmt: skip
 
 
@@ -120,13 +108,11 @@ def _reasoners(evidence: Evidence) -> Iterable[Finding]:
     if evidence.simulated:
         yield from _dial(evidence)
         return
-    for metric in m.METRICS:
-        for better, group in enumerate(LLM_GROUPS[:-1]):
-            for worse in LLM_GROUPS[better + 1 :]:
-                for pair in ((a, b) for a in group for b in worse):
-                    finding = _better(evidence, metric, *pair)
-                    holds = None if finding.estimate is None else bool(finding.estimate.low > 0)
-                    yield replace(finding, holds=holds)
+    groups = [
+        (a, b) for i, group in enumerate(LLM_GROUPS) for worse in LLM_GROUPS[i + 1 :] for a in group for b in worse
+    ]
+    for finding in (_better(evidence, metric, *pair) for metric in m.METRICS for pair in groups):
+        yield replace(finding, holds=None if finding.estimate is None else bool(finding.estimate.low > 0))
 
 
 def _dial(evidence: Evidence) -> Iterable[Finding]:
@@ -138,77 +124,68 @@ def _dial(evidence: Evidence) -> Iterable[Finding]:
             yield absent(metric, "share of S* known", missing(evidence, *names))
             continue
         gains = -np.column_stack(values) if m.LOWER_IS_BETTER[metric] else np.column_stack(values)
-        up, ends = stats.trend(gains, shares), stats.paired_t(gains[:, -1] - gains[:, 0])
-        for contrast, unit, estimate, rows, p, holds in (
-            ("trend over share of S* known", f"{metric} per 100%", up, names, up.p_greater(), None),
-            ("100% minus 0% of S* known", metric, ends, [names[0], names[-1]], np.nan, bool(ends.low > 0)),
-        ):
-            if silent := evidence.nothing_said(metric, *rows):
-                yield absent(metric, contrast, silent)
-                continue
-            yield Finding(
-                metric, contrast, unit, estimate, p=p, holds=holds, note=evidence.silence(metric, *rows),
-                explainer="simulated reasoner",
-            )  # fmt: skip
+        yield judged(
+            evidence, metric, "trend over share of S* known", stats.trend(gains, shares), names,
+            unit=f"{metric} per 100%", p=Estimate.p_greater, explainer="simulated reasoner",
+        )  # fmt: skip
+        yield judged(
+            evidence, metric, "100% minus 0% of S* known", stats.paired_t(gains[:, -1] - gains[:, 0]),
+            [names[0], names[-1]], holds=lambda e: bool(e.low > 0), explainer="simulated reasoner",
+        )  # fmt: skip
 
 
 def _profile(evidence: Evidence) -> Iterable[Finding]:
+    contrast = "share of the gain lost without profiles"
     for metric in m.METRICS:
         best = evidence.best_baseline(metric)
-        contrast = "share of the gain lost without profiles"
-        names = (r.LR, r.NO_PROFILE, best or "")
-        full = evidence.gain(metric, r.LR, best) if best else None
-        without = evidence.gain(metric, r.LR, r.NO_PROFILE)
-        reason = why_not(evidence, metric, without, r.LR, r.NO_PROFILE)
-        if reason := reason or why_not(evidence, metric, full, r.LR, best):
+        names = r.LR, r.NO_PROFILE, best
+        full, without = evidence.gain(metric, r.LR, best), evidence.gain(metric, r.LR, r.NO_PROFILE)
+        reason = why_not(evidence, metric, without, r.LR, r.NO_PROFILE) or why_not(evidence, metric, full, r.LR, best)
+        if reason or full is None:
             yield absent(metric, contrast, reason)
             continue
         # The verdict rests on a difference, which stays defined where the full gain is near zero and the ratio is not.
         excess = evidence.contrast(
             metric, names, lambda a, b, c, k=metric: m.gain(k, a, b) - PROFILE_SHARE * m.gain(k, a, c)
         )
-        assert excess is not None and full is not None
-        holds = bool(excess.high < 0 and full.low > 0)
-        if evidence.simulated:
-            values = evidence.paired(metric, *names)
-            ratio, low, high = stats.ratio_interval(
-                m.gain(metric, values[0], values[1]), m.gain(metric, values[0], values[2])
-            )
-        else:
-            share = evidence.contrast(metric, names, lambda a, b, c, k=metric: m.gain(k, a, b) / m.gain(k, a, c))
-            assert share is not None
-            ratio, low, high = share.effect, share.low, share.high
+        assert excess is not None and best is not None
+        ratio, low, high = _share_lost(evidence, metric, (r.LR, r.NO_PROFILE, best))
         shown = Estimate(100 * ratio, np.nan, 100 * low, 100 * high, excess.df, excess.test, excess.n)
-        note = "" if full.low > 0 else f"no clear gain over {best} to lose"
-        yield Finding(
-            metric, contrast, "% of the gain", shown, p=excess.p_less(), holds=holds,
-            note=one_note(note, evidence.silence(metric, *names)),
+        finding = judged(
+            evidence, metric, contrast, shown, names, unit="% of the gain",
+            note="" if full.low > 0 else f"no clear gain over {best} to lose",
             by_construction=evidence.by_construction(r.NO_PROFILE), explainer=evidence.explainer(r.NO_PROFILE),
         )  # fmt: skip
+        yield replace(finding, p=excess.p_less(), holds=bool(excess.high < 0 and full.low > 0))
+
+
+def _share_lost(evidence: Evidence, metric: str, names: tuple[str, str, str]) -> tuple[float, float, float]:
+    """Gain over the second row as a share of the gain over the third, with its interval."""
+    if evidence.simulated:
+        a, b, c = evidence.paired(metric, *names)
+        return stats.ratio_interval(m.gain(metric, a, b), m.gain(metric, a, c))
+    share = evidence.contrast(metric, names, lambda a, b, c: m.gain(metric, a, b) / m.gain(metric, a, c))
+    assert share is not None
+    return share.effect, share.low, share.high
 
 
 def _free_parameters(evidence: Evidence) -> Iterable[Finding]:
     yield from _better_on_all(evidence, r.LR, [r.ABLATION1, r.SHUFFLE_ALL, r.SHUFFLE_USER, r.SHUFFLE_ITEM])
+    pair = r.SHUFFLE_ALL, r.ABLATION1
     for metric in m.METRICS:
-        pair = r.SHUFFLE_ALL, r.ABLATION1
-        estimate = evidence.gain(metric, *pair)
-        contrast = f"{r.SHUFFLE_ALL} vs {r.ABLATION1}: no gain left"
-        if reason := why_not(evidence, metric, estimate, *pair):
-            yield absent(metric, contrast, reason)
-            continue
-        assert estimate is not None
-        note = one_note("interval should reach 0", evidence.silence(metric, *pair))
-        yield Finding(metric, contrast, metric, estimate, holds=bool(estimate.low <= 0), note=note)
+        yield judged(
+            evidence, metric, f"{pair[0]} vs {pair[1]}: no gain left", evidence.gain(metric, *pair), pair,
+            holds=lambda e: bool(e.low <= 0), note="interval should reach 0", explainer="",
+        )  # fmt: skip
     for texts, row in (("quoted statements", r.EXTRACTIVE), ("imported texts", r.IMPORTED)):
         yield from _beside(evidence, texts, row, r.ABLATION1)
 
 
 def _beside(evidence: Evidence, word: str, ours: str, reference: str) -> Iterable[Finding]:
     """A contrast shown beside a claim without deciding it, nor widening its family of tests."""
-    for metric in m.METRICS:
-        finding = _better(evidence, metric, ours, reference)
+    for finding in _better_on_all(evidence, ours, [reference]):
         if finding.estimate is not None:
-            yield replace(finding, metric=f"{metric}, {word}", p=float("nan"), decisive=False)
+            yield replace(finding, metric=f"{finding.metric}, {word}", p=float("nan"), decisive=False)
 
 
 def _beats(evidence: Evidence) -> Iterable[Finding]:
@@ -219,19 +196,12 @@ def _beats(evidence: Evidence) -> Iterable[Finding]:
 
 
 def _prompts(evidence: Evidence) -> Iterable[Finding]:
+    pair = r.ABLATION3, r.LR
     for metric in m.METRICS:
-        pair = r.ABLATION3, r.LR
-        estimate = evidence.improvement(metric, *pair)
-        contrast = f"{r.ABLATION3} vs {r.LR}"
-        if reason := why_not(evidence, metric, estimate, *pair):
-            yield absent(metric, contrast, reason)
-            continue
-        assert estimate is not None
-        yield Finding(
-            metric, contrast, "%", estimate, p=estimate.p_within(MARGIN_PERCENT),
-            holds=estimate.inside(-MARGIN_PERCENT, MARGIN_PERCENT),
-            note=one_note(f"equivalence within {MARGIN_PERCENT:g}%", evidence.silence(metric, *pair)),
-            by_construction=evidence.by_construction(*pair), explainer=evidence.explainer(r.ABLATION3),
+        yield judged(
+            evidence, metric, f"{pair[0]} vs {pair[1]}", evidence.improvement(metric, *pair), pair, unit="%",
+            p=lambda e: e.p_within(MARGIN_PERCENT), holds=lambda e: e.inside(-MARGIN_PERCENT, MARGIN_PERCENT),
+            note=f"equivalence within {MARGIN_PERCENT:g}%", by_construction=evidence.by_construction(*pair),
         )  # fmt: skip
 
 
@@ -255,6 +225,18 @@ JUDGES: Final[dict[str, Callable[[Evidence], Iterable[Finding]]]] = {
     "C22": record_rules.disliked,
     "C23": record_rules.sparse,
     "C24": lambda e: _better_on_all(e, r.LR, [r.NO_IDS]),
+}
+
+
+def _covers(estimate: Estimate) -> bool:
+    return bool(estimate.low <= 0 <= estimate.high)
+
+
+# What a gain over Ablation 1 must look like for the controls to be as they should; the others are only reported.
+MUST: Final[dict[str, Callable[[Estimate], bool]]] = {
+    r.SHUFFLE_ALL: _covers,
+    r.LR: _covers,
+    r.shifted(r.SPURIOUS): lambda estimate: bool(estimate.low <= 0),
 }
 
 
@@ -283,7 +265,7 @@ def controls(evidence: Evidence) -> Iterable[Finding]:
     """Whether networks speak, and gain over Ablation 1 where there should be none: shuffled explanations, null market,
     shifted spurious texts."""
     if _null(evidence):
-        pairs: list[tuple[str, str, str]] = [(r.LR, r.ABLATION1, "null market")]
+        pairs = [(r.LR, r.ABLATION1, "null market")]
     else:
         pairs = [(name, r.ABLATION1, "") for name in (r.SHUFFLE_ALL, r.SHUFFLE_USER, r.SHUFFLE_ITEM)]
         if evidence.simulated:
@@ -293,24 +275,11 @@ def controls(evidence: Evidence) -> Iterable[Finding]:
                 (r.shifted(r.SPURIOUS), r.ABLATION1, "must vanish or reverse"),
             ]
     yield from _voices(evidence)
-    must_cover = {r.SHUFFLE_ALL, r.LR}
     for ours, reference, word in pairs:
         for metric in m.METRICS:
-            estimate = evidence.gain(metric, ours, reference)
-            contrast = f"{ours} vs {reference}"
-            reason = why_not(evidence, metric, estimate, ours, reference)
             # Two silent rows cannot differ, which on a null market is as it should be.
-            if estimate is None or (reason and not _null(evidence)):
-                yield absent(metric, contrast, reason)
-                continue
-            if ours in must_cover:
-                holds: bool | None = bool(estimate.low <= 0 <= estimate.high)
-            elif ours == r.shifted(r.SPURIOUS):
-                holds = bool(estimate.low <= 0)
-            else:
-                holds = None
-            yield Finding(
-                metric, contrast, metric, estimate, holds=holds,
-                note=one_note(word, evidence.silence(metric, ours, reference)),
-                seed_sd=evidence.seed_sd(metric, ours, reference), explainer=evidence.explainer(ours),
+            yield judged(
+                evidence, metric, f"{ours} vs {reference}", evidence.gain(metric, ours, reference), (ours, reference),
+                holds=MUST.get(ours), note=word, even_silent=_null(evidence),
+                seed_sd=evidence.seed_sd(metric, ours, reference),
             )  # fmt: skip

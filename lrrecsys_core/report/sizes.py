@@ -41,12 +41,7 @@ def parts_table(parts: pl.DataFrame | None) -> pl.DataFrame:
         for dataset in names or [""]:
             found = counted.filter((pl.col("part") == part) & (pl.col("dataset") == dataset))["parameters"].to_list()
             lines.append((component, part, role, dataset, found[0] if found else None, "" if found else "not run"))
-    schema: dict[str, type[pl.DataType]] = {
-        "component": pl.String,
-        "part": pl.String,
-        "role": pl.String,
-        "dataset": pl.String,
-    }
+    schema: dict[str, type[pl.DataType]] = dict.fromkeys(("component", "part", "role", "dataset"), pl.String)
     schema |= {"parameters": pl.Int64, "status": pl.String}
     return pl.DataFrame(lines, schema=schema, orient="row")
 

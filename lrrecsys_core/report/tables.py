@@ -33,7 +33,6 @@ SCHEMA: Final = {
     "ours_mean": pl.Float64, "ours_sd": pl.Float64, "replicates": pl.Int64, "status": pl.String, "tier": pl.String,
     "note": pl.String, "cell": pl.String,
 }  # fmt: skip
-DEFAULT_LLM: Final = "llama-3.1"  # of every row of the paper that reads texts and names no other LLM
 
 
 def paper_values() -> pl.DataFrame:
@@ -57,7 +56,7 @@ def _published() -> dict[tuple[int | str, str, str, str], tuple[float, float | N
 def _llm_of(spec: r.Row) -> str:
     """Short name of the LLM that wrote the texts of a row in the paper, "" where the row reads none."""
     reads_none = spec.kind in ("baseline", "rival", "floor") or spec.name == r.ABLATION1
-    return "" if reads_none else spec.llm or DEFAULT_LLM
+    return "" if reads_none else spec.llm or r.DEFAULT_LLM
 
 
 class _Lines:
@@ -83,9 +82,8 @@ class _Lines:
         if best is None or not values[0].size:
             return self._finish(spec, "", metric, np.array([]), "")
         # As the paper computes it: from the two means. The spread is that of the replicates' own percentages.
-        line = self._finish(
-            spec, "", metric, np.asarray(m.improvement(metric, *values)), f"over {best}, best on validation"
-        )
+        gains = np.asarray(m.improvement(metric, *values))
+        line = self._finish(spec, "", metric, gains, f"over {best}, best on validation")
         mean = float(m.improvement(metric, values[0].mean(), values[1].mean()))
         return line | {"ours_mean": mean, "cell": self.evidence.cells(metric, r.LR, best)}
 
@@ -103,33 +101,24 @@ class _Lines:
             rmse = np.array(list(e.values(source, "RMSE").values()))
             if metric == "MAE" and mean is not None and rmse.size:
                 notes.append(f"MAE/RMSE {mean / rmse.mean():.3f}")
+        status = self._status(spec, mean, paper_mean, paper_sd, e.words(source, "llm"))
         return {
-            "row": spec.name,
-            "dataset": e.dataset,
-            "metric": metric,
-            "paper_mean": paper_mean,
-            "paper_sd": paper_sd,
-            "ours_mean": mean,
-            "ours_sd": float(values.std(ddof=1)) if values.size > 1 else None,
-            "replicates": int(values.size),
-            "status": self._status(spec, mean, paper_mean, paper_sd, e.words(source, "llm")),
-            "tier": e.words(source, "tier"),
-            "note": one_note(*notes),
-            "cell": e.cells(metric, source),
-        }
+            "row": spec.name, "dataset": e.dataset, "metric": metric, "paper_mean": paper_mean, "paper_sd": paper_sd,
+            "ours_mean": mean, "ours_sd": float(values.std(ddof=1)) if values.size > 1 else None,
+            "replicates": int(values.size), "status": status, "tier": e.words(source, "tier"),
+            "note": one_note(*notes), "cell": e.cells(metric, source),
+        }  # fmt: skip
 
-    def _status(
-        self, spec: r.Row, mean: float | None, paper_mean: float | None, paper_sd: float | None, llm: str
-    ) -> str:
+    def _status(self, spec: r.Row, mean: float | None, paper: float | None, sd: float | None, llm: str) -> str:
         """Only on the paper's own data, by the paper's own LLM, can a cell be "reproduced" or "differ"."""
         if mean is None:
             return "not run"
-        if paper_mean is None:
+        if paper is None:
             return "no published number"
-        if not self.evidence.same_data or llm != _llm_of(spec) or paper_sd is None:
+        if not self.evidence.same_data or llm != _llm_of(spec) or sd is None:
             return "not comparable"
         # Half a unit of the last printed digit decides nothing.
-        return "reproduced" if abs(mean - paper_mean) <= SDS_ALLOWED * paper_sd + 5e-5 else "differs"
+        return "reproduced" if abs(mean - paper) <= SDS_ALLOWED * sd + 5e-5 else "differs"
 
 
 def result_table(table: int | str, metrics: pl.DataFrame) -> pl.DataFrame:
@@ -197,7 +186,7 @@ def _wide(table: pl.DataFrame, names: Sequence[str], side: str, caption: str) ->
     header = ["", *(f"{label.get(d, d)} {metric}" for d in names for metric in m.METRICS)]
     order = table.filter(pl.col("dataset").is_in(list(names)))["row"].unique(maintain_order=True).to_list()
     # A row that only some data sets have must not jump behind the rows the others share.
-    order.sort(key=lambda name: _place(name))
+    order.sort(key=_place)
     tiers = {x["row"]: x["tier"] for x in table.to_dicts() if x["tier"]}
     body = []
     for row in order:
@@ -224,10 +213,7 @@ def _cell(line: dict[str, object] | None, side: str) -> str:
 
 
 def write_tables(
-    run: str,
-    metrics: pl.DataFrame,
-    *,
-    parts: pl.DataFrame | None = None,
+    run: str, metrics: pl.DataFrame, *, parts: pl.DataFrame | None = None
 ) -> dict[int | str, pl.DataFrame]:
     """Write ``table1`` ... ``table6`` of a run (.csv, .md, .tex), its side table, and ``results/<run>/costs``.
 
@@ -245,14 +231,8 @@ def write_tables(
     for table in (*range(2, 7), *([r.SENSITIVITY] if ran else [])):
         tables[table] = result_table(table, metrics)
         title, notes = table_title(table, metrics), table_notes(table, metrics)
-        write_all(
-            folder,
-            f"table{table}" if isinstance(table, int) else f"table_{table}",
-            tables[table],
-            title,
-            notes,
-            grids(tables[table]),
-        )
+        stem = f"table{table}" if isinstance(table, int) else f"table_{table}"
+        write_all(folder, stem, tables[table], title, notes, grids(tables[table]))
     # Seconds differ from run to run, so they stay apart from the tables, which must not.
     costs = costs_table(metrics)
     write_all(paths.results(run), "costs", costs, "Size and training time of every row", [], [costs_grid(costs)])
