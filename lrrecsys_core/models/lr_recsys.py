@@ -1,4 +1,28 @@
-"""LR-Recsys: the deep recommender that reads two explanation embeddings (Sec 3.5, App 8.2, 8.3, 10.1)."""
+"""LR-Recsys: the deep recommender that reads two explanation embeddings (Sec 3.5, App 8.2, 8.3, 10.1).
+
+With tables U of users and I of items (rows of width d), step size eta, and x_1 .. x_5 the vectors of the user's last
+five items (n = 5 below; real ones first to last, * is element by element)::
+
+    u = U[user],  v = I[item],  x_t = I[history_t]                    Eq 4      (B, d)
+    U <- U - eta dL/dU,  I <- I - eta dL/dI                           Eq 5      `fit` with "sgd"; Adam by default
+
+    Q = X W_Q,  K = X W_K,  V = X W_V                                 Eq 6-9    (B, n, d)
+    Z = softmax(Q K^T / sqrt(d)) V                                              (B, n, d), padding shut out
+
+    r_t = sigmoid(W_r z_t + U_r h_{t-1} + b_r)                        Eq 10-13  (B, d)
+    g_t = sigmoid(W_g z_t + U_g h_{t-1} + b_g)
+    c_t = tanh(W_c z_t + U_c (r_t * h_{t-1}) + b_c)
+    h_t = g_t * h_{t-1} + (1 - g_t) * c_t,  h_1 = z_1                           h_n is the sequence token
+
+    L = mean of -y log p - (1 - y) log(1 - p),  p = sigmoid(logit)    Eq 14     squared errors for ratings
+
+The positive and the negative explanation's codes e+, e-, the ids and the sequence (and context, by an MLP) are tokens::
+
+    T = [e+ ; e- ; u ; v ; h_n ; c]                                             (B, k, d), k = 5 or 6
+    A = softmax((T F_Q) (T F_K)^T / sqrt(d))                          Eq 26-28  (B, k, k)
+    O = A (T F_V),  logit = MLP(flatten(O))                                     MLP of widths 64, 8, 1
+    a_j = mean over i of A_ij                                         Eq 24     attention token j receives
+"""
 
 from __future__ import annotations
 

@@ -11,8 +11,9 @@ An item is ``[item vector ; category vector]`` (D). For history item k and candi
 
 Deviations: D1 the paper's weights a_k stay unnormalised by default (the intensity of interest counts);
 ``normalise=True`` is the released code's softmax(a / sqrt(D)). D2 PReLU instead of Dice, no batch normalisation. D3 no
-sampled negatives: ratings are the labels. D4 plain weight decay, which is not mini-batch-aware. D5 the category is the first phrase
-of an item's details, the rarer ones sharing a row. D6 sigmoid link and residual biases (rules P1, P2), Adam.
+sampled negatives: ratings are the labels. D4 plain weight decay, which is not mini-batch-aware. D5 the category is the
+first phrase of an item's details, the rarer ones sharing a row. D6 sigmoid link and residual biases (rules P1,
+P2), Adam.
 """
 
 from __future__ import annotations
