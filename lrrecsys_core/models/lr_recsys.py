@@ -1,20 +1,27 @@
 """LR-Recsys: the deep recommender that reads two explanation embeddings (Sec 3.5, App 8.2, 8.3, 10.1).
 
-With user c, candidate p, the user's last n = 5 items s_1..s_n and explanation embeddings e_pos and e_neg, all d wide::
+With tables U of users and I of items (rows of width d), step size eta, and x_1 .. x_5 the vectors of the user's last
+five items (n = 5 below; real ones first to last, * is element by element)::
 
-    e_c = E_c[c], e_p = E_p[p], S = [E_p[s_1]; ...; E_p[s_n]]                                    (Eq 4)
-    E  <- E - lr dL/dE, for the id tables like for all weights                                  (Eq 5)
-    Q = S W_q, K = S W_k, V = S W_v, Z = softmax(Q K^T / sqrt(d)) V                              (Eq 6-9)
-    h_1 = z_1, and for t = 2..n
-    r = sigma(W_r z_t + U_r h + b_r), u = sigma(W_u z_t + U_u h + b_u)                           (Eq 10, 11)
-    g = tanh(W_h z_t + U_h (r * h) + b_h), h <- u * h + (1 - u) * g; e_seq = h_n                 (Eq 12, 13)
-    X = [e_pos; e_neg; e_c; e_p; e_seq (; e_context)]
-    Q = X W_Q, K = X W_K, V = X W_V, A = softmax(Q K^T / sqrt(d)), F = A V                       (Eq 26-28)
-    score = sigma(MLP(flat(F))), MLP of widths 64, 8, 1; loss: cross-entropy, or squared error   (Eq 14)
+    u = U[user],  v = I[item],  x_t = I[history_t]                    Eq 4      (B, d)
+    U <- U - eta dL/dU,  I <- I - eta dL/dI                           Eq 5      `fit` with "sgd"; Adam by default
 
-The attention a token receives is its column mean in A (Eq 24). Eq 6-13 stand in `layers` (`SelfAttention`, `PaperGRU`),
-Eq 14 and the squared error in `base` (`Recommender.rating_loss`), Eq 5 in ``training``; networks with one part of this
-one exchanged in `ablations`.
+    Q = X W_Q,  K = X W_K,  V = X W_V                                 Eq 6-9    (B, n, d)
+    Z = softmax(Q K^T / sqrt(d)) V                                              (B, n, d), padding shut out
+
+    r_t = sigmoid(W_r z_t + U_r h_{t-1} + b_r)                        Eq 10-13  (B, d)
+    g_t = sigmoid(W_g z_t + U_g h_{t-1} + b_g)
+    c_t = tanh(W_c z_t + U_c (r_t * h_{t-1}) + b_c)
+    h_t = g_t * h_{t-1} + (1 - g_t) * c_t,  h_1 = z_1                           h_n is the sequence token
+
+    L = mean of -y log p - (1 - y) log(1 - p),  p = sigmoid(logit)    Eq 14     squared errors for ratings
+
+The positive and the negative explanation's codes e+, e-, the ids and the sequence (and context, by an MLP) are tokens::
+
+    T = [e+ ; e- ; u ; v ; h_n ; c]                                             (B, k, d), k = 5 or 6
+    A = softmax((T F_Q) (T F_K)^T / sqrt(d))                          Eq 26-28  (B, k, k)
+    O = A (T F_V),  logit = MLP(flatten(O))                                     MLP of widths 64, 8, 1
+    a_j = mean over i of A_ij                                         Eq 24     attention token j receives
 """
 
 from __future__ import annotations
@@ -40,18 +47,20 @@ class LRRecsys(Recommender):
     sizes : rows of the user and item tables; ``sizes.context`` is the width of the context features.
     slots : explanation slots read, in token order; one for the one-text variants of Table 5, none to leave them out.
     context : add the sixth token, made from ``batch["context"]`` (B, sizes.context) by an MLP.
-    biases : residual user and item biases (rule P2); off for the model to the letter.
+    biases : residual user and item biases (rule P2 of docs/protocol.md); off for the model to the letter.
 
     Notes
     -----
     Shared weights without the context MLP, biases off: 3,945 with five tokens, 4,457 with six (App 10.1).
+    Eq 6-9 attention over the last five items, Eq 10-13 recurrence, Eq 26-28 fusion, MLP [64, 8, 1] (App 8.3).
     """
 
-    name: ClassVar[str] = "LR-Recsys"
     inputs: ClassVar[tuple[str, ...]] = ("user", "item", "history", "history_mask")
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}
     id_names: ClassVar[tuple[str, ...]] = ("user", "item")
+    name: ClassVar[str] = "LR-Recsys"
     tier: ClassVar[str] = "faithful"
+
     grid: ClassVar[list[dict[str, Any]]] = [
         {"lr": lr, "weight_decay": decay} for lr in (1e-3, 1e-2) for decay in (0.0, 1e-5, 1e-4, 1e-3)
     ]
@@ -95,7 +104,7 @@ class LRRecsys(Recommender):
         return [self.users(batch["user"]), self.items(batch["item"])]
 
     def tokens(self, batch: Batch) -> Tensor:
-        """The fusion layer's input X, (B, tokens, d), in the order of `token_names`."""
+        """The fusion layer's input, (B, tokens, d), in the order of `token_names`."""
         mask = batch["history_mask"]
         past = self.items(batch["history"])
         sequence = self.history_state(self.history_attention(past, mask), mask)

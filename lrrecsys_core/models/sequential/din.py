@@ -12,8 +12,8 @@ An item is ``[item vector ; category vector]`` (D). For history item k and candi
 Deviations: D1 the paper's weights a_k stay unnormalised by default (the intensity of interest counts);
 ``normalise=True`` is the released code's softmax(a / sqrt(D)). D2 PReLU instead of Dice, no batch normalisation. D3 no
 sampled negatives: ratings are the labels. D4 plain weight decay, which is not mini-batch-aware. D5 the category is the
-first phrase of an item's details, the rarer ones sharing a row. D6 sigmoid link and residual biases (rules P1, P2),
-Adam.
+first phrase of an item's details, the rarer ones sharing a row. D6 sigmoid link and residual biases (rules P1,
+P2), Adam.
 """
 
 from __future__ import annotations
@@ -54,7 +54,6 @@ class DIN(Recommender):
     normalise : softmax over the history instead of raw weights.
     """
 
-    name: ClassVar[str] = "DIN"
     inputs: ClassVar[tuple[str, ...]] = (
         "user",
         "item",
@@ -64,6 +63,7 @@ class DIN(Recommender):
         "history_category",
     )
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}
+    name: ClassVar[str] = "DIN"
     tier: ClassVar[str] = "adapted"
     matched: ClassVar[dict[str, Any]] = {"width": 8, "category_width": 8}
     as_published: ClassVar[dict[str, Any]] = {
