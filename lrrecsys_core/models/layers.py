@@ -18,6 +18,61 @@ def masked_softmax(logits: Tensor, mask: Tensor | None, dim: int = -1) -> Tensor
     return weights * mask
 
 
+def scrambled(number: Tensor) -> Tensor:
+    """32 well-mixed bits of each number, as int64: rounds of shift and multiply, no product above 2^63."""
+    for _ in range(2):
+        number = ((number ^ (number >> 16)) * 0x45D9F3B) & 0xFFFFFFFF
+    return number ^ (number >> 16)
+
+
+class Noise(nn.Module):
+    """Random numbers that follow from seed, layer, step and place alone, not from what else is drawn beside them.
+
+    A generator shared by replicates would give a replicate other masks alone than in company. `set_noise` names the
+    layers and moves the step on; a layer asked twice in one step tells the two apart by `use`.
+    """
+
+    seed: Tensor
+    step: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("seed", "step"):
+            self.register_buffer(name, torch.zeros((), dtype=torch.int64), persistent=False)
+
+    def bits(self, like: Tensor, use: int = 0) -> Tensor:
+        """32 random bits for every entry of `like`, as int64 of its shape."""
+        key = scrambled(scrambled(self.seed + 7919 * use) + self.step)
+        place = torch.arange(like.numel(), device=like.device).view(like.shape)
+        return scrambled((scrambled(place) + key) & 0xFFFFFFFF)
+
+    def normal(self, like: Tensor, use: int = 0) -> Tensor:
+        """Standard normal numbers of the shape and type of `like`."""
+        uniform = (self.bits(like, use) + 0.5).to(torch.float64) / 2**32
+        return (math.sqrt(2) * torch.erfinv(2 * uniform - 1)).to(like.dtype)
+
+
+class Dropout(Noise):
+    """In training each entry is zero with probability `rate`, and the others grow by 1 / (1 - rate)."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor, use: int = 0) -> Tensor:
+        if not self.training or not self.rate:
+            return x
+        return x * (self.bits(x, use) >= int(self.rate * 2**32)) / (1 - self.rate)
+
+
+def set_noise(module: nn.Module, seed: int, step: int = 0) -> None:
+    """Give every `Noise` of a module the seed, its own number among them, and the step."""
+    layers = [layer for layer in module.modules() if isinstance(layer, Noise)]
+    for number, layer in enumerate(layers):
+        layer.seed.fill_((seed * 1_000_003 + number * 104_729) & 0xFFFFFFFF)
+        layer.step.fill_(step)
+
+
 class SelfAttention(nn.Module):
     """Single-head self-attention without output projection (Eq 6-9 and 26-28).
 
@@ -86,7 +141,7 @@ class MLP(nn.Sequential):
             if step:
                 layers.append(activation())
                 if dropout:
-                    layers.append(nn.Dropout(dropout))
+                    layers.append(Dropout(dropout))
             linear = nn.Linear(before, after)
             # Inputs are small at first: random biases would drown them, and eight ReLU units might all stay shut.
             nn.init.zeros_(linear.bias)

@@ -11,6 +11,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from lrrecsys_core.models.layers import Dropout
+
 
 class Attention(nn.Module):
     """Multi-head scaled dot-product attention of queries (..., n, width) on a memory (..., m, memory width).
@@ -34,7 +36,7 @@ class Attention(nn.Module):
         self.key = nn.Linear(memory or width, width)
         self.value = nn.Linear(memory or width, width)
         self.out = nn.Linear(width, width) if project else None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(-2, -3)
@@ -47,9 +49,9 @@ class Attention(nn.Module):
         shut = (~mask).to(query.dtype).unsqueeze(-3) * torch.finfo(query.dtype).min
         return torch.softmax(query @ key.transpose(-1, -2) + shut, -1)
 
-    def forward(self, queries: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, queries: Tensor, memory: Tensor, mask: Tensor, use: int = 0) -> Tensor:
         """Attended values, (..., n, width)."""
-        weights = self.dropout(self.weights(queries, memory, mask))
+        weights = self.dropout(self.weights(queries, memory, mask), use)
         joined = (weights @ self._split(self.value(memory))).transpose(-2, -3).flatten(-2)
         return joined if self.out is None else self.out(joined)
 
@@ -79,22 +81,23 @@ class Block(nn.Module):
         self.norm1 = nn.LayerNorm(width)
         self.norm2 = nn.LayerNorm(width)
         self.feed = nn.Sequential(
-            nn.Linear(width, inner or width), activation(), nn.Dropout(dropout), nn.Linear(inner or width, width)
+            nn.Linear(width, inner or width), activation(), Dropout(dropout), nn.Linear(inner or width, width)
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
-    def forward(self, x: Tensor, mask: Tensor, rows: slice = slice(None)) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor, rows: slice = slice(None), use: int = 0) -> Tensor:
         """States (..., n, width) under `mask` (..., n, n): True where a row may look at a column.
 
-        `rows` limits which states are computed: a last block need not compute what nothing reads.
+        `rows` limits which states are computed: a last block need not compute what nothing reads. `use` tells calls of
+        one step apart, whose dropout shall differ.
         """
         kept, mask = x[..., rows, :], mask[..., rows, :]
         if self.order == "sasrec":
             query = self.norm1(kept)
-            middle = self.norm2(query + self.attention(query, x, mask))
-            return middle + self.dropout(self.feed(middle))
-        middle = self.norm1(kept + self.dropout(self.attention(kept, x, mask)))
-        return self.norm2(middle + self.dropout(self.feed(middle)))
+            middle = self.norm2(query + self.attention(query, x, mask, use))
+            return middle + self.dropout(self.feed(middle), 2 * use)
+        middle = self.norm1(kept + self.dropout(self.attention(kept, x, mask, use), 2 * use))
+        return self.norm2(middle + self.dropout(self.feed(middle), 2 * use + 1))
 
 
 def bidirectional(mask: Tensor) -> Tensor:

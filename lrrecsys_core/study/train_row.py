@@ -130,9 +130,19 @@ def model_params(row: Row, splits: Sequence[Split], texts: Sequence[TextSet | No
 def build_module(
     model: type[Recommender], split: Split, sizes: Sizes, task: str, seed: int, params: dict[str, Any]
 ) -> Recommender:
-    """A fresh module of one replicate and task on top of the residual biases that all rows share (rule P2)."""
+    """A fresh module of one replicate and task on top of the residual biases that all rows share (rule P2).
+
+    Weights are drawn at the split's own sizes, so that they do not depend on what is trained beside it, and stand in
+    the leading corner of tables of `sizes`; the rest, which no record of the split looks up, is zero.
+    """
+    own = replace(Sizes.of(split), context=sizes.context)
     torch.manual_seed(seed)
-    module = model.build(split, sizes, task, **params)
+    module = model.build(split, own, task, **params)
+    if own != sizes:
+        small = module.state_dict()
+        module = model.build(split, sizes, task, **params)
+        for name, value in module.state_dict().items():
+            value.zero_()[tuple(slice(n) for n in small[name].shape)] = small[name]
     module.hold_biases(*(torch.tensor(part, dtype=torch.float32) for part in residual_biases(split, task)))
     return module
 

@@ -110,23 +110,21 @@ def fit(
             "no C++ compiler found: trained without compiling the step, which is slower but gives the same results"
         )
     started = time.perf_counter()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(replicates[0].seed)
-        seen = 0
-        if modules[0].pretrains:
-            twin = _twins(modules, fields, replicates)
-            first = sorted(set(twin))
-            leaders = [modules[k] for k in first]
-            stack = Stack(leaders, [fields[k] for k in first], [replicates[k] for k in first], torch.device(device))
-            _, _, states, count = _stage(
-                stack, leaders, "pretrain_loss", pretrain_epochs, batch_size, patience, optimizer, compiled
-            )
-            seen += count
-            for module, leader in zip(modules, twin, strict=True):
-                module.load_state_dict(states[first.index(leader)], strict=False)
-                module.prepare_rating_stage()
-        stack = Stack(modules, fields, replicates, torch.device(device))
-        best, curves, states, count = _stage(stack, modules, "loss", epochs, batch_size, patience, optimizer, compiled)
+    seen = 0
+    if modules[0].pretrains:
+        twin = _twins(modules, fields, replicates)
+        first = sorted(set(twin))
+        leaders = [modules[k] for k in first]
+        stack = Stack(leaders, [fields[k] for k in first], [replicates[k] for k in first], torch.device(device))
+        _, _, states, count = _stage(
+            stack, leaders, "pretrain_loss", pretrain_epochs, batch_size, patience, optimizer, compiled
+        )
+        seen += count
+        for module, leader in zip(modules, twin, strict=True):
+            module.load_state_dict(states[first.index(leader)], strict=False)
+            module.prepare_rating_stage()
+    stack = Stack(modules, fields, replicates, torch.device(device))
+    best, curves, states, count = _stage(stack, modules, "loss", epochs, batch_size, patience, optimizer, compiled)
     for module, state in zip(modules, states, strict=True):
         module.load_state_dict(state, strict=False)
         module.eval()

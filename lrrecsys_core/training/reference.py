@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lrrecsys_core.models.base import Recommender
+from lrrecsys_core.models.layers import set_noise
 from lrrecsys_core.training.stack import BETA1, BETA2, EPSILON, Fields, Replicate
 
 Model = TypeVar("Model", bound=Recommender)
@@ -43,6 +44,7 @@ def fit_plain(
         [p for n, p in named.items() if n in tables], lr=replicate.lr, betas=betas, eps=EPSILON
     )
     rng = np.random.default_rng([replicate.seed, 0])
+    step = 0
     best, best_epoch, best_state = float("inf"), 0, copy.deepcopy(module.state_dict())
     for epoch in range(1, epochs + 1):
         module.train()
@@ -50,6 +52,8 @@ def fit_plain(
         for low in range(0, len(order), batch_size):
             dense.zero_grad()
             rows.zero_grad()
+            set_noise(module, replicate.seed, step)
+            step += 1
             module.loss(_batch(module, fields, order[low : low + batch_size], replicate.task)).backward()
             dense.step()
             rows.step()

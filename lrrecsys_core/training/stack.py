@@ -19,6 +19,7 @@ from torch.func import functional_call, grad_and_value, vmap
 
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.models.base import Batch, Recommender
+from lrrecsys_core.models.layers import Noise, set_noise
 
 Fields = Mapping[str, Tensor]
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
@@ -84,6 +85,9 @@ class Stack:
         device: torch.device,
     ) -> None:
         first = modules[0]
+        for module, replicate in zip(modules, replicates, strict=True):
+            set_noise(module, replicate.seed)
+        self.steps = [f"{name}.step" for name, layer in first.named_modules() if isinstance(layer, Noise)]
         self.device, self.replicates = device, list(replicates)
         self.count, self.entities = len(modules), first.entities
         self.call = Call(copy.deepcopy(first)).to(device)
@@ -234,7 +238,7 @@ class Stepper:
             named = {f"module.{name}": value for name, value in {**dense, **trained, **fixed}.items()}
             return functional_call(call, named, (method, batch))
 
-        gradient = vmap(grad_and_value(loss, argnums=(0, 1)), randomness="different")
+        gradient = vmap(grad_and_value(loss, argnums=(0, 1)), randomness="error")
         self.gradient: Callable[..., Any] = torch.compile(gradient, dynamic=False) if compiled else gradient
         self.adam: Callable[..., Any] = torch.compile(_adam, dynamic=False) if compiled else _adam
 
@@ -243,7 +247,8 @@ class Stepper:
         stack.call.train()
         batch, rows = stack.batch(index, weight, drawn)
         trained, frozen = stack.small_tables(rows)
-        (dense_gradient, row_gradient), _ = self.gradient(stack.dense, trained, {**frozen, **stack.constants}, batch)
+        fixed = {**frozen, **stack.constants, **dict.fromkeys(stack.steps, stack.taken.long())}
+        (dense_gradient, row_gradient), _ = self.gradient(stack.dense, trained, fixed, batch)
         active = (weight.sum(1) > 0).to(stack.dtype)
         stack.taken += active
         value, mean, square = dict(stack.dense), dict(stack.mean), dict(stack.square)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 
 from lrrecsys_core.models.base import Recommender
+from lrrecsys_core.models.layers import set_noise
 
 Arrays = Mapping[str, Any]
 
@@ -53,6 +54,7 @@ def train(
         if step % 25 == 0:
             everything |= {k: torch.as_tensor(v) for k, v in model.draws(n, rng).items()}
         rows = torch.as_tensor(rng.permutation(n)[: batch_size or n])
+        set_noise(model, seed, step)
         optimiser.zero_grad()
         getattr(model, loss)({k: v[rows] if v.dim() else v for k, v in everything.items()}).backward()
         optimiser.step()

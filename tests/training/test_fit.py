@@ -155,7 +155,8 @@ def test_two_tasks_of_a_seed_share_a_first_stage_that_reads_no_outcome(
     assert all(equal) == (stages == 1)
     assert not torch.equal(modules[1].get_parameter(moved), start[moved])
     for module, buffers in zip(modules, kept, strict=True):
-        assert all(torch.equal(value, buffers[name]) for name, value in module.named_buffers())
+        known = {name for name in buffers if not name.endswith((".seed", ".step"))}  # of noise, which `fit` sets
+        assert all(torch.equal(module.get_buffer(name), buffers[name]) for name in known)
     if kind is BERT4Rec:
         assert not any(module.pretrains for module in modules)
 

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from lrrecsys_core.models.base import Batch, Recommender, Sizes, embedding
-from lrrecsys_core.models.layers import MLP
+from lrrecsys_core.models.layers import MLP, Dropout
 from lrrecsys_core.models.topics import ALPHA, corpus, user_item_topics, words_by_record
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class A3NCF(Recommender):
         self.of_item = nn.Linear(topics, topics)
         self.attend = MLP([4 * topics, *([att_hidden] if att_hidden else []), topics])
         self.hidden = nn.Linear(topics, topics)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = nn.Linear(topics, 1)
         for layer in (self.of_user, self.of_item, self.hidden, self.output):
             nn.init.xavier_normal_(layer.weight)

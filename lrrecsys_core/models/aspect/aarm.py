@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lrrecsys_core.models.base import Batch, Recommender, Sizes, embedding, weighted_mean
-from lrrecsys_core.models.layers import masked_softmax
+from lrrecsys_core.models.layers import Dropout, masked_softmax
 from lrrecsys_core.models.negatives import some_record_of, unseen_items
 from lrrecsys_core.models.profiles import Mentions, mentions, top_aspects
 
@@ -122,7 +122,7 @@ class AARM(Recommender):
         self.of_pair = nn.Linear(width, 1)
         self.of_aspect = nn.Linear(width, 1)
         self.output = nn.Linear(2 * width, 1, bias=False)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     @classmethod
     def build(cls, split: Split, sizes: Sizes, task: str, **params: Any) -> Self:
@@ -177,11 +177,11 @@ class AARM(Recommender):
         alpha = masked_softmax(self.of_aspect(mine * its.sum(-2, keepdim=True)).squeeze(-1), of_user > 0)
         return alpha, beta, mine, its
 
-    def match(self, user: Tensor, item: Tensor, of_user: Tensor, of_item: Tensor) -> Tensor:
+    def match(self, user: Tensor, item: Tensor, of_user: Tensor, of_item: Tensor, use: int = 0) -> Tensor:
         """Score (...) of id vectors (..., d) and aspect sets (..., S)."""
         alpha, beta, mine, its = self.attention(of_user, of_item)
         joined = (alpha.unsqueeze(-1) * mine * (beta @ its)).sum(-2)
-        return self.output(torch.cat([self.dropout(user * item), self.dropout(joined)], -1)).squeeze(-1)
+        return self.output(torch.cat([self.dropout(user * item, use), self.dropout(joined, use + 1)], -1)).squeeze(-1)
 
     def score(self, batch: Batch) -> Tensor:
         user, item = self.users(batch["user"]), self.items(batch["item"])
@@ -201,7 +201,7 @@ class AARM(Recommender):
         others = self.items(batch["negative"])
         user = self.users(batch["user"]).unsqueeze(-2).expand(others.shape)
         of_user = batch["user_aspects"].unsqueeze(-2).expand(batch["negative_aspects"].shape)
-        below = self.match(user, others, of_user, batch["negative_aspects"])
+        below = self.match(user, others, of_user, batch["negative_aspects"], use=2)
         if self.biases:
             below = below + self.offset + self.user_bias(batch["user"]) + self.item_bias(batch["negative"]).squeeze(-1)
         gap = (logits.unsqueeze(-1) - below).clamp_min(-80.0)

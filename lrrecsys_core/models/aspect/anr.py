@@ -33,7 +33,7 @@ import torch
 from torch import Tensor, nn
 
 from lrrecsys_core.models.base import Batch, Recommender, Sizes
-from lrrecsys_core.models.layers import masked_softmax
+from lrrecsys_core.models.layers import Dropout, masked_softmax
 from lrrecsys_core.models.profiles import documents, mentions, words
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class ANR(Recommender):
         self.of_item = nn.Linear(width, hidden, bias=False)
         self.of_user_weight = nn.Linear(hidden, 1, bias=False)
         self.of_item_weight = nn.Linear(hidden, 1, bias=False)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         if pretrain:
             self.before_user = nn.Linear(aspects * width, hidden)
             self.before_item = nn.Linear(aspects * width, hidden)
@@ -152,7 +152,7 @@ class ANR(Recommender):
     def score(self, batch: Batch) -> Tensor:
         of_user, of_item = self.encode(batch["user_document"]), self.encode(batch["item_document"])
         user_weight, item_weight = self.importance(of_user, of_item)
-        agreement = (self.dropout(of_user) * self.dropout(of_item)).sum(-1)
+        agreement = (self.dropout(of_user) * self.dropout(of_item, use=1)).sum(-1)
         return (user_weight * item_weight * agreement).sum(-1)
 
     def pretrain_loss(self, batch: Batch) -> Tensor:

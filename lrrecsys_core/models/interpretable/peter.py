@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lrrecsys_core.models.base import Batch, Recommender, Sizes, base_rate, embedding, weighted_mean
+from lrrecsys_core.models.layers import Dropout
 from lrrecsys_core.models.profiles import mentions, words
 from lrrecsys_core.models.transformer import Block, causal
 
@@ -102,7 +103,7 @@ class PETER(Recommender):
         self.items = embedding(sizes.items, width)
         self.words = embedding(vocabulary, width)
         self.blocks = nn.ModuleList(Block(width, heads, inner, dropout) for _ in range(blocks))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         hidden, last, self.output = nn.Linear(width, width), nn.Linear(width, 1), nn.Linear(width, vocabulary)
         for layer in (hidden, last, self.output):
             nn.init.uniform_(layer.weight, -0.1, 0.1)

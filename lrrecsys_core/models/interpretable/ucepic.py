@@ -31,7 +31,7 @@ import torch
 from torch import Tensor, nn
 
 from lrrecsys_core.models.base import Batch, Recommender, Sizes, base_rate, embedding, weighted_mean
-from lrrecsys_core.models.layers import MLP
+from lrrecsys_core.models.layers import MLP, Dropout
 from lrrecsys_core.models.profiles import Mentions, aspect_counts, documents, mentions, own_mentions, words
 from lrrecsys_core.models.transformer import Block
 
@@ -107,7 +107,7 @@ class UCEPic(Recommender):
         self.prefix = 1 + 2 * reference + PROFILE
         self.positions = nn.Parameter(torch.randn(self.prefix + 1 + length + 2, width) * 0.1)
         self.norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.blocks = nn.ModuleList(
             Block(width, heads, 4 * width, dropout, nn.GELU, drop_weights=False) for _ in range(blocks)
         )

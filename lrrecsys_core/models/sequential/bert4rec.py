@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from lrrecsys_core.data.split import HISTORY
 from lrrecsys_core.models.base import Batch, Recommender, Sizes, embedding
+from lrrecsys_core.models.layers import Dropout
 from lrrecsys_core.models.sequential.softmax import item_cross_entropy, known_items
 from lrrecsys_core.models.transformer import Block, bidirectional
 
@@ -85,7 +86,7 @@ class BERT4Rec(Recommender):
         self.token = nn.Parameter(torch.randn(width) * 0.1)
         self.positions = nn.Parameter(torch.randn(HISTORY + 1, width) * 0.1)
         self.norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.blocks = nn.ModuleList(Block(width, heads, 4 * width, dropout, nn.GELU) for _ in range(blocks))
         self.head = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width))
         self.cloze_bias = nn.Parameter(torch.zeros(sizes.items))

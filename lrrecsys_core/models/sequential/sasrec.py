@@ -29,6 +29,7 @@ from torch.nn import functional as F
 
 from lrrecsys_core.data.split import HISTORY
 from lrrecsys_core.models.base import Batch, Recommender, Sizes, embedding
+from lrrecsys_core.models.layers import Dropout
 from lrrecsys_core.models.transformer import Block, causal, newest
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class SASRec(Recommender):
             Block(width, heads, dropout=dropout, order="sasrec", project=False) for _ in range(blocks)
         )
         self.norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     @classmethod
     def build(cls, split: Split, sizes: Sizes, task: str, **params: Any) -> Self:

@@ -35,6 +35,7 @@ from torch.nn import functional as F
 
 from lrrecsys_core.data.split import HISTORY
 from lrrecsys_core.models.base import Batch, Recommender, Sizes, base_rate, embedding, weighted_mean
+from lrrecsys_core.models.layers import Dropout, Noise
 from lrrecsys_core.models.transformer import Block, causal, newest
 
 if TYPE_CHECKING:
@@ -69,12 +70,12 @@ class Adaptor(nn.Module):
         self.maps = nn.Parameter(torch.randn(experts, text, width) * text**-0.5)
         self.gate = nn.Parameter(torch.zeros(text, experts))
         self.noise = nn.Parameter(torch.zeros(text, experts))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout, self.drawn = Dropout(dropout), Noise()
 
     def forward(self, text: Tensor) -> Tensor:
         logits = text @ self.gate
         if self.training:
-            logits = logits + torch.randn_like(logits) * F.softplus(text @ self.noise)
+            logits = logits + self.drawn.normal(logits) * F.softplus(text @ self.noise)
         # sum_g gate_g W_g (t - b_g), the experts' maps applied to all texts at once
         moved = torch.einsum("...t,gtd->...gd", self.dropout(text), self.maps)
         moved = moved - torch.einsum("gt,gtd->gd", self.shift, self.maps)
@@ -144,7 +145,7 @@ class UniSRec(Recommender):
         self.items = embedding(sizes.items, width) if ids else None
         self.positions = nn.Parameter(torch.randn(HISTORY, width) * 0.1)
         self.norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.blocks = nn.ModuleList(Block(width, heads, inner, dropout, nn.GELU) for _ in range(blocks))
         self.kappa = nn.Parameter(torch.ones(()))
 
@@ -175,11 +176,11 @@ class UniSRec(Recommender):
         known = self.adaptor(self.text[text])
         return known if self.items is None else known + self.items(item)
 
-    def sequence(self, past: Tensor, mask: Tensor) -> Tensor:
+    def sequence(self, past: Tensor, mask: Tensor, use: int = 0) -> Tensor:
         """f (B, d) of item vectors (B, 5, d); zero without any."""
-        x = self.dropout(self.norm(past + self.positions))
+        x = self.dropout(self.norm(past + self.positions), use)
         for block in self.blocks:
-            x = block(x, causal(mask))
+            x = block(x, causal(mask), use=use)
         return newest(x, mask)
 
     def states(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -197,7 +198,7 @@ class UniSRec(Recommender):
 
     def native_loss(self, past: Tensor, found: Tensor, following: Tensor, batch: Batch) -> Tensor:
         """Sequence with next item, and sequence with its thinned self, of `states`."""
-        thinned = self.sequence(past, batch["text_mask"] & batch["kept"])
+        thinned = self.sequence(past, batch["text_mask"] & batch["kept"], use=1)
         weight = batch["weight"] * batch["text_mask"].any(-1)
         with_item = contrast(found, following, batch["next_text"], weight)
         return with_item + 1e-3 * contrast(found, thinned, batch["next_text"], weight)
