@@ -49,7 +49,7 @@ def test_equal_texts_get_equal_scores_unless_ids_tell_them_apart() -> None:
 
 def test_noise_in_training_only() -> None:
     model = UniSRec(Sizes(7, 30), text=TEXT, dropout=0.0)
-    model.adaptor.dropout.p = 0.0
+    model.adaptor.dropout.rate = 0.0
     batch = text_batch(model)
     model.eval()
     assert torch.equal(model(batch), model(batch))
