@@ -23,6 +23,7 @@ from torch import Tensor
 
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.models.base import Recommender
+from lrrecsys_core.training.device import checked_device
 from lrrecsys_core.training.stack import Fields, Replicate, Stack, Stepper, cast
 
 __all__ = ["Fields", "Fit", "Replicate", "as_tensors", "fit", "predict"]
@@ -87,8 +88,8 @@ def fit(
     Raises
     ------
     InputError
-        If the optimiser is unknown, a needed field is missing, a replicate has nothing to train on, or its loss
-        never becomes finite.
+        If the optimiser is unknown, the device is not there, a needed field is missing, a replicate has nothing to
+        train on, or its loss never becomes finite.
     """
     if optimizer not in ("adam", "sgd"):
         raise InputError(f"unknown optimizer {optimizer!r}: choose 'adam' or 'sgd'.")
@@ -100,6 +101,7 @@ def fit(
     for replicate in replicates:
         if not len(replicate.train):
             raise InputError(f"the replicate with seed {replicate.seed} has no training records: check the split.")
+    checked_device(device)
     notes = []
     if compiled:
         torch._dynamo.config.recompile_limit = RECOMPILES
