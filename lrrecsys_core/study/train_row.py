@@ -338,17 +338,10 @@ def _described(
         for one in given:
             kinds.update(direct_answers(one.split, one.texts)[1] if one.texts is not None else {})
         note = "answers: " + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-    return frame.with_columns(
-        tier=pl.lit(tier),
-        explainer=pl.lit(first.explainer if first else ""),
-        llm=pl.lit(first.llm if first else ""),
-        note=pl.lit(note),
-        simulated=pl.lit(data.simulated),
-        same_data=pl.lit(same_as_paper(data)),
-        by_construction=pl.lit(row.by_construction and not (first and first.llm)),
-        ordered=pl.lit(data.ordered),
-        parameters_shared=pl.lit(shared),
-        parameters_entity=pl.lit(entity),
-        seconds=pl.lit(seconds),
-        epochs=pl.lit(epochs),
-    )
+    about = {
+        "tier": tier, "explainer": first.explainer if first else "", "llm": first.llm if first else "", "note": note,
+        "simulated": data.simulated, "same_data": same_as_paper(data), "ordered": data.ordered,
+        "by_construction": row.by_construction and not (first and first.llm), "parameters_shared": shared,
+        "parameters_entity": entity, "seconds": seconds, "epochs": epochs,
+    }  # fmt: skip
+    return frame.with_columns(pl.lit(value).alias(name) for name, value in about.items())

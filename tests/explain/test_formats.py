@@ -26,7 +26,8 @@ def test_conversations_as_plain_text() -> None:
 
 def test_the_six_llms_are_the_rows_of_table_4() -> None:
     named = [row.llm for row in rows.rows_of(4) if row.llm and row.kind == "ours"]
-    assert [known.name for known in PAPER_LLMS.values()] == named
+    assert list(PAPER_LLMS) == named == list(rows.OF_LLM)
+    assert all(PAPER_LLMS[short].name.split("-")[0] in row for short, row in rows.OF_LLM.items())
     assert all(known.revision == "" for known in PAPER_LLMS.values())
 
 
