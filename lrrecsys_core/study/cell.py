@@ -14,12 +14,12 @@ from lrrecsys_core.models.ablations import FreeVectors
 from lrrecsys_core.models.base import TASKS, Sizes
 from lrrecsys_core.models.lr_recsys import LRRecsys
 from lrrecsys_core.rows import Row
-from lrrecsys_core.study.fingerprints import CELL_CODE, code_hash, content_hash, plain, split_hash
+from lrrecsys_core.study.fingerprints import CELL_CODE, array_hash, code_hash, content_hash, plain, split_hash
 from lrrecsys_core.study.fitted import keep_model, kept_cell, model_folder
 from lrrecsys_core.study.points import Point, chosen_point, relative_losses
 from lrrecsys_core.study.run import Run
 from lrrecsys_core.study.text_sets import TextJob, load_coder, text_job
-from lrrecsys_core.study.train_row import CellResult, Given, Training, run_row, same_as_paper
+from lrrecsys_core.study.train_row import CellResult, Given, Training, comparator_features, run_row, same_as_paper
 from lrrecsys_core.training.device import chosen_device
 
 COMPILE_FROM = 8  # rows sharing a network from which on compiling its step saves more than it costs
@@ -101,7 +101,6 @@ class Cell:
         splits = [self.run.split(self.dataset, k, row.fraction) for k in self.replicates]
         roots = ["study.train_row", "training.fit", "metrics"]
         roots += [row.model.__module__.removeprefix("lrrecsys_core.")] if row.model else []
-        roots += ["models.boosting"] if row.floor == "boosting" else []
         # What only decides where a row is shown does not decide its numbers.
         shown = dict.fromkeys(("tables", "kind", "texts", "point", "optional", "side", "llm", "markets_only"))
         training = asdict(self.training) | {"compiled": None, "device": None}
@@ -110,6 +109,8 @@ class Cell:
                 "splits": [split_hash(split) for split in splits],
                 "same data": same_as_paper(splits[0].dataset),
                 "texts": texts,
+                # They come from a market's truth, which is no part of its records.
+                "attributes": [array_hash({"": comparator_features(row, split)}) for split in splits if row.attributes],
                 "seeds": self.seeds,
                 "rows": {size: plain(one) | shown for size, one in self.sizes.items()},
                 "training": training | plain(self.point),
@@ -126,8 +127,8 @@ class Cell:
     @property
     def done(self) -> bool:
         """Whether everything the cell leaves is kept: metrics, written last, predictions, and the model served."""
-        metrics, predictions = self.path("metrics"), self.path("predictions")
-        if metrics is None or predictions is None or not (metrics.is_file() and predictions.is_file()):
+        files = [self.path(kind) for kind in ("metrics", "predictions")]
+        if not all(file is not None and file.is_file() for file in files):
             return False
         return self.name != rows.LR or kept_cell(model_folder(self.run.run, self.dataset)) == self.key
 
@@ -161,7 +162,8 @@ class Cell:
 
     def _keep_model(self, result: CellResult) -> None:
         """File the first replicate's regression network, which `lrrecsys recommend` serves."""
-        first, job = self.given()[0], self.text_jobs[0]
+        given, job = self.given(), self.text_jobs[0]
+        first = given[0]
         assert result.trained is not None and first.texts is not None
         module = result.trained.modules[0][0]
         assert isinstance(module, LRRecsys)
@@ -169,7 +171,7 @@ class Cell:
             "cell": self.key, "profile": asdict(self.run.profile), "specs": self.run.specs,
             "explainer": first.texts.explainer, "llm": first.texts.llm, "task": TASKS[0],
         }  # fmt: skip
-        sizes = Sizes.of(*(one.split for one in self.given()))
+        sizes = Sizes.of(*(one.split for one in given))
         keep_model(
             model_folder(self.run.run, self.dataset), module, load_coder(job), first.split,
             first.texts, result.trained.params, sizes, about,

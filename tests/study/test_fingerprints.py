@@ -94,6 +94,15 @@ def test_other_arguments_of_the_split_move_the_key(monkeypatch: pytest.MonkeyPat
     assert Cell(Study(TINY), "hotels", "SASRec").key != key
 
 
+def test_attributes_of_a_market_are_part_of_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are read from its truth, which neither its records nor the code of model and training tell."""
+    cells_of = [Cell(Study(TINY), "hotels", name) for name in (rows.TRUE_ATTRIBUTES, rows.NCF_WITHOUT)]
+    before = [cell.key for cell in cells_of]
+    real = cells.comparator_features
+    monkeypatch.setattr(cells, "comparator_features", lambda row, split: 1 - real(row, split))
+    assert cells_of[0].key != before[0] and cells_of[1].key == before[1]
+
+
 def test_a_cell_that_reads_texts_is_filed_under_their_content(monkeypatch: pytest.MonkeyPatch) -> None:
     study = Study(TINY)
     cell = Cell(study, "hotels", rows.NCF)
