@@ -73,12 +73,12 @@ _SMOKE = Profile(
 )
 _DEMO = Profile(
     "demo",
-    users=200,
-    items=140,
-    records_per_user=12,
+    users=300,
+    items=200,
+    records_per_user=14,
     replicates=10,
-    epochs=20,
-    patience=3,
+    epochs=40,
+    patience=5,
     autoencoder_epochs=30,
     compile=True,
     theory="demo",

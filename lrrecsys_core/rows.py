@@ -71,6 +71,7 @@ GENERAL_ONLY: Final = "General Explanations Only"
 ABLATION1: Final = "Ablation Model 1"
 ABLATION2: Final = "Ablation Model 2"
 ABLATION3: Final = "Ablation Model 3"
+UNWHITENED: Final = "LR-Recsys on codes as they come"
 NCF: Final = "Robustness Check 1"
 NCF_WITHOUT: Final = "NCF without explanations"
 NO_IDS: Final = "LR-Recsys without user and item tokens"
@@ -116,13 +117,14 @@ def seeing_own_aspects(name: str) -> str:
 class Texts:
     """The explanation inputs of a row: a source (None: the data set's default), a prompt variant and the slots read.
 
-    ``raw=True`` skips the autoencoder (Ablation 2).
+    ``raw=True`` skips the autoencoder (Ablation 2), ``whitened=False`` the map between codes and network.
     """
 
     source: Source | None = None
     variant: str = "full"
     slots: tuple[str, ...] = ("positive", "negative")
     raw: bool = False
+    whitened: bool = True
 
     def source_on(self, dataset: Dataset, fraction: float = 1.0) -> Source:
         """The source on a data set with that share of its training records."""
@@ -191,6 +193,7 @@ class Row:
 
 
 FULL: Final = Texts()
+AS_THEY_COME: Final = Texts(whitened=False)
 _ONE: Final = ("single",)
 
 
@@ -220,7 +223,7 @@ def _table2() -> Iterable[Row]:
     for model in FURTHER_BASELINES:
         shown = (2,) if model.own_biases else (2, SENSITIVITY)
         yield Row(model.name, shown, "rival", model, point=model.name)
-    yield _lr(LETTER, (2, SENSITIVITY), "variant", params={"biases": False}, point=LETTER)
+    yield _lr(LETTER, (2, SENSITIVITY), "variant", AS_THEY_COME, params={"biases": False}, point=LETTER)
     yield Row(BOOSTING, (2,), "rival", floor="boosting", optional=True)
     yield Row(BIASES, (2,), "floor", floor="biases")
     yield Row(GLOBAL_MEAN, (2, SENSITIVITY), "floor", floor="mean")
@@ -290,6 +293,7 @@ def _table6() -> Iterable[Row]:
     both = {"slots": ("positive", "negative")}
     yield _lr(ABLATION1, (6,), "ablation", None, FreeVectors, params=both, point=ABLATION1)
     yield _lr(ABLATION2, (6,), "ablation", Texts(raw=True), RawVectors)
+    yield _lr(UNWHITENED, (6,), "ablation", AS_THEY_COME)
     yield _lr(ABLATION3, (6,), "ablation", Texts(variant="alternative"), by_construction=True)
     yield _lr(NCF, (6,), "variant", FULL, LRRecsysNCF)
     yield _lr(NCF_WITHOUT, (6,), "ablation", None, LRRecsysNCF)

@@ -50,9 +50,9 @@ class MarketParameters:
         Share of items that open at a random time, at most a half; the others are there from the start.
     """
 
-    users: int = 400
-    items: int = 250
-    records_per_user: float = 16.0
+    users: int = 300
+    items: int = 200
+    records_per_user: float = 14.0
     attributes: int = 40
     important: int = 12
     spurious: int = 8
@@ -61,9 +61,9 @@ class MarketParameters:
     liking: float = 0.85
     population: float = 0.1
     tilt: float = 2.0
-    appeal: float = 0.45
-    user_effect: float = 0.3
-    noise: float = 0.5
+    appeal: float = 0.25
+    user_effect: float = 0.2
+    noise: float = 0.35
     spurious_strength: float = 1.5
     context: float = 1.0
     level: float = 3.0

@@ -27,7 +27,7 @@ Part = Literal["both", "present", "shared", "history"]
 
 # Settled on seeds 0-9; hotels have less noise because their context adds to the spread.
 DEFAULT_PARAMETERS: dict[str, MarketParameters] = {
-    "hotels": MarketParameters(noise=0.45),
+    "hotels": MarketParameters(noise=0.3),
     "restaurants": MarketParameters(),
     "movies": MarketParameters(),
 }

@@ -49,8 +49,7 @@ class _Reasoner(ABC):
     def answer(self, request: Request) -> str:
         """Answer a request made from the package's templates; equal prompts have equal answers.
 
-        A direct rating is low + (high - low) (1 + m) / (2 + m + u), rounded to a tenth, where m adds up the history
-        shares of the known phrases the candidate has and u of those it lacks.
+        A direct rating is low + (high - low) (1 + b) / 2, rounded to a tenth, where b is the balance of the reasons.
 
         Raises
         ------
@@ -80,14 +79,14 @@ class _Reasoner(ABC):
 
 def _answer(case: "_Case", task: Task) -> str:
     if task.variant == "direct":
-        return f"{task.low + (task.high - task.low) * case.match():.1f}"
+        return f"{task.low + (task.high - task.low) * (1 + case.balance()) / 2:.1f}"
     if task.variant == "aspects":
         return case.aspects()
     if task.variant == "summary":
         return case.summary()
     openings = expected_openings(task.domain, task.variant, task.slot)
     if task.variant == "general":
-        liked = case.match() >= 0.5
+        liked = case.balance() >= 0
         return case.sentence(openings[not liked], case.reason_for() if liked else case.reason_against(), CLAUSES)
     reason = case.reason_against() if task.slot == "negative" else case.reason_for()
     return case.sentence(openings[0], reason, OTHER_CLAUSES if task.variant == "alternative" else CLAUSES)
@@ -136,21 +135,26 @@ class MetadataExplainer(_Reasoner):
 
 
 CLAUSES = {
-    "shared": "the consumer {grade} chooses {plural} with {phrase} and the {noun} offers {phrase} and meets {wishes}",
-    "untried": "the consumer has not tried {phrase} before and the {noun} offers {phrase} and meets {wishes}",
-    "nothing for": "the consumer chooses many kinds of {plural} and the {noun} is one of them",
-    "missing": "the consumer {grade} chooses {plural} with {phrase} and the {noun} has no {phrase} and meets {wishes}",
-    "unwanted": "the consumer never chooses {plural} with {phrase} and the {noun} offers {phrase} and meets {wishes}",
-    "nothing against": "the consumer has no clear wishes and the {noun} offers little that stands out",
+    "shared": "the consumer has {grade} chosen {plural} with {phrase} before, which the {noun} offers, {match}",
+    "untried": "the consumer has not tried {phrase} yet, which the {noun} offers, {match}",
+    "nothing for": "the consumer has chosen many kinds of {plural} before, one of which the {noun} is, {match}",
+    "missing": "the consumer has {grade} chosen {plural} with {phrase} before, which the {noun} lacks, {match}",
+    "unwanted": "the consumer has never chosen {plural} with {phrase} before, which the {noun} has, {match}",
+    "nothing against": "the consumer has shown no clear wishes and the {noun} offers little that stands out, {match}",
 }
 OTHER_CLAUSES = {
-    "shared": "it comes with {phrase}, which this consumer {grade} goes for, and fulfils {wishes}",
-    "untried": "it comes with {phrase}, which is new to this consumer, and fulfils {wishes}",
-    "nothing for": "it is much like other {plural} this consumer knows",
-    "missing": "it comes without {phrase}, which this consumer {grade} goes for, and fulfils {wishes}",
-    "unwanted": "it comes with {phrase}, which this consumer never goes for, and fulfils {wishes}",
-    "nothing against": "nothing about it speaks to this consumer",
+    "shared": "it comes with {phrase}, which this consumer has {grade} gone for before, {match}",
+    "untried": "it comes with {phrase}, which is new to this consumer, {match}",
+    "nothing for": "it is much like other {plural} this consumer knows, {match}",
+    "missing": "it comes without {phrase}, which this consumer has {grade} gone for before, {match}",
+    "unwanted": "it comes with {phrase}, which this consumer has never gone for before, {match}",
+    "nothing against": "nothing about it speaks to this consumer, {match}",
 }
+# Names of a share of the history, and of a balance, from their lower ends on: one level for each of five past items.
+_GRADES = ((0.9, "always"), (0.7, "usually"), (0.5, "often"), (0.3, "sometimes"), (0.0, "once"))
+_BALANCES = (
+    (0.5, "excellent"), (0.3, "good"), (0.1, "fair"), (-0.1, "even"), (-0.3, "weak"), (-0.5, "poor"), (-1.0, "bad"),
+)  # fmt: skip
 _ANY_ASPECTS = ("overall quality", "price", "variety")
 
 
@@ -183,29 +187,28 @@ class _Case:
     def sentence(self, opening: str, reason: tuple[str, str], words: dict[str, str]) -> str:
         kind, phrase = reason
         clause = words[kind].format(
-            grade=self.grade(phrase), phrase=phrase, wishes=self.wishes(), noun=self.noun, plural=self.plural
+            grade=self.grade(phrase), phrase=phrase, match=self.match(), noun=self.noun, plural=self.plural
         )
         return f"{opening} {clause}."
 
     def grade(self, phrase: str) -> str:
-        share = self.counts[phrase] / max(self.length, 1)
-        return "always" if share == 1 else "often" if share >= 0.6 else "sometimes" if share >= 0.4 else "rarely"
+        return _level(self.counts[phrase] / max(self.length, 1), _GRADES)
 
-    def wishes(self) -> str:
-        """In words, the part of the history's phrases, repetitions counted, that the candidate has."""
-        if not self.counts:
-            return "wishes yet unknown"
-        share = sum(self.counts[phrase] for phrase in self.present) / self.counts.total()
-        part = (
-            "all" if share == 1 else "most" if share >= 0.6 else "some" if share >= 0.35 else "few" if share else "none"
+    def match(self) -> str:
+        """The balance in words."""
+        known = f"{_level(self.balance(), _BALANCES)} match" if self.length else "match yet unknown"
+        return f"{'an' if known[0] in 'e' else 'a'} {known}"
+
+    def balance(self) -> float:
+        """What speaks for the candidate less what speaks against it, -1 to 1.
+
+        The largest history share among the known phrases it has, less the largest among those it lacks.
+        """
+        met, missed = (
+            max((n for phrase, n in self.counts.items() if (phrase in self.present) == there), default=0)
+            for there in (True, False)
         )
-        return f"{part} of the usual wishes"
-
-    def match(self) -> float:
-        support = sum(self.counts[phrase] for phrase in self.present)
-        total = self.counts.total()
-        length = max(self.length, 1)
-        return (length + support) / (2 * length + total)
+        return (met - missed) / max(self.length, 1)
 
     def ranked(self) -> list[str]:
         return sorted(self.counts, key=lambda phrase: (-self.counts[phrase], phrase))
@@ -217,6 +220,10 @@ class _Case:
     def summary(self) -> str:
         wishes = [f"{self.grade(phrase)} for {phrase}" for phrase in self.ranked()[:3]]
         return f"The consumer looks {', '.join(wishes)}." if wishes else "The consumer has no clear preferences."
+
+
+def _level(value: float, levels: tuple[tuple[float, str], ...]) -> str:
+    return next(name for low, name in levels if value >= low)
 
 
 def _input(prompt: str) -> list[str]:

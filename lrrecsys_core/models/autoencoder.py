@@ -7,6 +7,7 @@ against the word table. The loss is the cross-entropy of the sentence's real wor
 
 from __future__ import annotations
 
+import copy
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -16,11 +17,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lrrecsys_core.errors import InputError
 
 LENGTH, WIDTH, HIDDEN = 50, 8, 64
-LOGITS_AT_ONCE = 2**21  # numbers in one chunk of the output layer: 8 MiB in float32, whatever |V| is
 PADDING, UNKNOWN = 0, 1
 TRIAL_EPOCHS = 10
 WORDS, SENTENCES, HELD = 2_000, 6_400, 1_000  # bounds of the vocabulary, of an epoch and of validation: see below
@@ -55,37 +56,6 @@ class Vocabulary:
         return out
 
 
-class _WordLoss(torch.autograd.Function):
-    """Summed weighted cross-entropy of words scored against a table, a chunk of logits at a time.
-
-    Gradients are formed in the same pass, so no more than one chunk of the n x |V| logits ever exists.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, outputs: Tensor, table: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-        """`outputs` (n, 8), `table` (|V|, 8), `target` (n,), `weight` (n,) -> scalar."""
-        rows = max(1, LOGITS_AT_ONCE // len(table))
-        total = outputs.new_zeros(())
-        to_outputs, to_table = torch.empty_like(outputs), torch.zeros_like(table)
-        for low in range(0, len(outputs), rows):
-            part = slice(low, low + rows)
-            slope = torch.softmax(outputs[part] @ table.T, -1)
-            chosen = target[part].unsqueeze(1)
-            told = slope.gather(1, chosen).clamp_min(torch.finfo(slope.dtype).tiny).log()
-            total -= (told.squeeze(1) * weight[part]).sum()
-            slope.scatter_add_(1, chosen, -torch.ones_like(chosen, dtype=outputs.dtype))
-            slope *= weight[part].unsqueeze(1)
-            torch.mm(slope, table, out=to_outputs[part])
-            to_table.addmm_(slope.T, outputs[part])
-        ctx.save_for_backward(to_outputs, to_table)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        to_outputs, to_table = ctx.saved_tensors
-        return slope * to_outputs, slope * to_table, None, None
-
-
 class AutoEncoder(nn.Module):
     """AE(.) of Sec 3.4.2.
 
@@ -103,6 +73,8 @@ class AutoEncoder(nn.Module):
         self.decoder = nn.Sequential(
             nn.Linear(WIDTH, HIDDEN, bias=False), nn.ReLU(), nn.Linear(HIDDEN, LENGTH * WIDTH, bias=False)
         )
+        # Training amplifies rounding: in float32 two processors end in different codes, in float64 in the same ones.
+        self.double()
 
     def code(self, words: Tensor) -> Tensor:
         """Word ids (B, 50) -> codes (B, 8)."""
@@ -120,10 +92,9 @@ class AutoEncoder(nn.Module):
     def loss(self, words: Tensor, count: Tensor | None = None) -> Tensor:
         """Mean cross-entropy per real word (Eq 2 and 25), sentences weighted by `count` (B,)."""
         real = words != PADDING
-        weight = (real if count is None else real * count.unsqueeze(1)).to(self.table.weight.dtype)
-        outputs = self.decode(self.code(words))[real]
-        total: Tensor = _WordLoss.apply(outputs, self.table.weight, words[real], weight[real])
-        return total / weight.sum().clamp_min(1.0)
+        weight = (real if count is None else real * count.unsqueeze(1)).to(self.table.weight.dtype)[real]
+        logits = self.decode(self.code(words))[real] @ self.table.weight.T
+        return (F.cross_entropy(logits, words[real], reduction="none") * weight).sum() / weight.sum().clamp_min(1.0)
 
 
 @dataclass
@@ -160,10 +131,10 @@ class TextCodes:
         words = torch.from_numpy(self.vocabulary.encode(sentences))
         with torch.no_grad():
             codes = (self.model.code(words) - self.centre) / self.spread
-        return (codes * (words != PADDING).any(1, keepdim=True)).numpy().astype(np.float32)
+        return (codes * (words != PADDING).any(1, keepdim=True)).numpy()
 
-    centre: Tensor = field(default_factory=lambda: torch.zeros(WIDTH))
-    spread: Tensor = field(default_factory=lambda: torch.ones(()))
+    centre: Tensor = field(default_factory=lambda: torch.zeros(WIDTH, dtype=torch.float64))
+    spread: Tensor = field(default_factory=lambda: torch.ones((), dtype=torch.float64))
 
 
 def train_autoencoder(
@@ -206,7 +177,7 @@ def train_autoencoder(
         )
     vocabulary = Vocabulary.of(sentences)
     words = torch.from_numpy(vocabulary.encode(sentences))
-    weight = torch.ones(len(words)) if counts is None else torch.from_numpy(np.asarray(counts, dtype=np.float32))
+    weight = torch.from_numpy(np.ones(len(words)) if counts is None else np.asarray(counts, dtype=np.float64))
     order = np.random.default_rng([seed, 2]).permutation(len(words))
     held = order[: min(HELD, max(1, len(words) // 10))] if len(words) >= 10 else order
     kept = order[len(held) :] if len(words) >= 10 else order
@@ -220,13 +191,13 @@ def train_autoencoder(
     chosen = min(tried, key=lambda run: run.best if np.isfinite(run.best) else np.inf)
     chosen.train(words, weight, kept, held, epochs, batch_size, patience if early_stop else epochs)
     if not early_stop:
-        chosen.keep_last()
+        chosen.keep()
     model, lr, best, best_epoch, curve = chosen.restored(), chosen.lr, chosen.best, chosen.best_epoch, chosen.curve
     with torch.no_grad():
         codes = model.code(words[kept])
         accuracy, content, constant = _accuracies(model, words[kept])
         spread = codes.std(0)
-        rank = int(torch.linalg.matrix_rank((codes - codes.mean(0)).double(), rtol=1e-3))
+        rank = int(torch.linalg.matrix_rank(codes - codes.mean(0), rtol=1e-3))
     result = TextCodes(model, vocabulary, lr, best_epoch, best, accuracy, content, constant, rank, curve)
     result.centre, result.spread = codes.mean(0), spread.mean().clamp_min(1e-6)
     if check:
@@ -259,19 +230,14 @@ def complain_if_collapsed(result: TextCodes, sentences: int) -> None:
 
 
 class _Run:
-    """One autoencoder in training: early-stopped, and able to go on where it paused.
-
-    The few lines of Adam stand here because importing `torch.optim` costs seconds in every process.
-    """
+    """One autoencoder in training: early-stopped, and able to go on where it paused."""
 
     def __init__(self, model: AutoEncoder, lr: float, optimizer: str, rng: np.random.Generator) -> None:
-        self.model, self.lr, self.optimizer, self.rng = model, lr, optimizer, rng
-        self.best, self.best_epoch, self.steps = float("inf"), 0, 0
+        self.model, self.lr, self.rng = model, lr, rng
+        self.optimizer = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[optimizer](model.parameters(), lr)
+        self.best, self.best_epoch = float("inf"), 0
         self.curve: list[float] = []
-        self.parameters = list(model.parameters())
-        self.best_state = [p.detach().clone() for p in self.parameters]
-        self.mean = [torch.zeros_like(p) for p in self.parameters]
-        self.square = [torch.zeros_like(p) for p in self.parameters]
+        self.best_state = copy.deepcopy(model.state_dict())
 
     def train(
         self,
@@ -288,35 +254,25 @@ class _Run:
             shuffled = self.rng.permutation(kept)[:SENTENCES]
             for low in range(0, len(shuffled), batch_size):
                 rows = torch.from_numpy(shuffled[low : low + batch_size])
-                self._step(torch.autograd.grad(self.model.loss(words[rows], weight[rows]), self.parameters))
+                self.optimizer.zero_grad()
+                self.model.loss(words[rows], weight[rows]).backward()
+                self.optimizer.step()
             with torch.no_grad():
-                self.curve.append(float(self.model.loss(words[held], weight[held])))
+                parts = torch.from_numpy(held).split(128)
+                losses = torch.stack([self.model.loss(words[part], weight[part]) for part in parts])
+                size = torch.stack([((words[part] != PADDING).sum(1) * weight[part]).sum() for part in parts])
+                self.curve.append(float((losses * size).sum() / size.sum()))
             if self.curve[-1] < self.best:
-                self.best, self.best_epoch = self.curve[-1], len(self.curve)
-                self.best_state = [p.detach().clone() for p in self.parameters]
+                self.keep()
 
-    @torch.no_grad()
-    def _step(self, slopes: Sequence[Tensor]) -> None:
-        self.steps += 1
-        root = (1 - 0.999**self.steps) ** 0.5
-        for parameter, slope, mean, square in zip(self.parameters, slopes, self.mean, self.square, strict=True):
-            if self.optimizer == "sgd":
-                parameter.sub_(slope, alpha=self.lr)
-                continue
-            mean.lerp_(slope, 0.1)
-            square.mul_(0.999).addcmul_(slope, slope, value=0.001)
-            parameter.addcdiv_(mean, square.sqrt().div_(root).add_(1e-8), value=-self.lr / (1 - 0.9**self.steps))
-
-    def keep_last(self) -> None:
-        """Take the last state for the best."""
+    def keep(self) -> None:
+        """Take the present state for the best."""
         self.best, self.best_epoch = self.curve[-1], len(self.curve)
-        self.best_state = [p.detach().clone() for p in self.parameters]
+        self.best_state = copy.deepcopy(self.model.state_dict())
 
-    @torch.no_grad()
     def restored(self) -> AutoEncoder:
         """The model in its best state."""
-        for parameter, value in zip(self.parameters, self.best_state, strict=True):
-            parameter.copy_(value)
+        self.model.load_state_dict(self.best_state)
         return self.model
 
 

@@ -62,7 +62,7 @@ class LRRecsys(Recommender):
     tier: ClassVar[str] = "faithful"
 
     grid: ClassVar[list[dict[str, Any]]] = [
-        {"lr": lr, "weight_decay": decay} for lr in (1e-3, 1e-2) for decay in (0.0, 1e-5, 1e-4, 1e-3)
+        {"lr": lr, "weight_decay": decay} for lr in (3e-4, 1e-3, 3e-3, 1e-2) for decay in (0.0, 1e-4)
     ]
 
     def __init__(
@@ -96,7 +96,7 @@ class LRRecsys(Recommender):
         return (*self.inputs, *self.slots, *(("context",) if self.context is not None else ()))
 
     def explanation_tokens(self, batch: Batch) -> list[Tensor]:
-        """One (B, d) token per slot: the autoencoder's codes as they are."""
+        """One (B, d) token per slot: the autoencoder's codes as they are given."""
         return [batch[slot] for slot in self.slots]
 
     def id_tokens(self, batch: Batch) -> list[Tensor]:

@@ -37,7 +37,7 @@ POINTS = 8
 HALF = (0, 3, 5, 6)
 SAMPLE = 20_000  # records of a real data set
 _SETTLING = get_profile(
-    "demo", users=150, items=100, records_per_user=12, replicates=2, first_seed=0, epochs=20, patience=3,
+    "demo", users=200, items=140, records_per_user=12, replicates=2, first_seed=0, epochs=40, patience=5,
     seeds_on_files=1, compile=False,
 )  # fmt: skip
 

@@ -21,6 +21,7 @@ from lrrecsys_core.data.split import Split
 from lrrecsys_core.explain.explanations import Explanations
 from lrrecsys_core.explain.sources import Source
 from lrrecsys_core.models.autoencoder import AutoEncoder, TextCodes, Vocabulary
+from lrrecsys_core.models.whitening import Whitening
 from lrrecsys_core.rows import Row, Texts
 from lrrecsys_core.study.fingerprints import TEXT_CODE, array_hash, code_hash, content_hash, plain, split_hash
 from lrrecsys_core.study.run import Run
@@ -114,7 +115,9 @@ def text_job(run: Run, name: str, row: Row, replicate: int) -> TextJob:
     source = row.texts.source_on(run.data(name)[0], row.fraction)
     if variant == "full":
         slots = ("positive", "negative")  # "positive only" reads one slot of the same set
-    return TextJob(run, name, replace(row.texts, source=source, slots=slots), replicate, row.fraction)
+    # Networks with and without the whitening read the same set, too.
+    texts = replace(row.texts, source=source, slots=slots, whitened=True)
+    return TextJob(run, name, texts, replicate, row.fraction)
 
 
 @lru_cache(maxsize=4096)
@@ -129,28 +132,35 @@ def _save(folder: Path, key: str, made: TextSet, coder: TextCodes | None) -> Non
             tensors = {name: value.contiguous() for name, value in coder.model.state_dict().items()}
             save_file(tensors | {"centre": coder.centre, "spread": coder.spread.reshape(1)}, partial)
         paths.write_json(folder / f"{key}.words.json", list(coder.vocabulary.words))
+    maps = {f"{slot}.{part}": values for slot, one in made.maps.items() for part, values in vars(one).items()}
+    with paths.replacing(folder / f"{key}.whitening.npz") as partial, partial.open("wb") as file:
+        np.savez(file, **maps)
     codes = made.codes | {f"shifted {slot}": values for slot, values in made.shifted.items()}
     with paths.replacing(folder / f"{key}.codes.parquet") as partial:
         pl.DataFrame(codes).write_parquet(partial)
     with paths.replacing(folder / f"{key}.sentences.parquet") as partial:
         pl.DataFrame({"sentence": made.sentences, "embedding": made.embeddings}).write_parquet(partial)
     about: dict[str, Any] = {"explainer": made.explainer, "llm": made.llm, "report": made.report}
-    content = content_hash([array_hash(codes | {"embeddings": made.embeddings}), made.sentences, about])
+    content = content_hash([array_hash(codes | maps | {"embeddings": made.embeddings}), made.sentences, about])
     paths.write_json(folder / f"{key}.json", about | {"content": content})
 
 
 def _load(folder: Path, key: str) -> TextSet:
     about = json.loads((folder / f"{key}.json").read_text(encoding="utf-8"))
-    codes = pl.read_parquet(folder / f"{key}.codes.parquet")
+    kept = pl.read_parquet(folder / f"{key}.codes.parquet")
     sentences = pl.read_parquet(folder / f"{key}.sentences.parquet")
-    named = {name: codes[name].to_numpy() for name in codes.columns}
+    named = {name: kept[name].to_numpy() for name in kept.columns}
     shift = {name.removeprefix("shifted "): values for name, values in named.items() if name.startswith("shifted ")}
+    codes = {name: values for name, values in named.items() if not name.startswith("shifted ")}
+    with np.load(folder / f"{key}.whitening.npz") as maps:
+        read = {slot: Whitening(maps[f"{slot}.mean"], maps[f"{slot}.root"]) for slot in codes}
     return TextSet(
         about["explainer"],
         tuple(sentences["sentence"].to_list()),
-        np.stack(sentences["embedding"].to_list()).astype(np.float32),
-        {name: values for name, values in named.items() if not name.startswith("shifted ")},
+        np.stack(sentences["embedding"].to_list()),
+        codes,
         shift,
+        read,
         about["report"],
         about["llm"],
     )

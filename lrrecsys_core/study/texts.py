@@ -14,6 +14,7 @@ from lrrecsys_core.explain.embeddings import Embedder, embed_texts, vector_cache
 from lrrecsys_core.explain.generate import explain_records
 from lrrecsys_core.explain.sources import default_source
 from lrrecsys_core.models.autoencoder import TextCodes, collapsed, train_autoencoder
+from lrrecsys_core.models.whitening import Whitening
 from lrrecsys_core.rows import Texts
 
 RAW_WIDTH, RAW_SPREAD = 64, 0.5
@@ -28,24 +29,33 @@ class TextSet:
     ----------
     explainer : name shown in tables.
     sentences : (E,) distinct sentences, the first "".
-    embeddings : (E, width) float32; zeros for "".
+    embeddings : (E, width) as they come, codes in float64, raw vectors in float32; zeros for "".
     codes : slot -> (N,) sentence of each record.
     shifted : the same in the shifted environment (test records only), or empty.
+    maps : slot -> whitening on its training records, through which networks read the slot.
     report : what the autoencoder's training showed; ``note`` is printed with the rows that read the set.
     llm : the LLM that wrote the sentences, or "".
     """
 
     explainer: str
     sentences: tuple[str, ...]
-    embeddings: NDArray[np.float32]
+    embeddings: NDArray[np.floating]
     codes: dict[str, NDArray[np.int32]]
     shifted: dict[str, NDArray[np.int32]]
+    maps: dict[str, Whitening]
     report: dict[str, Any]
     llm: str = ""
 
-    def fields(self, codes: dict[str, NDArray[np.int32]]) -> dict[str, NDArray[np.float32]]:
+    def fields(self, codes: dict[str, NDArray[np.int32]], *, whitened: bool = True) -> dict[str, NDArray[np.float32]]:
         """Record fields slot -> (N, width)."""
-        return {slot: self.embeddings[values] for slot, values in codes.items()}
+        if not whitened:
+            return {slot: self.embeddings[values].astype(np.float32) for slot, values in codes.items()}
+        return {slot: self.maps[slot](self.embeddings, self._there)[values] for slot, values in codes.items()}
+
+    @property
+    def _there(self) -> NDArray[np.bool_]:
+        """(E,) whether a sentence is one."""
+        return np.array([bool(sentence) for sentence in self.sentences])
 
 
 def shifted_codes(split: Split, texts: Texts, sentences: dict[str, int], seed: int) -> dict[str, NDArray[np.int32]]:
@@ -91,7 +101,8 @@ def make_text_set(
         report = coder.facts() | {"words": len(coder.vocabulary.words), "sentences": len(chosen), "note": note}
     keep = {slot: told.codes[slot] for slot in slots}
     shift = {slot: moved[slot] for slot in slots} if moved else {}
-    return TextSet(told.explainer, tuple(listed), embeddings, keep, shift, report, source.llm), coder
+    maps = {slot: Whitening.of(embeddings[said[said > 0]]) for slot in slots for said in [keep[slot][split.train]]}
+    return TextSet(told.explainer, tuple(listed), embeddings, keep, shift, maps, report, source.llm), coder
 
 
 def _strict_codes(sentences: list[str], counts: NDArray[np.int64], seed: int, epochs: int) -> tuple[TextCodes, str]:

@@ -105,8 +105,12 @@ def record_fields(row: Row, split: Split, sizes: Sizes, texts: TextSet | None, s
         fields |= row.model.record_fields(split, sizes, **row.params)
     if texts is not None:
         codes = shuffled(texts.codes, split, row.shuffle, seed) if row.shuffle else texts.codes
-        fields |= texts.fields(codes)
+        fields |= _read(row, texts, codes)
     return fields
+
+
+def _read(row: Row, texts: TextSet, codes: dict[str, NDArray[np.int32]]) -> dict[str, NDArray[np.float32]]:
+    return texts.fields(codes, whitened=row.texts is None or row.texts.whitened)
 
 
 def comparator_features(row: Row, split: Split) -> NDArray[np.float32]:
@@ -220,12 +224,12 @@ def _evaluations(row: Row, one: Given, own: Fields) -> dict[str, Fields]:
     if texts is None:
         return out
     if row.shifted and texts.shifted:
-        out[rows.shifted(row.name)] = {**own, **as_tensors(texts.fields(texts.shifted))}
+        out[rows.shifted(row.name)] = {**own, **as_tensors(_read(row, texts, texts.shifted))}
     if row.permuted:
         order = np.arange(len(split.user))
         order[split.test] = np.random.default_rng([one.seed, 4]).permutation(split.test)
         moved = {slot: codes[order] for slot, codes in texts.codes.items()}
-        out[rows.PERMUTED] = {**own, **as_tensors(texts.fields(moved))}
+        out[rows.PERMUTED] = {**own, **as_tensors(_read(row, texts, moved))}
     return out
 
 

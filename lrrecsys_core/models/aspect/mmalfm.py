@@ -79,7 +79,7 @@ class MMALFM(Recommender):
     grid: ClassVar[list[dict[str, Any]]] = [
         {"lr": lr, "weight_decay": decay, "aspects": aspects}
         for lr in (1e-3, 1e-2)
-        for decay in (1e-4, 1e-2)
+        for decay in (1e-5, 1e-4)
         for aspects in (5, 8)
     ]
 

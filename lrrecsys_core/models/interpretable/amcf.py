@@ -67,7 +67,7 @@ class AMCF(Recommender):
     grid: ClassVar[list[dict[str, Any]]] = [
         {"lr": lr, "weight_decay": decay, "strength": strength}
         for lr in (1e-3, 1e-2)
-        for decay in (1e-4, 1e-2)
+        for decay in (1e-5, 1e-4)
         for strength in (0.003, 0.05)
     ]
 

@@ -1,0 +1,57 @@
+"""The affine map between text vectors and the network: whitened on the training records, slot by slot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+RIDGE = 1e-6  # of the mean variance, added to every direction
+FAR = 6.0  # standard deviations
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """``x -> (x - mean) root`` with ``root = (C + ridge)^(-1/2)``, C the covariance of what it was made of.
+
+    The wording that sentences share takes nearly all of a code's variance and the reason stands in directions with a
+    ten-thousandth of it, which a network that starts from weights of one size hardly reaches. The symmetric root is the
+    one that moves vectors least, and a small change of them changes it little.
+
+    Attributes
+    ----------
+    mean : (w,)
+    root : (w, w)
+    """
+
+    mean: Floats
+    root: Floats
+
+    @classmethod
+    def of(cls, vectors: NDArray[np.floating]) -> Whitening:
+        """Made of vectors (n, w), one per training record; of none, the map that changes nothing."""
+        if not len(vectors):
+            return cls(np.zeros(vectors.shape[1]), np.eye(vectors.shape[1]))
+        values, axes = np.linalg.eigh(np.atleast_2d(np.cov(vectors, rowvar=False, bias=True, dtype=np.float64)))
+        size = values.mean()
+        scale = (values.clip(0.0) + RIDGE * size) ** -0.5 if size > 0 else np.ones_like(values)
+        return cls(vectors.mean(0, dtype=np.float64), axes * scale @ axes.T)
+
+    def __call__(self, vectors: NDArray[np.floating], there: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Map vectors (n, w); those that stand for no text (`there` (n,) is false) become zeros."""
+        moved = (vectors - self.mean) @ self.root
+        return np.where(there[:, None], moved, 0.0).astype(np.float32)
+
+
+def spectrum(vectors: NDArray[np.floating]) -> Floats:
+    """Variances (w,) of vectors (n, w) along their principal axes, largest first."""
+    if len(vectors) < 2:
+        return np.zeros(vectors.shape[1])
+    return np.linalg.svd(vectors - vectors.mean(0), compute_uv=False) ** 2 / len(vectors)
+
+
+def far(vectors: NDArray[np.floating]) -> int:
+    """How many of the whitened vectors (n, w) leave `FAR` standard deviations in some direction."""
+    return int((np.abs(vectors) > FAR).any(1).sum())
