@@ -8,9 +8,11 @@ from pathlib import Path
 import polars as pl
 
 from lrrecsys_core import paths
+from lrrecsys_core.metrics import METRICS
 from lrrecsys_core.report.claims import CONTROL, claims_table, verdicts
 from lrrecsys_core.report.formats import Grid, effect, number, p_value, write_all
 from lrrecsys_core.report.notes import unordered
+from lrrecsys_core.report.scale import MARGIN
 
 
 def headlines(claims: pl.DataFrame) -> list[str]:
@@ -47,9 +49,8 @@ def _told(failed: dict[str, object]) -> str:
     """A failing control in words."""
     if failed["unit"] == "share":
         return f"{failed['contrast']}: {failed['note']}"
-    gain = float(str(failed["effect"]))
-    word = "better" if gain > 0 else "worse"
-    return f"{failed['contrast']} is {word}, gain {effect(gain)} [{effect(failed['low'])}, {effect(failed['high'])}]"
+    interval = f"[{effect(failed['low'])}, {effect(failed['high'])}]"
+    return f"{failed['contrast']} is better, gain {effect(failed['effect'])} {interval}"
 
 
 def read_bench(folder: Path) -> list[dict[str, object]]:
@@ -93,6 +94,7 @@ def claim_grids(claims: pl.DataFrame, summary: pl.DataFrame) -> list[Grid]:
         line += [effect(claim["effect"]), interval, text["unit"], text["test"], p_value(claim["p"])]
         line += [p_value(claim["p_holm"]), text["sample"], effect(claim["seed_sd"])]
         body[claim["claim"] == CONTROL].append(line + [text[key] for key in ("explainer", "profile", "note")])
-    about = "Controls: networks that speak at all, and gains over Ablation 1 whose interval should cover 0"
+    margins = ", ".join(f"{metric} {MARGIN[metric]:g}" for metric in METRICS)
+    about = f"Controls: networks that speak at all, and no gain over Ablation 1 that is surely more than {margins}"
     figures = Grid("The figures behind the verdicts", header, body[False])
     return [Grid(about, header, body[True]), _summary_grid(summary), figures]

@@ -11,7 +11,7 @@ import polars as pl
 from lrrecsys_core import stats
 from lrrecsys_core.report.evidence import Evidence, null_markets, sources
 from lrrecsys_core.report.finding import Finding
-from lrrecsys_core.report.formats import one_note
+from lrrecsys_core.report.formats import P_DIGITS, one_note
 from lrrecsys_core.report.rules import JUDGES, STATEMENTS, controls
 
 ALPHA: Final = 0.05
@@ -111,7 +111,9 @@ def _decide(family: list[dict[str, object]]) -> None:
         elif not line["_enough"]:
             line["verdict"] = "not tested"
         else:
-            line["verdict"] = _word(finding.holds if finding.holds is not None else bool(p < ALPHA))
+            # As printed, so that a verdict is read off the table: .0496 is printed as .050, and is not below .05.
+            passed = bool(round(float(p), P_DIGITS) < ALPHA)
+            line["verdict"] = _word(passed if finding.holds is None else finding.holds)
 
 
 def _word(holds: bool) -> str:
