@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 
@@ -13,6 +14,14 @@ from lrrecsys_core.report.claims import CONTROL, claims_table, verdicts
 from lrrecsys_core.report.formats import Grid, effect, number, p_value, write_all
 from lrrecsys_core.report.notes import unordered
 from lrrecsys_core.report.scale import MARGIN
+from lrrecsys_core.stats import POWER, POWER_LEVEL
+
+# What the columns of the claims say that their names do not.
+COLUMNS: Final = (
+    f"Could have found: the smallest true effect that a one-sided test at {100 * POWER_LEVEL:g}% finds with "
+    f"{100 * POWER:g}% probability, before Holm's correction, which asks for more; for a criterion with a margin, the "
+    "distance from the margin. Empty for the simulations of theory.",
+)
 
 
 def headlines(claims: pl.DataFrame) -> list[str]:
@@ -50,7 +59,7 @@ def _told(failed: dict[str, object]) -> str:
     if failed["unit"] == "share":
         return f"{failed['contrast']}: {failed['note']}"
     interval = f"[{effect(failed['low'])}, {effect(failed['high'])}]"
-    return f"{failed['contrast']} is better, gain {effect(failed['effect'])} {interval}"
+    return f"{failed['contrast']}: gain {effect(failed['effect'])} {interval}"
 
 
 def read_bench(folder: Path) -> list[dict[str, object]]:
@@ -70,7 +79,8 @@ def write_claims(run: str, evidence: pl.DataFrame, metrics: pl.DataFrame) -> pl.
     summary = verdicts(claims)
     notes = headlines(claims) + unordered(metrics)
     folder = paths.tables(run)
-    write_all(folder, "claims", claims, "The paper's claims, judged", notes, claim_grids(claims, summary))
+    told = [*notes, *COLUMNS]
+    write_all(folder, "claims", claims, "The paper's claims, judged", told, claim_grids(claims, summary))
     write_all(folder, "verdicts", summary, "Verdicts", notes, [_summary_grid(summary)])
     with paths.replacing(folder / "claims_evidence.csv") as partial:
         partial.write_text(evidence.with_columns(pl.col(pl.Float64).round(6)).write_csv(), encoding="utf-8")
@@ -84,15 +94,15 @@ def _summary_grid(summary: pl.DataFrame) -> Grid:
 
 def claim_grids(claims: pl.DataFrame, summary: pl.DataFrame) -> list[Grid]:
     """Controls, verdicts and the figures behind them, for people."""
-    header = ["Claim", "Evidence", "Data", "Metric", "Verdict", "Contrast", "Effect", "95% interval", "Unit", "Test"]
-    header += ["p", "p (Holm)", "Sample", "Seed sd", "Explainer", "Profile", "Note"]
+    header = ["Claim", "Evidence", "Data", "Metric", "Verdict", "Contrast", "Effect", "95% interval"]
+    header += ["Could have found", "Unit", "Test", "p", "p (Holm)", "Sample", "Seed sd", "Explainer", "Profile", "Note"]
     body: dict[bool, list[list[str]]] = {True: [], False: []}
     for claim in claims.to_dicts():
         text = {key: str(value or "") for key, value in claim.items()}
         interval = f"[{effect(claim['low'])}, {effect(claim['high'])}]" if number(claim["low"]) else ""
         line = [text[key] for key in ("claim", "evidence", "dataset", "metric", "verdict", "contrast")]
-        line += [effect(claim["effect"]), interval, text["unit"], text["test"], p_value(claim["p"])]
-        line += [p_value(claim["p_holm"]), text["sample"], effect(claim["seed_sd"])]
+        line += [effect(claim["effect"]), interval, effect(claim["smallest"]), text["unit"], text["test"]]
+        line += [p_value(claim["p"]), p_value(claim["p_holm"]), text["sample"], effect(claim["seed_sd"])]
         body[claim["claim"] == CONTROL].append(line + [text[key] for key in ("explainer", "profile", "note")])
     margins = ", ".join(f"{metric} {MARGIN[metric]:g}" for metric in METRICS)
     about = f"Controls: networks that speak at all, and no gain over Ablation 1 that is surely more than {margins}"

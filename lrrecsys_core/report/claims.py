@@ -25,8 +25,8 @@ SCORING_BENCH: Final = "scoring"
 SCHEMA: Final = {
     "claim": pl.String, "statement": pl.String, "evidence": pl.String, "dataset": pl.String, "metric": pl.String,
     "verdict": pl.String, "contrast": pl.String, "effect": pl.Float64, "low": pl.Float64, "high": pl.Float64,
-    "unit": pl.String, "test": pl.String, "p": pl.Float64, "p_holm": pl.Float64, "sample": pl.String,
-    "seed_sd": pl.Float64, "explainer": pl.String, "profile": pl.String, "note": pl.String,
+    "smallest": pl.Float64, "unit": pl.String, "test": pl.String, "p": pl.Float64, "p_holm": pl.Float64,
+    "sample": pl.String, "seed_sd": pl.Float64, "explainer": pl.String, "profile": pl.String, "note": pl.String,
 }  # fmt: skip
 # "by construction" outranks success: a claim that leans on a programmed answer has not been shown.
 _WEAKEST_FIRST: Final = ("not supported", "not tested", "by construction", "supported", REPORTED)
@@ -86,7 +86,7 @@ def _line(claim: str, source: Evidence, finding: Finding, profile: str) -> dict[
     }  # fmt: skip
     line |= {name: getattr(finding, name) for name in ("metric", "contrast", "unit", "explainer", "seed_sd", "p")}
     if estimate is not None:
-        line |= {name: getattr(estimate, name) for name in ("effect", "low", "high", "test")}
+        line |= {name: getattr(estimate, name) for name in ("effect", "low", "high", "smallest", "test")}
         if finding.seed_sd is not None and abs(estimate.effect) < finding.seed_sd:
             note = one_note(note, "smaller than its sd over seeds")
         if source.simulated:
@@ -164,6 +164,8 @@ def claims_table(evidence: pl.DataFrame) -> pl.DataFrame:
     The contrast shown is the weakest: one that fails if any does, otherwise the one with the largest p-value.
     Controls keep a line each.
     """
+    # Evidence kept before a column was added lacks it.
+    evidence = pl.concat([pl.DataFrame(schema=SCHEMA), evidence], how="diagonal")
     out: list[dict[str, object]] = []
     # The settings of a simulation of theory are evidence each of its own, not parts of one contrast.
     setting = pl.when(pl.col("evidence") == "theory").then("contrast").otherwise(pl.lit("")).alias("setting")

@@ -152,7 +152,9 @@ def _profile(evidence: Evidence) -> Iterable[Finding]:
         )
         assert excess is not None and best is not None
         ratio, low, high = _share_lost(evidence, metric, (r.LR, r.NO_PROFILE, best))
-        shown = Estimate(100 * ratio, np.nan, 100 * low, 100 * high, excess.df, excess.test, excess.n)
+        # The error of that difference as a share of the full gain: what the test could have told from PROFILE_SHARE.
+        se = 100 * excess.se / full.effect if beyond(metric, full) else np.nan
+        shown = Estimate(100 * ratio, se, 100 * low, 100 * high, excess.df, excess.test, excess.n)
         finding = judged(
             evidence, metric, contrast, shown, names, unit="% of the gain",
             note="" if beyond(metric, full) else f"no clear gain over {best} to lose",
