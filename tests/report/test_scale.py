@@ -1,6 +1,8 @@
-"""The smallest effect that matters: no verdict hangs on a last digit."""
+"""How large is large: no verdict hangs on a last digit, and gains are shares of what could be gained."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -8,9 +10,11 @@ import pytest
 
 from lrrecsys_core import metrics as m
 from lrrecsys_core import rows as r
+from lrrecsys_core.report.claim_report import write_claims
 from lrrecsys_core.report.claims import CONTROL, _decide, claims_table, evidence_table
 from lrrecsys_core.report.finding import Finding
 from lrrecsys_core.report.scale import MARGIN, beyond
+from lrrecsys_core.report.tables import grids, result_table
 from lrrecsys_core.stats import paired_t
 from tests.report.synthetic import study
 
@@ -47,7 +51,7 @@ def test_controls_say_the_same_when_every_value_moves_in_the_fourth_digit(margin
     assert (evidence_table(metrics).filter(claim=CONTROL)["low"].drop_nulls() > 0).sum() == 6
     first = verdicts_of(metrics)
     assert set(first) == expected
-    for seed in range(20):
+    for seed in range(10):
         moved = 1 + np.random.default_rng(seed).uniform(-1e-4, 1e-4, metrics.height)
         assert verdicts_of(metrics.with_columns(value=pl.col("value") * moved)) == first
 
@@ -71,3 +75,67 @@ def test_a_verdict_is_read_off_the_printed_p_value(p: float, verdict: str) -> No
     line: dict[str, object] = {"_finding": Finding("RMSE", "a vs b", "RMSE", paired_t([1, 2]), p=p), "_enough": True}
     _decide([line])
     assert line["verdict"] == verdict
+
+
+def by_hand(values: dict[str, dict[str, list[float]]]) -> pl.DataFrame:
+    """Metrics of ten markets: of each row and metric one value, or two in turn."""
+    metrics, _ = study(dict.fromkeys(values, 0.2), users=5)
+    given = {(row, metric): told for row, figures in values.items() for metric, told in figures.items()}
+    kept = [line for line in metrics.to_dicts() if (line["row"], line["metric"]) in given]
+    for line in kept:
+        told = given[line["row"], line["metric"]]
+        line["value"] = told[line["replicate"] % len(told)]
+    return pl.DataFrame(kept, schema=metrics.schema)
+
+
+VALUES = {
+    r.BIASES: {"RMSE": [0.30, 0.32], "AUC": [0.60]},
+    r.CEILING: {"RMSE": [0.20, 0.22], "AUC": [0.80]},
+    r.LR: {"RMSE": [0.28, 0.27], "AUC": [0.65]},
+    r.ABLATION1: {"RMSE": [0.31], "AUC": [0.60]},
+}
+
+
+def test_an_effect_as_a_share_of_the_ceiling_by_hand() -> None:
+    found = evidence_table(by_hand(VALUES)).filter(pl.col("contrast") == f"{r.LR} vs {r.ABLATION1}", claim="C13")
+    shares = dict(found.select("metric", "of_ceiling").iter_rows())
+    # (.31 - .275) / .1 in RMSE, .05 / .2 in AUC; MAE was not run.
+    assert (shares["RMSE"], shares["AUC"]) == pytest.approx((35.0, 25.0)) and shares["MAE"] is None
+
+
+def test_no_ceiling_no_share() -> None:
+    real = by_hand({k: v for k, v in VALUES.items() if k != r.CEILING})
+    assert evidence_table(real)["of_ceiling"].is_null().all()
+    assert result_table(2, real)["of_ceiling"].is_null().all()
+    assert [grid.caption for grid in grids(result_table(2, real))] == ["This run", "Published"]
+    # Tastes that gain next to nothing, as on a null market, are no measure of anything.
+    flat = VALUES | {r.CEILING: {"RMSE": [0.2996, 0.3196], "AUC": [0.60]}}
+    assert evidence_table(by_hand(flat))["of_ceiling"].is_null().all()
+
+
+def test_rows_of_a_table_as_shares_of_the_ceiling_by_hand() -> None:
+    metrics = by_hand(VALUES)
+    # A row with one replicate is measured on that market: (.30 - .28) / .1.
+    metrics = metrics.filter((pl.col("row") != r.LR) | (pl.col("replicate") == 0) | (pl.col("metric") == "AUC"))
+    table = result_table(2, metrics)
+    ours = dict(table.filter(row=r.LR).select("metric", "of_ceiling").iter_rows())
+    assert (ours["RMSE"], ours["AUC"]) == pytest.approx((20.0, 25.0)) and ours["MAE"] is None
+    assert table.filter(row=r.BIASES, metric="RMSE")["of_ceiling"].item() == 0.0
+    assert table.filter(row=r.IMPROVED)["of_ceiling"].is_null().all()
+    shares = grids(table)[1]
+    assert shares.caption.startswith("Gain over the user and item biases")
+    assert shares.header[1:] == ["hotels RMSE", "hotels AUC"]
+    assert shares.body[0] == [r.LR, "20.0", "25.0"]
+    six = grids(result_table(6, metrics))[1]
+    assert [row[0] for row in six.body] == [r.LR, r.ABLATION1]
+    assert six.body[1] == [r.ABLATION1, "0.0", "0.0"]
+
+
+def test_shares_of_the_ceiling_are_printed_beside_the_effects(root: Path) -> None:
+    metrics = by_hand(VALUES | {r.ABLATION2: {"RMSE": [0.31]}})
+    write_claims("smoke", evidence_table(metrics), metrics)
+    lines = (root / "paper_tables" / "smoke" / "claims.md").read_text().splitlines()
+    (header,) = {line for line in lines if line.startswith("| Claim | Evidence | Data | Metric")}
+    place = header.split(" | ").index("% of ceiling")
+    shares = {line.split(" | ")[3]: line.split(" | ")[place] for line in lines if line.startswith("| C14 | simulated")}
+    assert shares == {"RMSE": "35.0", "MAE": "", "AUC": ""}
