@@ -39,6 +39,8 @@ COMPARER: Final = mter.ComparER.name
 BIASED_MF: Final = BiasedMF.name
 BOOSTING: Final = "Gradient boosting on running statistics"
 BIASES: Final = "User and item biases"
+CEILING: Final = "Ceiling (true tastes)"
+MATCH: Final = "Match over S*"
 GLOBAL_MEAN: Final = "Global mean"
 
 LLAMA31: Final = "LR-Recsys with Llama 3.1 (Ours)"

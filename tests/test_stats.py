@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import ttest_1samp
+from scipy.stats import nct, norm, t, ttest_1samp
+from statsmodels.stats.power import TTestPower
 
 from lrrecsys_core import metrics as m
 from lrrecsys_core import stats
@@ -20,6 +21,39 @@ def test_paired_t_agrees_with_scipy() -> None:
 
 def test_too_few_markets_give_no_interval() -> None:
     assert np.isnan(stats.paired_t([1.0]).p_greater()) and np.isnan(stats.paired_t([]).effect)
+
+
+def unit_spread(n: int) -> np.ndarray:
+    """n differences with standard deviation 1."""
+    values = np.arange(n, dtype=np.float64)
+    return (values - values.mean()) / values.std(ddof=1)
+
+
+@pytest.mark.parametrize(("n", "by_hand"), [(10, 0.8528), (4, 1.6497), (2, 5.7928)])
+def test_the_smallest_effect_that_markets_could_have_shown(n: int, by_hand: float) -> None:
+    found = stats.paired_t(unit_spread(n)).smallest
+    assert found == pytest.approx(by_hand, abs=1e-4)
+    assert nct.sf(t.ppf(0.95, n - 1), n - 1, found * np.sqrt(n)) == pytest.approx(0.8)
+    assert found == pytest.approx(
+        TTestPower().solve_power(nobs=n, alpha=0.05, power=0.8, alternative="larger"), abs=1e-5
+    )
+    # In the unit of the effect, and the same wherever the effect lies.
+    assert stats.paired_t(7 + 0.01 * unit_spread(n)).smallest == pytest.approx(0.01 * found)
+
+
+def test_the_smallest_effect_that_users_could_have_shown() -> None:
+    bootstrap = stats.UserBootstrap(np.arange(50), draws=400)
+    values = np.random.default_rng(0).normal(size=50)
+    estimate = bootstrap.estimate(values.mean(), bootstrap.mean(values))
+    assert estimate.smallest == pytest.approx((norm.ppf(0.95) + norm.ppf(0.8)) * estimate.se)
+    assert np.isnan(stats.paired_t([1.0]).smallest) and stats.paired_t([1.0, 1.0]).smallest == 0.0
+
+
+def test_an_effect_of_that_size_is_found_four_times_in_five() -> None:
+    rng = np.random.default_rng(0)
+    size = stats.paired_t(unit_spread(10)).smallest
+    found = [stats.paired_t(size + rng.normal(size=10)).p_greater() < 0.05 for _ in range(2000)]
+    assert np.mean(found) == pytest.approx(0.8, abs=0.03)
 
 
 def test_holm_by_hand() -> None:

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 
 from lrrecsys_core import paths
+from lrrecsys_core.metrics import METRICS
 from lrrecsys_core.report.claims import CONTROL, claims_table, verdicts
 from lrrecsys_core.report.formats import Grid, effect, number, p_value, write_all
 from lrrecsys_core.report.notes import unordered
+from lrrecsys_core.report.scale import MARGIN
+from lrrecsys_core.stats import POWER, POWER_LEVEL
+
+# What the columns of the claims say that their names do not.
+COLUMNS: Final = (
+    f"Could have found: the smallest true effect that a one-sided test at {100 * POWER_LEVEL:g}% finds with "
+    f"{100 * POWER:g}% probability, before Holm's correction, which asks for more; for a criterion with a margin, the "
+    "distance from the margin. Empty for the simulations of theory.",
+    "% of ceiling: the effect as a share of what a predictor that knows the true tastes of a simulated market gains "
+    "over the user and item biases in the same metric. Empty on real data, where nobody knows them.",
+)
 
 
 def headlines(claims: pl.DataFrame) -> list[str]:
@@ -47,9 +60,8 @@ def _told(failed: dict[str, object]) -> str:
     """A failing control in words."""
     if failed["unit"] == "share":
         return f"{failed['contrast']}: {failed['note']}"
-    gain = float(str(failed["effect"]))
-    word = "better" if gain > 0 else "worse"
-    return f"{failed['contrast']} is {word}, gain {effect(gain)} [{effect(failed['low'])}, {effect(failed['high'])}]"
+    interval = f"[{effect(failed['low'])}, {effect(failed['high'])}]"
+    return f"{failed['contrast']}: gain {effect(failed['effect'])} {interval}"
 
 
 def read_bench(folder: Path) -> list[dict[str, object]]:
@@ -69,7 +81,8 @@ def write_claims(run: str, evidence: pl.DataFrame, metrics: pl.DataFrame) -> pl.
     summary = verdicts(claims)
     notes = headlines(claims) + unordered(metrics)
     folder = paths.tables(run)
-    write_all(folder, "claims", claims, "The paper's claims, judged", notes, claim_grids(claims, summary))
+    told = [*notes, *COLUMNS]
+    write_all(folder, "claims", claims, "The paper's claims, judged", told, claim_grids(claims, summary))
     write_all(folder, "verdicts", summary, "Verdicts", notes, [_summary_grid(summary)])
     with paths.replacing(folder / "claims_evidence.csv") as partial:
         partial.write_text(evidence.with_columns(pl.col(pl.Float64).round(6)).write_csv(), encoding="utf-8")
@@ -83,16 +96,19 @@ def _summary_grid(summary: pl.DataFrame) -> Grid:
 
 def claim_grids(claims: pl.DataFrame, summary: pl.DataFrame) -> list[Grid]:
     """Controls, verdicts and the figures behind them, for people."""
-    header = ["Claim", "Evidence", "Data", "Metric", "Verdict", "Contrast", "Effect", "95% interval", "Unit", "Test"]
-    header += ["p", "p (Holm)", "Sample", "Seed sd", "Explainer", "Profile", "Note"]
+    header = ["Claim", "Evidence", "Data", "Metric", "Verdict", "Contrast", "Effect", "95% interval"]
+    header += ["Could have found", "% of ceiling", "Unit", "Test", "p", "p (Holm)", "Sample", "Seed sd"]
+    header += ["Explainer", "Profile", "Note"]
     body: dict[bool, list[list[str]]] = {True: [], False: []}
     for claim in claims.to_dicts():
         text = {key: str(value or "") for key, value in claim.items()}
         interval = f"[{effect(claim['low'])}, {effect(claim['high'])}]" if number(claim["low"]) else ""
         line = [text[key] for key in ("claim", "evidence", "dataset", "metric", "verdict", "contrast")]
-        line += [effect(claim["effect"]), interval, text["unit"], text["test"], p_value(claim["p"])]
-        line += [p_value(claim["p_holm"]), text["sample"], effect(claim["seed_sd"])]
+        line += [effect(claim["effect"]), interval, effect(claim["smallest"]), number(claim["of_ceiling"], 1)]
+        line += [text["unit"], text["test"]]
+        line += [p_value(claim["p"]), p_value(claim["p_holm"]), text["sample"], effect(claim["seed_sd"])]
         body[claim["claim"] == CONTROL].append(line + [text[key] for key in ("explainer", "profile", "note")])
-    about = "Controls: networks that speak at all, and gains over Ablation 1 whose interval should cover 0"
+    margins = ", ".join(f"{metric} {MARGIN[metric]:g}" for metric in METRICS)
+    about = f"Controls: networks that speak at all, and no gain over Ablation 1 that is surely more than {margins}"
     figures = Grid("The figures behind the verdicts", header, body[False])
     return [Grid(about, header, body[True]), _summary_grid(summary), figures]

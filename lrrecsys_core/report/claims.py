@@ -9,10 +9,12 @@ from typing import Final, cast
 import polars as pl
 
 from lrrecsys_core import stats
+from lrrecsys_core.metrics import METRICS
 from lrrecsys_core.report.evidence import Evidence, null_markets, sources
 from lrrecsys_core.report.finding import Finding
-from lrrecsys_core.report.formats import one_note
+from lrrecsys_core.report.formats import P_DIGITS, one_note
 from lrrecsys_core.report.rules import JUDGES, STATEMENTS, controls
+from lrrecsys_core.report.scale import of_ceiling
 
 ALPHA: Final = 0.05
 MARKETS_NEEDED: Final = 10
@@ -25,8 +27,9 @@ SCORING_BENCH: Final = "scoring"
 SCHEMA: Final = {
     "claim": pl.String, "statement": pl.String, "evidence": pl.String, "dataset": pl.String, "metric": pl.String,
     "verdict": pl.String, "contrast": pl.String, "effect": pl.Float64, "low": pl.Float64, "high": pl.Float64,
-    "unit": pl.String, "test": pl.String, "p": pl.Float64, "p_holm": pl.Float64, "sample": pl.String,
-    "seed_sd": pl.Float64, "explainer": pl.String, "profile": pl.String, "note": pl.String,
+    "smallest": pl.Float64, "of_ceiling": pl.Float64, "unit": pl.String, "test": pl.String, "p": pl.Float64,
+    "p_holm": pl.Float64, "sample": pl.String, "seed_sd": pl.Float64, "explainer": pl.String, "profile": pl.String,
+    "note": pl.String,
 }  # fmt: skip
 # "by construction" outranks success: a claim that leans on a programmed answer has not been shown.
 _WEAKEST_FIRST: Final = ("not supported", "not tested", "by construction", "supported", REPORTED)
@@ -86,7 +89,9 @@ def _line(claim: str, source: Evidence, finding: Finding, profile: str) -> dict[
     }  # fmt: skip
     line |= {name: getattr(finding, name) for name in ("metric", "contrast", "unit", "explainer", "seed_sd", "p")}
     if estimate is not None:
-        line |= {name: getattr(estimate, name) for name in ("effect", "low", "high", "test")}
+        line |= {name: getattr(estimate, name) for name in ("effect", "low", "high", "smallest", "test")}
+        if finding.unit in METRICS:
+            line["of_ceiling"] = of_ceiling(source, finding.unit, estimate.effect)
         if finding.seed_sd is not None and abs(estimate.effect) < finding.seed_sd:
             note = one_note(note, "smaller than its sd over seeds")
         if source.simulated:
@@ -111,7 +116,9 @@ def _decide(family: list[dict[str, object]]) -> None:
         elif not line["_enough"]:
             line["verdict"] = "not tested"
         else:
-            line["verdict"] = _word(finding.holds if finding.holds is not None else bool(p < ALPHA))
+            # As printed, so that a verdict is read off the table: .0496 is printed as .050, and is not below .05.
+            passed = bool(round(float(p), P_DIGITS) < ALPHA)
+            line["verdict"] = _word(passed if finding.holds is None else finding.holds)
 
 
 def _word(holds: bool) -> str:
@@ -162,6 +169,8 @@ def claims_table(evidence: pl.DataFrame) -> pl.DataFrame:
     The contrast shown is the weakest: one that fails if any does, otherwise the one with the largest p-value.
     Controls keep a line each.
     """
+    # Evidence kept before a column was added lacks it.
+    evidence = pl.concat([pl.DataFrame(schema=SCHEMA), evidence], how="diagonal")
     out: list[dict[str, object]] = []
     # The settings of a simulation of theory are evidence each of its own, not parts of one contrast.
     setting = pl.when(pl.col("evidence") == "theory").then("contrast").otherwise(pl.lit("")).alias("setting")

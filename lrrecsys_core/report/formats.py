@@ -13,6 +13,7 @@ import polars as pl
 
 from lrrecsys_core import paths
 
+P_DIGITS: Final = 3  # decimals of a printed p-value, by which verdicts go too
 _LATEX: Final = str.maketrans(
     {
         "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -76,7 +77,7 @@ def p_value(value: object) -> str:
     """A p-value with three decimals, "<0.001" below that; "" for None and NaN."""
     if not isinstance(value, float) or math.isnan(value):
         return ""
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
+    return "<0.001" if value < 0.001 else f"{value:.{P_DIGITS}f}"
 
 
 def one_note(*parts: str) -> str:

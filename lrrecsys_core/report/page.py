@@ -12,7 +12,7 @@ from jinja2 import Environment
 
 from lrrecsys_core import paths
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.report.claim_report import claim_grids, headlines, write_claims
+from lrrecsys_core.report.claim_report import COLUMNS, claim_grids, headlines, write_claims
 from lrrecsys_core.report.claims import verdicts
 from lrrecsys_core.report.description import write_description
 from lrrecsys_core.report.drawings import draw_all, pictures
@@ -127,7 +127,7 @@ def write_report(run: str, *, redraw: bool = True) -> Path:
     claims = write_claims(run, needed(run, "evidence"), metrics)
     draw_all(run, anew=redraw)
     draw_all(run, anew=False, theory=True)
-    sections = [Section("Claims", [], claim_grids(claims, verdicts(claims)))]
+    sections = [Section("Claims", COLUMNS, claim_grids(claims, verdicts(claims)))]
     sections.append(Section(table_title(1, metrics), unordered(metrics), [parts_grid(tables[1])]))
     sections += [Section(table_title(k, metrics), table_notes(k, metrics), grids(tables[k])) for k in tables if k != 1]
     sections.append(Section("Size and training time", [], [costs_grid(costs_table(metrics))]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -11,6 +12,7 @@ from lrrecsys_core import rows as r
 from lrrecsys_core import stats
 from lrrecsys_core.report.evidence import Evidence, Panel, attention_panels
 from lrrecsys_core.report.finding import Finding, absent, judged
+from lrrecsys_core.report.scale import beyond
 from lrrecsys_core.stats import Estimate
 
 ATTENTION_RANGE: Final = (0.30, 0.40)
@@ -59,7 +61,7 @@ def attend(evidence: Evidence) -> Iterable[Finding]:
         yield judged(
             evidence, "attention" if word == "true" else "attention, by predicted rating",
             f"positive minus negative attention, high minus low {word} rating", evidence.slope(panels, high, lean),
-            [r.LR], unit="share of attention", p=Estimate.p_greater, holds=lambda e: bool(e.low > 0),
+            [r.LR], unit="share of attention", p=Estimate.p_greater, holds=partial(beyond, "attention"),
             note=f"Cohen's d {d:.2f}", decisive=word == "true",
         )  # fmt: skip
 

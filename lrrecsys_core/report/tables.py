@@ -16,6 +16,7 @@ from lrrecsys_core import rows as r
 from lrrecsys_core.report.evidence import Evidence, datasets_in_order, null_markets
 from lrrecsys_core.report.formats import Grid, number, one_note, write_all
 from lrrecsys_core.report.notes import shown, table_notes, unordered
+from lrrecsys_core.report.scale import row_of_ceiling
 from lrrecsys_core.report.sizes import costs_grid, costs_table, parts_grid, parts_table
 
 TITLES: Final[dict[int | str, str]] = {
@@ -30,8 +31,8 @@ TITLES: Final[dict[int | str, str]] = {
 SDS_ALLOWED: Final = 2.0
 SCHEMA: Final = {
     "row": pl.String, "dataset": pl.String, "metric": pl.String, "paper_mean": pl.Float64, "paper_sd": pl.Float64,
-    "ours_mean": pl.Float64, "ours_sd": pl.Float64, "replicates": pl.Int64, "status": pl.String, "tier": pl.String,
-    "note": pl.String, "cell": pl.String,
+    "ours_mean": pl.Float64, "ours_sd": pl.Float64, "of_ceiling": pl.Float64, "replicates": pl.Int64,
+    "status": pl.String, "tier": pl.String, "note": pl.String, "cell": pl.String,
 }  # fmt: skip
 
 
@@ -105,8 +106,8 @@ class _Lines:
         return {
             "row": spec.name, "dataset": e.dataset, "metric": metric, "paper_mean": paper_mean, "paper_sd": paper_sd,
             "ours_mean": mean, "ours_sd": float(values.std(ddof=1)) if values.size > 1 else None,
-            "replicates": int(values.size), "status": status, "tier": e.words(source, "tier"),
-            "note": one_note(*notes), "cell": e.cells(metric, source),
+            "of_ceiling": row_of_ceiling(e, metric, source), "replicates": int(values.size), "status": status,
+            "tier": e.words(source, "tier"), "note": one_note(*notes), "cell": e.cells(metric, source),
         }  # fmt: skip
 
     def _status(self, spec: r.Row, mean: float | None, paper: float | None, sd: float | None, llm: str) -> str:
@@ -174,7 +175,7 @@ def grids(table: pl.DataFrame) -> list[Grid]:
     null = [d for d in everything if d.startswith(r.NULL_PREFIX)]
     published = table.filter(pl.col("paper_mean").is_not_null())
     there = [d for d in ordinary if d in published["dataset"].unique().to_list()]
-    out = [_wide(table, ordinary, "ours", "This run")]
+    out = [_wide(table, ordinary, "ours", "This run"), *_shares(table, ordinary)]
     if there:
         out.append(_wide(published, there, "paper", "Published"))
     return out + [_wide(table, [name], "ours", f"Control: {name}") for name in null]
@@ -193,6 +194,19 @@ def _wide(table: pl.DataFrame, names: Sequence[str], side: str, caption: str) ->
         cells = [_cell(lines.get((row, d, metric)), side) for d in names for metric in m.METRICS]
         body.append([row, *cells] + ([tiers.get(row, "")] if side == "ours" else []))
     return Grid(caption, header + (["Tier"] if side == "ours" else []), body)
+
+
+def _shares(table: pl.DataFrame, names: Sequence[str]) -> list[Grid]:
+    """What the rows gain over the biases as a share of the ceiling; nothing where no data set has one."""
+    known = table.filter(pl.col("of_ceiling").is_not_null(), pl.col("dataset").is_in(list(names)))
+    if known.is_empty():
+        return []
+    shares = {(x["row"], x["dataset"], x["metric"]): x["of_ceiling"] for x in known.to_dicts()}
+    columns = [(d, metric) for d in names if d in set(known["dataset"]) for metric in ("RMSE", "AUC")]
+    order = sorted(known["row"].unique().to_list(), key=_place)
+    body = [[row, *(number(shares.get((row, *column)), 1) for column in columns)] for row in order]
+    caption = "Gain over the user and item biases, in % of what a predictor that knows the true tastes gains"
+    return [Grid(caption, ["", *(" ".join(column) for column in columns)], body)]
 
 
 def _place(name: str) -> float:

@@ -110,6 +110,26 @@ def test_sparse_users_claim_follows_the_sign_of_the_trend() -> None:
     assert _verdict("C23", *_with_activity(-1), "squared error") == "not supported"
 
 
+def test_every_judged_contrast_says_what_it_could_have_found(root: Path) -> None:
+    metrics, predictions = everything(users=20)
+    evidence = evidence_table(metrics, predictions)
+    judged = evidence.filter(pl.col("evidence") == "simulated", pl.col("effect").is_not_null())
+    judged = judged.filter(~pl.col("contrast").str.ends_with("they stand on"))
+    ratios = pl.col("unit") == "% of the gain"
+    by_t = judged.filter(~ratios)
+    # Ten markets: 2.697 standard errors by the noncentral t, where the interval reaches 2.262.
+    reach = 2 * by_t["smallest"] / (by_t["high"] - by_t["low"])
+    assert reach.to_numpy() == pytest.approx(2.6969 / 2.2622, rel=1e-3)
+    # A share of a gain that is hardly there could not have been found at any size.
+    clear = ~pl.col("note").str.contains("no clear gain")
+    assert judged.filter(ratios).select(clear.eq(pl.col("smallest").is_finite()).all()).item()
+    table = write_claims("smoke", evidence.drop("smallest"), metrics)
+    assert table["smallest"].is_null().all()
+    write_claims("smoke", evidence, metrics)
+    text = (root / "paper_tables" / "smoke" / "claims.md").read_text()
+    assert "| 95% interval | Could have found |" in text and "one-sided test at 5% finds with 80%" in text
+
+
 def test_harder_records_claim_is_not_fooled_by_mechanics() -> None:
     # All models equally good: the naive slope may be positive, the placebo must not be beaten.
     metrics, predictions = study({r.LR: 0.15, **dict.fromkeys(r.BASELINES[:5], 0.15)}, users=100)
