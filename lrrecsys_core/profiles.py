@@ -21,6 +21,7 @@ class Profile:
     epochs, patience : most epochs of training, and epochs without a better validation loss before a replicate stops.
     compile : compile the training step (pays only for long runs).
     autoencoder_epochs : most epochs of the autoencoder of explanations.
+    networks : networks whose predictions are averaged for a row's, on markets; real data have their replicates for that.
     theory : size of the simulations of theory (smoke, demo or full).
     published_sizes : train every baseline at the size it was published with too, and keep the better one on validation;
         otherwise all are as wide as LR-Recsys ("matched").
@@ -40,7 +41,8 @@ class Profile:
     epochs: int
     patience: int
     autoencoder_epochs: int
-    first_seed: int = 100
+    networks: int = 1
+    first_seed: int = 200
     compile: bool = False
     theory: str = "smoke"
     seeds_on_files: int = 2
@@ -80,6 +82,7 @@ _DEMO = Profile(
     epochs=40,
     patience=5,
     autoencoder_epochs=30,
+    networks=2,
     compile=True,
     theory="demo",
     seeds_on_files=3,
@@ -94,6 +97,7 @@ _PAPER = Profile(
     epochs=100,
     patience=10,
     autoencoder_epochs=100,
+    networks=3,
     compile=True,
     theory="full",
     seeds_on_files=10,

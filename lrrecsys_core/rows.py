@@ -152,7 +152,8 @@ class Row:
     texts : what it reads, or None.
     point : row whose chosen grid point it trains at; LR-Recsys' where none was chosen for that one.
     floor : ``mean`` (the training mean), ``biases`` (those every network adds to), ``boosting`` (trees on statistics),
-        ``direct`` (the LLM's own number) or "".
+        ``direct`` (the LLM's own number), on markets ``ceiling`` and ``match`` (the true tastes, or the balance of a
+        candidate's reasons over S*, linear on the biases), or "".
     attributes : comparators on markets: give the network ``all`` attributes or the true ``important`` ones as context.
     shuffle : permute the texts over all records, within user or within item.
     fraction : share of the training records kept (Table 3).
@@ -162,6 +163,8 @@ class Row:
     evaluates : row whose trained networks give this one its numbers on other inputs, or "".
     same_as : row whose results stand for this one under another name, or "".
     llm : short name of the LLM without which the row cannot be run, or "".
+    written : needs texts of an LLM: of a programme, which reads a profile as it reads details and is no judge of ratings,
+        the row would be a copy or a straw man.
     optional : shown only where results exist; otherwise an absent row says "not run".
     markets_only : needs the truth of a simulated market.
     side : belongs to a side table, which a small run leaves out or gives fewer replicates.
@@ -184,6 +187,7 @@ class Row:
     evaluates: str = ""
     same_as: str = ""
     llm: str = ""
+    written: bool = False
     optional: bool = False
     markets_only: bool = False
     side: bool = False
@@ -227,6 +231,8 @@ def _table2() -> Iterable[Row]:
         yield Row(model.name, shown, "rival", model, point=model.name)
     yield _lr(LETTER, (2, SENSITIVITY), "variant", AS_THEY_COME, params={"biases": False}, point=LETTER)
     yield Row(BOOSTING, (2,), "rival", floor="boosting", optional=True)
+    yield Row(CEILING, (2, 3, 4, 5, 6), "floor", floor="ceiling", markets_only=True)
+    yield Row(MATCH, (2, 3, 4, 5, 6), "floor", floor="match", markets_only=True)
     yield Row(BIASES, (2,), "floor", floor="biases")
     yield Row(GLOBAL_MEAN, (2, SENSITIVITY), "floor", floor="mean")
 
@@ -262,10 +268,10 @@ def _table4() -> Iterable[Row]:
         yield _lr(name, (4,), "ours", Texts(Stored(llm)), llm=llm)
     answers = Texts(Stored(DEFAULT_LLM), "direct", _ONE)
     yield Row(DIRECT_LLAMA31, (4,), "direct", texts=answers, floor="direct", llm=DEFAULT_LLM)
-    yield _lr(NO_PROFILE, (4,), "variant", Texts(variant="no_profile"), by_construction=True)
+    yield _lr(NO_PROFILE, (4,), "variant", Texts(variant="no_profile"), by_construction=True, written=True)
     yield _lr(SUMMARY, (4,), "variant", Texts(variant="summary", slots=_ONE), by_construction=True)
     answers = Texts(variant="direct", slots=_ONE)
-    yield Row(DIRECT, (4,), "direct", texts=answers, floor="direct", by_construction=True)
+    yield Row(DIRECT, (4,), "direct", texts=answers, floor="direct", by_construction=True, written=True)
     for name, source in ((METADATA, Metadata()), (EXTRACTIVE, Extractive()), (IMPORTED, Imported())):
         yield _lr(name, (4,), "ours", Texts(source), optional=True)
     # A reasoner that knows nothing of S* still names something; the dial adds no spurious attribute, so that only the

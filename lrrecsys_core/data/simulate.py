@@ -245,3 +245,24 @@ def record_attributes(split: Split, attributes: Sequence[str], part: Part = "bot
     if part == "history":
         return share
     return present * share if part == "shared" else present * (1 + share) / 2
+
+
+def balance(split: Split) -> NDArray[np.float64]:
+    """What speaks for each record's candidate less what speaks against it (N,), as read by one who knows S*.
+
+    The largest share of the history among the important attributes that the candidate has, less the largest among
+    those it lacks: in words, the match that a simulated reasoner with full knowledge tells.
+    """
+    important = tuple(sorted(market_truth(split.dataset).important))
+    present = record_attributes(split, important, "present")
+    history = record_attributes(split, important, "history")
+    return (present * history).max(1) - ((1 - present) * history).max(1)
+
+
+def taste_for(split: Split) -> NDArray[np.float64]:
+    """Effect of the candidate's attributes on its user's latent rating (N,), in rating points: the true tastes."""
+    truth = market_truth(split.dataset)
+    place = {user: row for row, user in enumerate(truth.users)}
+    user = [place[name] for name in split.dataset.interactions["user_id"].gather(split.record)]
+    has = truth.item_attributes[split.item_position] - truth.prevalence
+    return np.einsum("nk,nk->n", truth.tastes[user], has)

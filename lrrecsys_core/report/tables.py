@@ -150,7 +150,8 @@ def result_table(table: int | str, metrics: pl.DataFrame) -> pl.DataFrame:
         only_run = name.startswith(r.NULL_PREFIX)
         for spec in r.rows_of(table):
             absent = spec.name not in evidence.rows
-            if absent and (spec.optional or only_run or (spec.markets_only and not evidence.simulated)):
+            elsewhere = spec.written if evidence.simulated else spec.markets_only
+            if absent and (spec.optional or only_run or elsewhere):
                 continue
             lines += [make.line(spec, metric) for metric in m.METRICS]
             if table == 2 and spec.name == r.LR:

@@ -61,7 +61,10 @@ class Cell:
         profile, row = self.run.profile, self.row
         # A row on a part of the records has too few steps to earn its compilation back.
         often = _uses(self.shape) >= COMPILE_FROM and row.fraction == 1.0
-        return Training(profile.epochs, profile.patience, compiled=profile.compile and often, device=chosen_device())
+        return Training(
+            profile.epochs, profile.patience, compiled=profile.compile and often, device=chosen_device(),
+            networks=profile.networks if self.run.simulated else 1,
+        )  # fmt: skip
 
     @property
     def sizes(self) -> dict[str, Row]:
@@ -161,11 +164,11 @@ class Cell:
                 frame.with_columns(size=pl.lit(size)).write_parquet(partial)
 
     def _keep_model(self, result: CellResult) -> None:
-        """File the first replicate's regression network, which `lrrecsys recommend` serves."""
+        """File the first regression network of the first replicate, which `lrrecsys recommend` serves."""
         given, job = self.given(), self.text_jobs[0]
         first = given[0]
         assert result.trained is not None and first.texts is not None
-        module = result.trained.modules[0][0]
+        module = result.trained.modules[0][0][0]
         assert isinstance(module, LRRecsys)
         about = {
             "cell": self.key, "profile": asdict(self.run.profile), "specs": self.run.specs,

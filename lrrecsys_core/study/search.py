@@ -127,7 +127,7 @@ def search_row(study: SearchStudy, name: str, numbers: Iterable[int]) -> pl.Data
             trained = train_row(built, given, training)
             for k, (one, modules) in enumerate(zip(given, trained.modules, strict=True)):
                 numbered = [number for number in alike for _ in TASKS]
-                for number, (task, _), module in zip(numbered, networks, modules, strict=True):
+                for number, (task, _), (module,) in zip(numbered, networks, modules, strict=True):
                     metric = "RMSE" if task == "regression" else "AUC"
                     value = _validated(metric, one.split, predict(module, trained.fields[k], one.split.validation))
                     found.append((name, number, dataset, k, metric, value))

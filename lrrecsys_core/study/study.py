@@ -116,7 +116,10 @@ def runnable(name: str, dataset: Dataset) -> bool:
         return False
     if dataset.name.startswith(rows.NULL_PREFIX):
         return name in rows.ON_NULL_MARKETS
-    return row.texts is None or row.texts.available(dataset, row.fraction)
+    if row.texts is None:
+        return True
+    programmed = row.texts.source_on(dataset, row.fraction).programmed
+    return not (row.written and programmed) and row.texts.available(dataset, row.fraction)
 
 
 def _in_parallel(work: Sequence[Cell | TextJob], label: str, progress: bool, jobs: int | None) -> None:

@@ -17,7 +17,7 @@ from scipy.special import expit, logit
 
 from lrrecsys_core import metrics, rows
 from lrrecsys_core.data.releases import same_as_paper
-from lrrecsys_core.data.simulate import market_truth, record_attributes
+from lrrecsys_core.data.simulate import balance, market_truth, record_attributes, taste_for
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.explain.checks import direct_ratings
 from lrrecsys_core.explain.generate import Explanations
@@ -25,6 +25,7 @@ from lrrecsys_core.models.ablations import LRRecsysNCF
 from lrrecsys_core.models.base import TASKS, Recommender, Sizes, base_rate
 from lrrecsys_core.models.biases import bias_logits, residual_biases
 from lrrecsys_core.models.lr_recsys import LRRecsys
+from lrrecsys_core.models.on_biases import on_biases
 from lrrecsys_core.rows import Row
 from lrrecsys_core.study.points import Step
 from lrrecsys_core.study.texts import TextSet
@@ -32,11 +33,17 @@ from lrrecsys_core.training.fit import Fields, Fit, Replicate, as_tensors, fit, 
 
 ATTENTION = {"positive": "positive", "negative": "negative", "single": "positive", "user": "user", "item": "item"}
 ATTENTION |= {"sequence": "sequence", "context": "context"}
+SEED_STEP = 100_000  # between the seeds of the networks that are averaged; those of replicates lie closer
+TRUTH = {"ceiling": taste_for, "match": balance}
 
 
 @dataclass(frozen=True)
 class Training:
-    """Settings of `fit` that all networks of a row share."""
+    """Settings of `fit` that all networks of a row share.
+
+    A row's prediction is the mean of ``networks`` networks that differ in their seed: what a single one adds to the
+    biases hangs as much on its initial weights and on a few hundred validation records as on what it reads.
+    """
 
     epochs: int = 100
     patience: int = 5
@@ -44,11 +51,12 @@ class Training:
     compiled: bool = False
     optimizer: str = "adam"
     device: str = "cpu"
+    networks: int = 1
 
 
 @dataclass(frozen=True)
 class Given:
-    """What one replicate of a row trains on, and the networks to train on it: task and step of each."""
+    """What one replicate of a row trains on, and the predictors to train on it: task and step of each."""
 
     split: Split
     texts: TextSet | None
@@ -58,9 +66,9 @@ class Given:
 
 @dataclass(frozen=True)
 class Trained:
-    """Fitted networks of a row, by replicate and then in the order of `Given.networks`."""
+    """Fitted networks of a row: by replicate, in the order of `Given.networks`, and those that are averaged."""
 
-    modules: list[list[Recommender]]
+    modules: list[list[list[Recommender]]]
     fields: list[Fields]
     fit: Fit[Any]
     params: dict[str, Any]
@@ -169,19 +177,22 @@ def train_row(row: Row, given: Sequence[Given], training: Training) -> Trained:
         key = (one.split, id(one.texts), one.seed if row.shuffle else None)
         if key not in shared:
             shared[key] = as_tensors(record_fields(row, one.split, sizes, one.texts, one.seed))
+        records = one.split.train, one.split.validation
         for task, step in one.networks:
-            modules.append(build_module(row.model, one.split, sizes, task, one.seed, params))
-            fields.append(shared[key])
-            records = one.split.train, one.split.validation
-            replicates.append(Replicate(one.seed, *records, task, step.lr, step.weight_decay))
+            for seed in range(one.seed, one.seed + SEED_STEP * training.networks, SEED_STEP):
+                modules.append(build_module(row.model, one.split, sizes, task, seed, params))
+                fields.append(shared[key])
+                replicates.append(Replicate(seed, *records, task, step.lr, step.weight_decay))
     fitted = fit(
         modules, fields, replicates, epochs=training.epochs, pretrain_epochs=training.epochs,
         patience=training.patience, batch_size=training.batch_size, compiled=training.compiled,
         optimizer=training.optimizer, device=training.device,
     )  # fmt: skip
+    starts = range(0, len(modules), training.networks)
+    averaged = [fitted.modules[low : low + training.networks] for low in starts]
     ends = np.cumsum([0, *(len(one.networks) for one in given)])
-    per_replicate = [fitted.modules[low:high] for low, high in pairwise(ends)]
-    return Trained(per_replicate, [fields[low] for low in ends[:-1]], fitted, params)
+    per_replicate = [averaged[low:high] for low, high in pairwise(ends)]
+    return Trained(per_replicate, [fields[low * training.networks] for low in ends[:-1]], fitted, params)
 
 
 def run_row(row: Row, dataset: str, given: Sequence[Given], training: Training) -> CellResult:
@@ -206,14 +217,19 @@ def _evaluated(
     split = one.split
     for name, inputs in _evaluations(row, one, trained.fields[k]).items():
         parts = ("test", "validation") if name == row.name else ("test",)
-        for (task, _), module in zip(one.networks, trained.modules[k], strict=True):
+        for (task, _), modules in zip(one.networks, trained.modules[k], strict=True):
             for part in parts:
                 records = getattr(split, part)
-                outcome = predict(module, inputs, records)
-                own_part = _own_part(split, task, records, outcome)
-                measured += _measured(name, dataset, k, task, part, split, records, outcome, own_part)
+                single = [predict(module, inputs, records) for module in modules]
+                outcome = np.mean(single, 0)
+                lines = _measured(name, dataset, k, task, part, split, records, outcome)
+                alone = [_measured(name, dataset, k, task, part, split, records, each) for each in single]
+                for line, *others in zip(lines, *alone, strict=True):
+                    line["own_part"] = _own_part(split, task, records, outcome)
+                    line["single"] = float(np.mean([other["value"] for other in others]))
+                measured += lines
                 if part == "test":
-                    predicted.append(_predictions(name, dataset, k, task, split, records, outcome, module, inputs))
+                    predicted.append(_predictions(name, dataset, k, task, split, records, outcome, modules, inputs))
     return measured, predicted
 
 
@@ -243,11 +259,11 @@ def _own_part(split: Split, task: str, records: np.ndarray, outcome: np.ndarray)
 
 def _measured(
     row: str, dataset: str, replicate: int, task: str, part: str, split: Split, records: np.ndarray,
-    outcome: np.ndarray, own_part: float | None = None,
+    outcome: np.ndarray,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Metric rows of one fitted module on one part; a refused prediction (NaN) is left out, never guessed."""
+    """Metric rows of predictions on one part; a refused prediction (NaN) is left out, never guessed."""
     given = np.isfinite(outcome)
-    about = {"dataset": dataset, "row": row, "replicate": replicate, "part": part, "own_part": own_part}
+    about = {"dataset": dataset, "row": row, "replicate": replicate, "part": part, "own_part": None, "single": None}
     records, outcome = records[given], outcome[given]
     if not len(records):
         values = {}
@@ -261,7 +277,7 @@ def _measured(
 
 def _predictions(
     row: str, dataset: str, replicate: int, task: str, split: Split, records: np.ndarray, outcome: np.ndarray,
-    module: Recommender | None, fields: Fields | None,
+    modules: Sequence[Recommender] = (), fields: Fields | None = None,
 ) -> pl.DataFrame:  # fmt: skip
     """Per-record test predictions with activity counts and, for LR-Recsys, the attention of every token (Eq 24)."""
     train_users = np.bincount(split.user[split.train], minlength=split.n_users)
@@ -277,12 +293,18 @@ def _predictions(
         "user_count": np.where(split.user[records] > 0, train_users[split.user[records]], 0),
         "item_count": np.where(split.item[records] > 0, train_items[split.item[records]], 0),
     }
-    if isinstance(module, LRRecsys) and not isinstance(module, LRRecsysNCF) and fields is not None:
-        shares = predict(module, fields, records, method="attention")
-        for k, name in enumerate(module.token_names):
+    if modules and fields is not None and (names := _attended(modules[0])):
+        shares = np.mean([predict(module, fields, records, method="attention") for module in modules], 0)
+        for k, name in enumerate(names):
             columns[f"attention_{ATTENTION[name]}"] = shares[:, k].astype(np.float32)
     frame = pl.DataFrame(columns)
     return frame.with_columns(dataset=pl.lit(dataset), row=pl.lit(row), replicate=pl.lit(replicate), task=pl.lit(task))
+
+
+def _attended(module: Recommender) -> tuple[str, ...]:
+    """Tokens whose attention is kept: those of LR-Recsys with fusion."""
+    fused = isinstance(module, LRRecsys) and not isinstance(module, LRRecsysNCF)
+    return module.token_names if fused else ()
 
 
 def _floor(row: Row, dataset: str, k: int, one: Given) -> tuple[list[dict[str, Any]], list[pl.DataFrame]]:
@@ -293,7 +315,7 @@ def _floor(row: Row, dataset: str, k: int, one: Given) -> tuple[list[dict[str, A
         for part in ("test", "validation"):
             records = getattr(split, part)
             measured += _measured(row.name, dataset, k, task, part, split, records, outcome[records])
-        predicted.append(_predictions(row.name, dataset, k, task, split, split.test, outcome[split.test], None, None))
+        predicted.append(_predictions(row.name, dataset, k, task, split, split.test, outcome[split.test]))
     return measured, predicted
 
 
@@ -307,6 +329,8 @@ def _floor_outcome(floor: str, one: Given, task: str) -> NDArray[np.float64]:
         from lrrecsys_core.models.boosting import boosted  # its library takes long to import
 
         return boosted(one.split, task, one.seed)
+    if floor in TRUTH:
+        return on_biases(one.split, task, TRUTH[floor](one.split)[:, None])
     assert one.texts is not None
     return direct_answers(one.split, one.texts)[0]
 
