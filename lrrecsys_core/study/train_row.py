@@ -48,12 +48,13 @@ class Training:
 
 @dataclass(frozen=True)
 class Given:
-    """What one replicate of a row trains on, and the networks to train on it: task and step of each."""
+    """What one replicate of a row trains on, the networks to train (task and step of each), its number in the run."""
 
     split: Split
     texts: TextSet | None
     seed: int
     networks: tuple[tuple[str, Step], ...]
+    replicate: int
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,7 @@ def run_row(row: Row, dataset: str, given: Sequence[Given], training: Training) 
     measured: list[dict[str, Any]] = []
     predicted: list[pl.DataFrame] = []
     for k, one in enumerate(given):
-        made = _floor(row, dataset, k, one) if trained is None else _evaluated(row, dataset, k, one, trained)
+        made = _floor(row, dataset, one) if trained is None else _evaluated(row, dataset, k, one, trained)
         measured += made[0]
         predicted += made[1]
     frame = _described(pl.DataFrame(measured), row, given, trained, time.perf_counter() - started)
@@ -197,9 +198,9 @@ def run_row(row: Row, dataset: str, given: Sequence[Given], training: Training) 
 def _evaluated(
     row: Row, dataset: str, k: int, one: Given, trained: Trained
 ) -> tuple[list[dict[str, Any]], list[pl.DataFrame]]:
-    """Metric rows and test predictions of one replicate's networks, on everything the row is evaluated on."""
+    """Metric rows and test predictions of the networks in place `k`, on everything the row is evaluated on."""
     measured, predicted = [], []
-    split = one.split
+    split, number = one.split, one.replicate
     for name, inputs in _evaluations(row, one, trained.fields[k]).items():
         parts = ("test", "validation") if name == row.name else ("test",)
         for (task, _), module in zip(one.networks, trained.modules[k], strict=True):
@@ -207,9 +208,9 @@ def _evaluated(
                 records = getattr(split, part)
                 outcome = predict(module, inputs, records)
                 own_part = _own_part(split, task, records, outcome)
-                measured += _measured(name, dataset, k, task, part, split, records, outcome, own_part)
+                measured += _measured(name, dataset, number, task, part, split, records, outcome, own_part)
                 if part == "test":
-                    predicted.append(_predictions(name, dataset, k, task, split, records, outcome, module, inputs))
+                    predicted.append(_predictions(name, dataset, number, task, split, records, outcome, module, inputs))
     return measured, predicted
 
 
@@ -281,9 +282,9 @@ def _predictions(
     return frame.with_columns(dataset=pl.lit(dataset), row=pl.lit(row), replicate=pl.lit(replicate), task=pl.lit(task))
 
 
-def _floor(row: Row, dataset: str, k: int, one: Given) -> tuple[list[dict[str, Any]], list[pl.DataFrame]]:
+def _floor(row: Row, dataset: str, one: Given) -> tuple[list[dict[str, Any]], list[pl.DataFrame]]:
     """One replicate without a network: the training mean, biases, boosted trees, or the number the LLM answers."""
-    measured, predicted, split = [], [], one.split
+    measured, predicted, split, k = [], [], one.split, one.replicate
     for task in TASKS:
         outcome = _floor_outcome(row.floor, one, task)
         for part in ("test", "validation"):
@@ -337,7 +338,9 @@ def _described(
         kinds: Counter[str] = Counter()
         for one in given:
             kinds.update(direct_answers(one.split, one.texts)[1] if one.texts is not None else {})
-        note = "answers: " + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+        # On markets a cell may hold a part of a table's replicates, so its counts say of how many they are.
+        of = f" on {len(given)} market{'s'[: len(given) > 1]}" if data.simulated else ""
+        note = f"answers{of}: " + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
     about = {
         "tier": tier, "explainer": first.explainer if first else "", "llm": first.llm if first else "", "note": note,
         "simulated": data.simulated, "same_data": same_as_paper(data), "ordered": data.ordered,

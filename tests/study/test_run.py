@@ -342,7 +342,7 @@ def test_a_row_of_an_llm_comes_to_life_with_its_store(
 def test_a_row_without_training_predicts_the_training_mean(market: Dataset) -> None:
     split = make_split(market)
     mean_row = Row("Global mean", (2,), "floor", floor="mean")
-    result = run_row(mean_row, "hotels", [Given(split, None, 0, BOTH)], Training(2, 2))
+    result = run_row(mean_row, "hotels", [Given(split, None, 0, BOTH, 0)], Training(2, 2))
     test = result.metrics.filter((pl.col("part") == "test") & (pl.col("metric") == "RMSE"))["value"].item()
     mean = split.target[split.train].mean()
     assert test == pytest.approx(float(np.sqrt(((split.target[split.test] - mean) ** 2).mean())), rel=1e-5)
@@ -388,7 +388,7 @@ class _Says(Recommender):
 @pytest.mark.parametrize("says", [0.0, 0.3])
 def test_the_own_part_is_what_a_model_says_beyond_the_biases(says: float, market: Dataset) -> None:
     splits = [make_split(market), make_split(replace(market, name="other"), train_fraction=0.5)]
-    given = [Given(split, None, k, BOTH) for k, split in enumerate(splits)]
+    given = [Given(split, None, k, BOTH, k) for k, split in enumerate(splits)]
     result = run_row(Row("Says", (2,), "rival", _Says, {"says": says}), "hotels", given, Training(2, 2))
     frame = result.metrics
     assert set(frame["metric"]) == {"RMSE", "MAE", "AUC"} and set(frame["part"]) == {"test", "validation"}
