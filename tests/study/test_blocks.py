@@ -17,6 +17,7 @@ from lrrecsys_core.cli import lrrecsys
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.profiles import MARKETS_VARIABLE, Profile, get_profile
 from lrrecsys_core.report.notes import table_notes
+from lrrecsys_core.report.sizes import costs_table
 from lrrecsys_core.study import cell as cells
 from lrrecsys_core.study.cell import Cell
 from lrrecsys_core.study.fitted import kept_cell, model_folder
@@ -183,6 +184,29 @@ def test_the_command_line_asks_for_all_and_the_manifest_names_their_seeds(monkey
     for options, count in (([], len(demo.blocks[0])), (["--markets", "all"], demo.replicates)):
         assert CliRunner().invoke(lrrecsys, ["reproduce", *options]).exit_code == 0
         assert asked.pop() == list(demo.seeds[:count])
+
+
+def test_every_table_says_how_many_markets_it_rests_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    rest = "1 market per domain, of 3; `make reproduce MARKETS=all` runs the rest."
+    frame = run().metrics()
+    assert rest in table_notes(2, frame) and "1 market per domain, of 3." in table_notes(rows.SENSITIVITY, frame)
+    monkeypatch.setenv(MARKETS_VARIABLE, "all")
+    frame = run().metrics()
+    assert "3 markets per domain." in table_notes(2, frame)
+    assert "1 market per domain, of 3." in table_notes(rows.SENSITIVITY, frame), "all markets have no side rows"
+    behind = frame.filter(pl.col("replicate") < 2).with_columns(dataset=pl.lit("movies"))
+    told = table_notes(2, pl.concat([frame, behind]))
+    assert "2 to 3 markets per domain, of 3; `make reproduce MARKETS=all` runs the rest." in told
+    assert "3 markets per domain." in table_notes(2, frame.drop("markets"))
+
+
+def test_the_costs_of_a_row_are_those_of_both_its_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    run()
+    monkeypatch.setenv(MARKETS_VARIABLE, "all")
+    frame = run().metrics()
+    costs = dict(costs_table(frame).filter(dataset="hotels").select("row", "seconds").iter_rows())
+    spent = frame.filter(row="SASRec").group_by("cell").agg(pl.col("seconds").first())["seconds"]
+    assert len(spent) == 2 and costs["SASRec"] == pytest.approx(spent.sum())
 
 
 def test_a_row_leads_to_the_keys_of_both_its_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
