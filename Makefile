@@ -1,10 +1,12 @@
 # make reproduce                                  everything on the simulated markets, profile demo
 # make reproduce PROFILE=smoke DATASETS=movielens:path/to/ml   the same on real ratings (several: a:path,b:path)
+# make reproduce MARKETS=all                      all simulated markets: the first ones are kept, the rest computed
 # make test                                       what continuous integration runs
 # make bench | lab | clean                        benchmarks | JupyterLab | remove caches and .venv, keep results
 PYTHON ?= python3
 PROFILE ?= demo
 DATASETS ?=
+MARKETS ?=
 BIN := .venv/bin
 # One thread per process: sums come out in one order, and results do not depend on the number of cores.
 export OMP_NUM_THREADS ?= 1
@@ -25,7 +27,7 @@ export TOKENIZERS_PARALLELISM = false
 	@touch $@
 
 reproduce: .venv/installed
-	$(BIN)/lrrecsys reproduce --profile "$(PROFILE)" --datasets "$(DATASETS)"
+	$(BIN)/lrrecsys reproduce --profile "$(PROFILE)" --datasets "$(DATASETS)" $(if $(MARKETS),--markets "$(MARKETS)")
 
 test: .venv/installed
 	$(BIN)/ruff check .

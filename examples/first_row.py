@@ -21,7 +21,7 @@ row = rows.BY_NAME[rows.LR]
 texts, _ = make_text_set(split, row.texts, seed=0, epochs=30, with_shift=False)
 print(texts.explainer, "says:", texts.sentences[texts.codes["positive"][0]])
 
-given = Given(split, texts, seed=0, networks=(("regression", Step(lr=0.01)),))
+given = Given(split, texts, seed=0, networks=(("regression", Step(lr=0.01)),), replicate=0)
 trained = train_row(row, [given], Training(epochs=10, patience=3))
 
 predicted = predict(trained.modules[0][0], trained.fields[0], split.test)

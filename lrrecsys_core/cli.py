@@ -12,7 +12,7 @@ import click
 
 from lrrecsys_core import __version__
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.profiles import PROFILES
+from lrrecsys_core.profiles import MARKETS_VARIABLE, PROFILES, checked_markets
 
 
 class _LazyGroup(click.Group):
@@ -56,9 +56,24 @@ datasets_option = click.option(
 )
 
 
+def _ask_markets(context: click.Context, parameter: click.Parameter, given: str | None) -> None:
+    """Put the answer where notebooks and their workers inherit it."""
+    if given is not None:
+        os.environ[MARKETS_VARIABLE] = checked_markets(given)
+
+
+markets_option = click.option(
+    "--markets",
+    expose_value=False,
+    callback=_ask_markets,
+    help="all: every simulated market of the profile, not the first of each domain alone.",
+)
+
+
 @lrrecsys.command()
 @profile_option
 @datasets_option
+@markets_option
 @click.option(
     "-p", "parameters", nargs=2, multiple=True, metavar="NAME VALUE", help="A notebook parameter; repeatable."
 )
@@ -119,6 +134,7 @@ def search(datasets: tuple[str, ...], again: bool, whole: bool) -> None:
 @click.argument("name")
 @click.option("--run", "profile", default="demo", show_default=True, help="Profile of the run that holds the row.")
 @datasets_option
+@markets_option
 @click.option("--again", is_flag=True, help="Compute the row anew and print the values beside the kept ones.")
 def rows(name: str, profile: str, datasets: tuple[str, ...], again: bool) -> None:
     """From a number to its code: model, point, texts, key, file and values of the row NAME."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, fields, replace
 
 from lrrecsys_core.errors import InputError
+
+MARKETS_VARIABLE = "LRRECSYS_MARKETS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +19,13 @@ class Profile:
     name : smoke, demo or paper.
     users, items, records_per_user : size of a simulated market (records per user is a mean).
     replicates : simulated markets per domain.
+    first_markets : those of a run that is not asked for all; 0 for all of them.
     seeds_on_files : replicates where the data are real: the same records under several seeds.
     first_seed : seed of the first replicate; 0-9 are kept for settling market parameters.
     epochs, patience : most epochs of training, and epochs without a better validation loss before a replicate stops.
     compile : compile the training step (pays only for long runs).
     autoencoder_epochs : most epochs of the autoencoder of explanations.
-    networks : networks whose predictions are averaged for a row's, on markets; real data have their replicates for that.
+    networks : networks whose predictions are averaged for a row's on markets; real data have replicates for that.
     theory : size of the simulations of theory (smoke, demo or full).
     published_sizes : train every baseline at the size it was published with too, and keep the better one on validation;
         otherwise all are as wide as LR-Recsys ("matched").
@@ -30,7 +34,8 @@ class Profile:
     split_by : ``user_time`` (the paper's), or ``global_time``, as for `make_split`.
     free_per_item : the free vectors of Ablation 1 are one pair per item instead of one for all.
     side_replicates : replicates of the side tables on markets: every baseline on 50, 25 and 12% of the data (Table 3)
-        and every row without residual biases. Fewer than `replicates`: none on real data; 0 leaves them out.
+        and every row without residual biases. Fewer than `replicates`: none on real data; 0 leaves them out. They
+        are among the first markets.
     """
 
     name: str
@@ -42,6 +47,7 @@ class Profile:
     patience: int
     autoencoder_epochs: int
     networks: int = 1
+    first_markets: int = 0
     first_seed: int = 200
     compile: bool = False
     theory: str = "smoke"
@@ -56,6 +62,13 @@ class Profile:
     def seeds(self) -> tuple[int, ...]:
         """Seeds of the replicates, in order."""
         return tuple(range(self.first_seed, self.first_seed + self.replicates))
+
+    @property
+    def blocks(self) -> tuple[range, ...]:
+        """Numbers of the simulated markets of each block: the first, which every run computes, then the rest if any."""
+        first = min(self.first_markets or self.replicates, self.replicates)
+        rest = range(first, self.replicates)
+        return (range(first), rest) if rest else (range(first),)
 
     @property
     def seeds_of_files(self) -> tuple[int, ...]:
@@ -79,6 +92,7 @@ _DEMO = Profile(
     items=200,
     records_per_user=14,
     replicates=10,
+    first_markets=4,
     epochs=40,
     patience=5,
     autoencoder_epochs=30,
@@ -137,7 +151,27 @@ def get_profile(name: str, /, **overrides: object) -> Profile:
         expected = type(getattr(profile, key))
         if type(value) is not expected:
             raise InputError(f"setting {key!r} of profile {name!r} must be {expected.__name__}, not {value!r}")
-        least = 0 if key in ("first_seed", "side_replicates") else 1
+        least = 0 if key in ("first_markets", "first_seed", "side_replicates") else 1
         if isinstance(value, int) and not isinstance(value, bool) and value < least:
             raise InputError(f"setting {key!r} of profile {name!r} must be positive, not {value!r}")
     return replace(profile, **overrides)  # type: ignore[arg-type]
+
+
+def all_markets() -> bool:
+    """Whether LRRECSYS_MARKETS (``--markets`` of the command line) asks for all simulated markets: "all".
+
+    Left empty it asks for the first ones, as many as the profile says.
+
+    Raises
+    ------
+    InputError
+        If it is another word.
+    """
+    return checked_markets(os.environ.get(MARKETS_VARIABLE, "")) == "all"
+
+
+def checked_markets(asked: str) -> str:
+    """What may be asked of markets: "all", or "" for the first; errors as for `all_markets`."""
+    if asked not in ("", "all"):
+        raise InputError(f"markets {asked!r} cannot be asked for: say all, or nothing for the first of each domain.")
+    return asked

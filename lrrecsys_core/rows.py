@@ -163,8 +163,8 @@ class Row:
     evaluates : row whose trained networks give this one its numbers on other inputs, or "".
     same_as : row whose results stand for this one under another name, or "".
     llm : short name of the LLM without which the row cannot be run, or "".
-    written : needs texts of an LLM: of a programme, which reads a profile as it reads details and is no judge of ratings,
-        the row would be a copy or a straw man.
+    written : needs texts of an LLM: of a programme, which reads profiles as it reads details and is no judge of
+        ratings, the row would be a copy or a straw man.
     optional : shown only where results exist; otherwise an absent row says "not run".
     markets_only : needs the truth of a simulated market.
     side : belongs to a side table, which a small run leaves out or gives fewer replicates.

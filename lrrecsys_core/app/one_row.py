@@ -34,7 +34,8 @@ def find_row(name: str) -> Row:
 
 
 def describe(study: Study, name: str, *, again: bool = False) -> Iterable[str]:
-    """Lines about a row of a run: its declaration, then for each data set point, texts, key, file and values.
+    """Lines about a row of a run: its declaration, then for each data set (and block of its markets that the run is
+    asked for) point, texts, key, file and values.
 
     Parameters
     ----------
@@ -58,7 +59,8 @@ def describe(study: Study, name: str, *, again: bool = False) -> Iterable[str]:
     if not names:
         raise InputError(f"the row {row.name!r} has no cell in run {study.run!r}: its texts are not at hand.")
     for data in names:
-        yield from _on(Cell(study, data, row.name), asked.name, again)
+        for cell in study.cells_of(data, row.name):
+            yield from _on(cell, asked.name, again)
 
 
 def _place(model: type) -> str:
@@ -68,7 +70,7 @@ def _place(model: type) -> str:
 
 
 def _on(cell: Cell, shown: str, again: bool) -> Iterable[str]:
-    yield f"\n{cell.dataset}"
+    yield f"\n{cell.dataset}" + (f", markets {_numbers(cell.replicates)}" if len(cell.run.blocks) > 1 else "")
     row, point = cell.row, cell.point
     if row.model is not None:
         steps = {task: getattr(point, task) for task in TASKS}
@@ -78,7 +80,8 @@ def _on(cell: Cell, shown: str, again: bool) -> Iterable[str]:
         yield f"  texts   {job.source}, variant {job.texts.variant!r}, slots {', '.join(job.texts.slots)}"
     place = cell.path("metrics")
     yield f"  key     {cell.key or 'unknown until its texts are made'}"
-    yield f"  file    {place.relative_to(paths.root()) if place and cell.done else 'not kept: run `make reproduce`'}"
+    command = "make reproduce" + (" MARKETS=all" if cell.block else "")
+    yield f"  file    {place.relative_to(paths.root()) if place and cell.done else f'not kept: run `{command}`'}"
     kept = _values(pl.read_parquet(place), shown) if place and cell.done else {}
     fresh = {}
     if again:
@@ -88,6 +91,10 @@ def _on(cell: Cell, shown: str, again: bool) -> Iterable[str]:
         values = " ".join(f"{value:.4f}" for value in kept.get(metric, ()))
         more = f", again {' '.join(f'{value:.4f}' for value in fresh[metric])}" if metric in fresh else ""
         yield f"  {metric:<7} {values or 'not kept'}{more}"
+
+
+def _numbers(replicates: range) -> str:
+    return "-".join(map(str, dict.fromkeys((replicates[0], replicates[-1]))))
 
 
 def _values(metrics: pl.DataFrame, row: str) -> dict[str, Sequence[float]]:

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from lrrecsys_core import paths
-from lrrecsys_core.profiles import get_profile
+from lrrecsys_core.study.run import Run
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 LOCK = "requirements.lock"
@@ -33,13 +33,14 @@ def describe(profile: str, datasets: Sequence[str], parameters: Mapping[str, obj
     parameters : what the notebooks are given besides the data sets.
     """
     lock = paths.repository() / LOCK
-    settings = get_profile(profile)
+    run = Run(profile, datasets)
+    settings, computed = run.profile, run.blocks[run.asked[-1]]
     return {
         "status": "running",
-        "run": paths.run_name(profile, datasets),
+        "run": run.run,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "profile": {name: getattr(settings, name) for name in settings.__slots__},
-        "seeds": list(settings.seeds_of_files if datasets else settings.seeds),
+        "seeds": list(run.seeds[: computed.stop]),
         "parameters": {name: without_folder(value) for name, value in parameters.items()},
         "git": git_state(),
         "package": paths.digest_of_files(sorted(Path(__file__).parent.parent.rglob("*.py"))),

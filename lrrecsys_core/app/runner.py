@@ -22,7 +22,7 @@ from tqdm import tqdm
 from lrrecsys_core import paths
 from lrrecsys_core.app import provenance
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.profiles import get_profile
+from lrrecsys_core.profiles import all_markets, get_profile
 
 Value = None | bool | int | float | str | list["Value"] | dict[str, "Value"]
 Bar = tqdm
@@ -145,12 +145,13 @@ def run_notebooks(
     Raises
     ------
     InputError
-        Unknown profile, notebook, data path, or store of texts; unknown or ill-typed parameter; output folder not
-        writable.
+        Unknown profile, notebook, data path, store of texts, or demand for markets; unknown or ill-typed parameter;
+        output folder not writable.
     NotebookError
         A cell failed.
     """
     get_profile(profile)
+    all_markets()  # refuses what cannot be asked for
     specs = [_absolute(spec) for spec in datasets]
     notebooks = find_notebooks(only)
     declared = {path: notebook_parameters(path) for path in notebooks}

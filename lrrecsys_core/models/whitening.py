@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +44,11 @@ class Whitening:
         """Map vectors (n, w); those that stand for no text (`there` (n,) is false) become zeros."""
         moved = (vectors - self.mean) @ self.root
         return np.where(there[:, None], moved, 0.0).astype(np.float32)
+
+
+def named_arrays(maps: Mapping[str, Whitening]) -> dict[str, Floats]:
+    """The arrays of the maps of several slots, named for a file: ``positive.mean``, ``positive.root``, ..."""
+    return {f"{slot}.{part}": values for slot, one in maps.items() for part, values in vars(one).items()}
 
 
 def spectrum(vectors: NDArray[np.floating]) -> Floats:

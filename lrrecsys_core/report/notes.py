@@ -27,6 +27,28 @@ def unordered_note(names: Sequence[str]) -> str:
     return f"Unordered data, without timestamps: {', '.join(names)}. Histories and the split are drawn at random."
 
 
+def markets_told(metrics: pl.DataFrame, *, side: bool = False) -> list[str]:
+    """How many simulated markets of each domain a table rests on and, where these are not all, what runs the others.
+
+    Parameters
+    ----------
+    metrics : the rows of the table; where known, a column ``markets``: how many each domain has in the whole run.
+    side : the table rests on the first markets, whatever the run is asked for.
+    """
+    tested = metrics.filter(pl.col("simulated"), pl.col("part") == "test")
+    if tested.is_empty():
+        return []
+    by_row = tested.group_by("dataset", "row").agg(pl.col("replicate").n_unique())
+    counts = by_row.group_by("dataset").agg(pl.col("replicate").max())["replicate"].to_list()
+    least, most = min(counts), max(counts)
+    told = f"{least} to {most}" if least < most else str(most)
+    told += f" market{'s' if most > 1 else ''} per domain"
+    whole = max(filter(None, tested["markets"].to_list()), default=0) if "markets" in tested.columns else 0
+    if least >= whole:
+        return [f"{told}."]
+    return [f"{told}, of {whole}" + ("." if side else "; `make reproduce MARKETS=all` runs the rest.")]
+
+
 def short_rows(table: int | str, metrics: pl.DataFrame) -> list[str]:
     """One sentence per data set and number of replicates: which rows of a table have fewer than the others."""
     rows = [row.name for row in r.rows_of(table)]
@@ -102,7 +124,7 @@ def table_notes(table: int | str, metrics: pl.DataFrame) -> list[str]:
         )
     if metrics["by_construction"].any():
         notes.append("By construction: a programme, not an LLM, wrote this row's texts, so it is no evidence.")
-    notes += unordered(metrics)
+    notes += markets_told(metrics, side=table == r.SENSITIVITY) + unordered(metrics)
     notes.append("Published numbers stand apart: other data and another LLM, not comparable unless the status says so.")
     if table == r.SENSITIVITY:
         notes.append("Every row on the same replicates: the first ones, where the other tables may rest on more.")

@@ -56,11 +56,13 @@ def costs_table(metrics: pl.DataFrame) -> pl.DataFrame:
 
     Returns
     -------
-    frame : row, dataset, parameters_shared, parameters_entity (largest), seconds, epochs (means over replicates)
+    frame : row, dataset, parameters_shared, parameters_entity (largest), seconds (of all replicates), epochs (mean)
     """
     tested = metrics.filter(pl.col("part") == "test")
-    figures = [pl.col("parameters_shared", "parameters_entity").max(), pl.col("seconds", "epochs").mean()]
-    found = tested.group_by("row", "dataset").agg(*figures)
+    figures = pl.col("parameters_shared", "parameters_entity").max()
+    # Each cell of a row repeats its seconds in all its lines.
+    times = pl.col("seconds").unique().sum(), pl.col("epochs").mean()
+    found = tested.group_by("row", "dataset").agg(figures, *times)
     place = {name: i for i, name in enumerate(r.BY_NAME)}
     order = pl.col("row").replace_strict(place, default=len(place), return_dtype=pl.Int64)
     return found.sort("dataset", order, "row")

@@ -15,7 +15,7 @@ from lrrecsys_core import paths
 from lrrecsys_core import rows as r
 from lrrecsys_core.report.evidence import Evidence, datasets_in_order, null_markets
 from lrrecsys_core.report.formats import Grid, number, one_note, write_all
-from lrrecsys_core.report.notes import shown, table_notes, unordered
+from lrrecsys_core.report.notes import markets_told, shown, table_notes, unordered
 from lrrecsys_core.report.scale import row_of_ceiling
 from lrrecsys_core.report.sizes import costs_grid, costs_table, parts_grid, parts_table
 
@@ -132,8 +132,8 @@ def result_table(table: int | str, metrics: pl.DataFrame) -> pl.DataFrame:
     metrics : frame
         Columns dataset, row, metric, part, replicate, value, tier, explainer, note, simulated, by_construction,
         ordered; where known ``llm`` (short name of the LLM that wrote the row's texts, else ""), ``same_data`` (the
-        paper's own records) and ``cell`` (key of the kept cell). Only on the same data and with the paper's LLM can a
-        number be "reproduced" or "differ".
+        paper's own records), ``cell`` (key of the kept cell) and ``markets`` (how many each domain has in the whole
+        run). Only on the same data and with the paper's LLM can a number be "reproduced" or "differ".
 
     Returns
     -------
@@ -250,5 +250,6 @@ def write_tables(
         write_all(folder, stem, tables[table], title, notes, grids(tables[table]))
     # Seconds differ from run to run, so they stay apart from the tables, which must not.
     costs = costs_table(metrics)
-    write_all(paths.results(run), "costs", costs, "Size and training time of every row", [], [costs_grid(costs)])
+    title, notes = "Size and training time of every row", markets_told(metrics)
+    write_all(paths.results(run), "costs", costs, title, notes, [costs_grid(costs)])
     return tables

@@ -16,10 +16,11 @@ from lrrecsys_core.models.lr_recsys import LRRecsys
 from lrrecsys_core.rows import Row
 from lrrecsys_core.study.fingerprints import CELL_CODE, array_hash, code_hash, content_hash, plain, split_hash
 from lrrecsys_core.study.fitted import keep_model, kept_cell, model_folder
+from lrrecsys_core.study.inputs import comparator_features
 from lrrecsys_core.study.points import Point, chosen_point, relative_losses
 from lrrecsys_core.study.run import Run
 from lrrecsys_core.study.text_sets import TextJob, load_coder, text_job
-from lrrecsys_core.study.train_row import CellResult, Given, Training, comparator_features, run_row, same_as_paper
+from lrrecsys_core.study.train_row import CellResult, Given, Training, run_row, same_as_paper
 from lrrecsys_core.training.device import chosen_device
 
 COMPILE_FROM = 8  # rows sharing a network from which on compiling its step saves more than it costs
@@ -27,11 +28,16 @@ COMPILE_FROM = 8  # rows sharing a network from which on compiling its step save
 
 @dataclass(frozen=True)
 class Cell:
-    """One row on one data set of a run, with all its replicates and both tasks."""
+    """One row on one data set of a run, with one block of its replicates and both tasks.
+
+    What is computed of the first markets stays valid when the rest are asked for later, because a replicate comes out
+    the same alone and in company.
+    """
 
     run: Run
     dataset: str
     name: str
+    block: int = 0
 
     @property
     def row(self) -> Row:
@@ -50,10 +56,16 @@ class Cell:
         return chosen_point(row, self.dataset)
 
     @property
-    def seeds(self) -> tuple[int, ...]:
-        """One seed per replicate; rows of side tables may have fewer."""
+    def replicates(self) -> range:
+        """Numbers of the block's replicates within the run; rows of side tables may have fewer."""
         few = self.run.simulated and rows.BY_NAME[self.name].side
-        return self.run.seeds[: self.run.profile.side_replicates] if few else self.run.seeds
+        block = self.run.blocks[self.block]
+        return block[: self.run.profile.side_replicates] if few else block
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """One seed per replicate."""
+        return tuple(self.run.seeds[k] for k in self.replicates)
 
     @property
     def training(self) -> Training:
@@ -85,14 +97,14 @@ class Cell:
         return (row.model.__name__ if row.model else "", json.dumps(plain(row.params), sort_keys=True))
 
     @property
-    def replicates(self) -> range:
+    def own_data(self) -> range:
         """Replicates with data of their own: all of them on markets, the first alone where the data are real."""
-        return range(len(self.seeds) if self.run.simulated else 1)
+        return self.replicates if self.run.simulated else self.replicates[:1]
 
     @property
     def text_jobs(self) -> list[TextJob]:
         """The text sets this cell reads, one per data set."""
-        return [text_job(self.run, self.dataset, self.row, k) for k in self.replicates] if self.row.texts else []
+        return [text_job(self.run, self.dataset, self.row, k) for k in self.own_data] if self.row.texts else []
 
     @property
     def key(self) -> str | None:
@@ -101,7 +113,7 @@ class Cell:
         if None in texts:
             return None
         row = self.row
-        splits = [self.run.split(self.dataset, k, row.fraction) for k in self.replicates]
+        splits = [self.run.split(self.dataset, k, row.fraction) for k in self.own_data]
         roots = ["study.train_row", "training.fit", "metrics"]
         roots += [row.model.__module__.removeprefix("lrrecsys_core.")] if row.model else []
         # What only decides where a row is shown does not decide its numbers.
@@ -115,6 +127,7 @@ class Cell:
                 # They come from a market's truth, which is no part of its records.
                 "attributes": [array_hash({"": comparator_features(row, split)}) for split in splits if row.attributes],
                 "seeds": self.seeds,
+                "replicates": list(self.replicates),  # the numbers under which the cell files its results
                 "rows": {size: plain(one) | shown for size, one in self.sizes.items()},
                 "training": training | plain(self.point),
                 "described": [row.model.tier, row.model.deviations] if row.model else [],
@@ -133,16 +146,23 @@ class Cell:
         files = [self.path(kind) for kind in ("metrics", "predictions")]
         if not all(file is not None and file.is_file() for file in files):
             return False
-        return self.name != rows.LR or kept_cell(model_folder(self.run.run, self.dataset)) == self.key
+        return not self.served or kept_cell(model_folder(self.run.run, self.dataset)) == self.key
+
+    @property
+    def served(self) -> bool:
+        """Whether this is the cell whose first network `lrrecsys recommend` serves."""
+        return self.name == rows.LR and self.block == 0
 
     def given(self) -> list[Given]:
         """Split, texts, seed and steps of each replicate; text sets are made if missing."""
         point, row = self.point, self.row
         steps = tuple((task, getattr(point, task)) for task in TASKS)
-        texts = [job.text_set() for job in self.text_jobs]
+        made = [job.text_set() for job in self.text_jobs]
+        texts = made if self.run.simulated else made * len(self.seeds)
+        splits = [self.run.split(self.dataset, k, row.fraction) for k in self.replicates]
         return [
-            Given(self.run.split(self.dataset, k, row.fraction), texts[k % len(texts)] if texts else None, seed, steps)
-            for k, seed in enumerate(self.seeds)
+            Given(splits[at], texts[at] if texts else None, self.seeds[at], steps, k)
+            for at, k in enumerate(self.replicates)
         ]
 
     def run_sizes(self) -> dict[str, CellResult]:
@@ -155,7 +175,7 @@ class Cell:
         results = self.run_sizes()
         size = better_size({size: result.metrics for size, result in results.items()})
         result = results[size]
-        if self.name == rows.LR:
+        if self.served:
             self._keep_model(result)
         for kind, frame in (("predictions", result.predictions), ("metrics", result.metrics)):
             place = self.path(kind)

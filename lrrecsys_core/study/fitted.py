@@ -27,6 +27,7 @@ from lrrecsys_core.explain.generate import Explanations
 from lrrecsys_core.models.autoencoder import AutoEncoder, TextCodes, Vocabulary
 from lrrecsys_core.models.base import Sizes
 from lrrecsys_core.models.lr_recsys import SLOTS, LRRecsys
+from lrrecsys_core.models.whitening import Whitening, named_arrays
 from lrrecsys_core.study.texts import TextSet
 
 FIRST_PASS = 50
@@ -53,13 +54,13 @@ class StoredReasons:
     Attributes
     ----------
     pair : (P,) sorted ``user * items + item`` of the pairs that have reasons.
-    sentences, embeddings : (E,) texts and (E, 8) their codes; the first stands for "none".
+    sentences, embeddings : (E,) texts and (E, 8) their codes, as they come; the first stands for "none".
     codes : slot -> (P,) sentence of each pair.
     """
 
     pair: Ints
     sentences: tuple[str, ...]
-    embeddings: NDArray[np.float32]
+    embeddings: NDArray[np.float64]
     codes: Mapping[str, NDArray[np.int32]]
 
     def find(self, pairs: Ints) -> dict[str, NDArray[np.int32]]:
@@ -79,6 +80,7 @@ class FittedModel:
     ----------
     module : the recommender, with positive and negative tokens.
     coder : the autoencoder of its explanations.
+    maps : slot -> whitening of the codes, through which the recommender reads them.
     split : whose users, items and histories are served.
     stored : reasons written beforehand.
     explain : writes the reasons that are missing, for a split whose records are the pairs asked for; None leaves such
@@ -87,6 +89,7 @@ class FittedModel:
 
     module: LRRecsys
     coder: TextCodes
+    maps: Mapping[str, Whitening]
     split: Split
     stored: StoredReasons
     explain: Callable[[Split], Explanations] | None = None
@@ -125,7 +128,7 @@ class FittedModel:
             candidates = candidates[kept]
             codes = {slot: values[kept] for slot, values in codes.items()}
             texts, embeddings = self._explained(last, candidates, missing[kept], codes, texts, embeddings)
-        scores, attention = self.score(last, candidates, {slot: embeddings[codes[slot]] for slot in SLOTS})
+        scores, attention = self.score(last, candidates, self.tokens(codes, embeddings))
         items = self.split.dataset.items
         return [
             Recommendation(
@@ -139,6 +142,12 @@ class FittedModel:
             )
             for j in np.argsort(-scores, kind="stable")[:k]
         ]
+
+    def tokens(
+        self, codes: Mapping[str, NDArray[np.integer]], embeddings: NDArray[np.float64]
+    ) -> dict[str, NDArray[np.float32]]:
+        """Slot -> (n, 8) whitened codes of the sentences `codes` (n,); zeros for sentence 0, "none"."""
+        return {slot: self.maps[slot](embeddings[codes[slot]], codes[slot] > 0) for slot in SLOTS}
 
     def score(
         self, last: int, candidates: Ints, reasons: Mapping[str, NDArray[np.float32]]
@@ -169,7 +178,7 @@ class FittedModel:
 
     def _reasons(
         self, last: int, candidates: Ints
-    ) -> tuple[dict[str, NDArray[np.int32]], tuple[str, ...], NDArray[np.float32]]:
+    ) -> tuple[dict[str, NDArray[np.int32]], tuple[str, ...], NDArray[np.float64]]:
         pairs = int(self.split.user_position[last]) * self.split.dataset.items.height + candidates
         return self.stored.find(pairs), self.stored.sentences, self.stored.embeddings
 
@@ -180,8 +189,8 @@ class FittedModel:
         missing: NDArray[np.bool_],
         codes: dict[str, NDArray[np.int32]],
         texts: tuple[str, ...],
-        embeddings: NDArray[np.float32],
-    ) -> tuple[tuple[str, ...], NDArray[np.float32]]:
+        embeddings: NDArray[np.float64],
+    ) -> tuple[tuple[str, ...], NDArray[np.float64]]:
         """Write reasons for the `missing` candidates; `codes` then point into the returned texts and embeddings."""
         assert self.explain is not None
         asked = candidates[missing]
@@ -213,7 +222,7 @@ def keep_model(
     pairs = split.user_position * split.dataset.items.height + split.item_position
     said = {slot: [texts.sentences[code] for code in texts.codes[slot]] for slot in SLOTS}
     stored = stored_reasons(pl.DataFrame({"pair": pairs, **said}), coder)
-    save_model(folder, FittedModel(module, coder, split, stored, about=dict(about)), params, sizes)
+    save_model(folder, FittedModel(module, coder, texts.maps, split, stored, about=dict(about)), params, sizes)
 
 
 def kept_cell(folder: Path) -> str | None:
@@ -236,6 +245,8 @@ def save_model(folder: Path, model: FittedModel, params: Mapping[str, Any], size
         save_file({name: value.contiguous() for name, value in model.module.state_dict().items()}, partial)
     with paths.replacing(folder / "coder.safetensors") as partial:
         weights = {name: value.contiguous() for name, value in model.coder.model.state_dict().items()}
+        maps = named_arrays(model.maps)
+        weights |= {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in maps.items()}
         save_file(weights | {"centre": model.coder.centre, "spread": model.coder.spread.reshape(1)}, partial)
     with paths.replacing(folder / "reasons.parquet") as partial:
         stored = model.stored
@@ -280,11 +291,12 @@ def load_model(folder: Path, split: Split, explain: Callable[[Split], Explanatio
         )
     tensors = load_file(folder / "coder.safetensors")
     centre, spread = tensors.pop("centre"), tensors.pop("spread")[0]
+    maps = {slot: Whitening(*(tensors.pop(f"{slot}.{part}").numpy() for part in ("mean", "root"))) for slot in SLOTS}
     autoencoder = AutoEncoder(len(facts["words"]))
     autoencoder.load_state_dict(tensors)
     coder = TextCodes(autoencoder, Vocabulary(tuple(facts["words"])), **facts["coder"], centre=centre, spread=spread)
     stored = pl.read_parquet(folder / "reasons.parquet")
-    return FittedModel(module.eval(), coder, split, stored_reasons(stored, coder), explain, facts["about"])
+    return FittedModel(module.eval(), coder, maps, split, stored_reasons(stored, coder), explain, facts["about"])
 
 
 def stored_reasons(frame: pl.DataFrame, coder: TextCodes) -> StoredReasons:

@@ -14,7 +14,7 @@ from lrrecsys_core.data.load import load_dataset
 from lrrecsys_core.data.simulate import DEFAULT_PARAMETERS, simulate_market
 from lrrecsys_core.data.split import Split, make_split
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.profiles import Profile, get_profile
+from lrrecsys_core.profiles import Profile, all_markets, get_profile
 
 DOMAINS = ("hotels", "restaurants", "movies")
 NULL_MARKET = f"{rows.NULL_PREFIX}hotels"
@@ -61,6 +61,16 @@ class Run:
     def seeds(self) -> tuple[int, ...]:
         """One seed per replicate."""
         return self.profile.seeds if self.simulated else self.profile.seeds_of_files
+
+    @property
+    def blocks(self) -> tuple[range, ...]:
+        """Numbers of the replicates that are computed and kept together; where the data are real, all of them."""
+        return self.profile.blocks if self.simulated else (range(len(self.seeds)),)
+
+    @property
+    def asked(self) -> range:
+        """Which blocks the run is asked for: the first, or all of them (see `all_markets`)."""
+        return range(len(self.blocks) if all_markets() else 1)
 
     @property
     def run(self) -> str:

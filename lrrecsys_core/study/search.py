@@ -120,10 +120,8 @@ def search_row(study: SearchStudy, name: str, numbers: Iterable[int]) -> pl.Data
         steps = [Step(points[k].get("lr", 0.01), points[k].get("weight_decay", 0.0)) for k in alike]
         networks = tuple((task, step) for step in steps for task in TASKS)
         for dataset in study.datasets:
-            given = [
-                Given(study.split(dataset, k), study.text_set(dataset, name, k) if row.texts else None, seed, networks)
-                for k, seed in enumerate(study.seeds)
-            ]
+            texts = [study.text_set(dataset, name, k) if row.texts else None for k in range(len(study.seeds))]
+            given = [Given(study.split(dataset, k), texts[k], seed, networks, k) for k, seed in enumerate(study.seeds)]
             trained = train_row(built, given, training)
             for k, (one, modules) in enumerate(zip(given, trained.modules, strict=True)):
                 numbered = [number for number in alike for _ in TASKS]

@@ -65,6 +65,6 @@ def latency(model: FittedModel, user: str, candidates: int, repeats: int, seed: 
         chosen = rng.integers(0, model.split.dataset.items.height, candidates)
         codes = {slot: rng.integers(0, len(model.stored.embeddings), candidates) for slot in SLOTS}
         started = time.perf_counter()
-        model.score(last, chosen, {slot: model.stored.embeddings[codes[slot]] for slot in SLOTS})
+        model.score(last, chosen, model.tokens(codes, model.stored.embeddings))
         taken.append((time.perf_counter() - started) * 1e3)
     return np.array(taken)

@@ -41,10 +41,14 @@ class Study(Run):
         return [name for name in dict.fromkeys(row.name for row in wanted) if runnable(name, data)]
 
     def cells(self, tables: Iterable[int | str] = TABLES) -> list[Cell]:
-        """The cells behind these tables, those with equal networks next to each other."""
+        """The cells behind these tables that the run is asked for, those with equal networks next to each other."""
         tables = tuple(tables)
-        found = [Cell(self, name, row) for name in self.all_datasets for row in self.rows_of(name, tables)]
-        return sorted(found, key=lambda cell: cell.shape)
+        wanted = ((name, row) for name in self.all_datasets for row in self.rows_of(name, tables))
+        return sorted((cell for pair in wanted for cell in self.cells_of(*pair)), key=lambda cell: cell.shape)
+
+    def cells_of(self, name: str, row: str) -> list[Cell]:
+        """The cells of a row on a data set, one per block that the run is asked for; side rows have the first alone."""
+        return [Cell(self, name, row, block) for block in (self.asked[:1] if rows.BY_NAME[row].side else self.asked)]
 
     def explanations(self, name: str, row: str = rows.LR, replicate: int = 0) -> Explanations:
         """The texts a row reads."""
@@ -89,11 +93,17 @@ class Study(Run):
         _in_parallel([cell for cell in missing if not (waiting and cell.done)], "cells", progress, jobs)
 
     def metrics(self, tables: Iterable[int | str] = TABLES) -> pl.DataFrame:
-        """The metric rows of every kept cell with its key in the column ``cell``, in a fixed order."""
-        return self._kept("metrics", self.cells(tables)).sort("dataset", "row", "part", "metric", "replicate")
+        """The metric rows of every kept cell asked for, in a fixed order.
+
+        Two columns are added: ``cell``, its key, and ``markets``, how many the profile has of each domain (null where
+        the data are real).
+        """
+        markets = pl.lit(len(self.seeds) if self.simulated else None, pl.Int64).alias("markets")
+        kept = self._kept("metrics", self.cells(tables)).with_columns(markets)
+        return kept.sort("dataset", "row", "part", "metric", "replicate")
 
     def predictions(self, rows: Sequence[str] | None = None, datasets: Sequence[str] | None = None) -> pl.DataFrame:
-        """Per-record test predictions of the kept cells."""
+        """Per-record test predictions of the kept cells asked for."""
         kept = self._kept("predictions", [c for c in self.cells() if datasets is None or c.dataset in datasets])
         kept = kept.drop("cell")
         return kept if rows is None else kept.filter(pl.col("row").is_in(list(rows)))

@@ -21,7 +21,7 @@ from lrrecsys_core.data.split import Split
 from lrrecsys_core.explain.explanations import Explanations
 from lrrecsys_core.explain.sources import Source
 from lrrecsys_core.models.autoencoder import AutoEncoder, TextCodes, Vocabulary
-from lrrecsys_core.models.whitening import Whitening
+from lrrecsys_core.models.whitening import Whitening, named_arrays
 from lrrecsys_core.rows import Row, Texts
 from lrrecsys_core.study.fingerprints import TEXT_CODE, array_hash, code_hash, content_hash, plain, split_hash
 from lrrecsys_core.study.run import Run
@@ -132,7 +132,7 @@ def _save(folder: Path, key: str, made: TextSet, coder: TextCodes | None) -> Non
             tensors = {name: value.contiguous() for name, value in coder.model.state_dict().items()}
             save_file(tensors | {"centre": coder.centre, "spread": coder.spread.reshape(1)}, partial)
         paths.write_json(folder / f"{key}.words.json", list(coder.vocabulary.words))
-    maps = {f"{slot}.{part}": values for slot, one in made.maps.items() for part, values in vars(one).items()}
+    maps = named_arrays(made.maps)
     with paths.replacing(folder / f"{key}.whitening.npz") as partial, partial.open("wb") as file:
         np.savez(file, **maps)
     codes = made.codes | {f"shifted {slot}": values for slot, values in made.shifted.items()}

@@ -17,7 +17,7 @@ from scipy.special import expit, logit
 
 from lrrecsys_core import metrics, rows
 from lrrecsys_core.data.releases import same_as_paper
-from lrrecsys_core.data.simulate import balance, market_truth, record_attributes, taste_for
+from lrrecsys_core.data.simulate import balance, taste_for
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.explain.checks import direct_ratings
 from lrrecsys_core.explain.generate import Explanations
@@ -27,6 +27,7 @@ from lrrecsys_core.models.biases import bias_logits, residual_biases
 from lrrecsys_core.models.lr_recsys import LRRecsys
 from lrrecsys_core.models.on_biases import on_biases
 from lrrecsys_core.rows import Row
+from lrrecsys_core.study.inputs import comparator_features, context_features, record_fields, text_fields
 from lrrecsys_core.study.points import Step
 from lrrecsys_core.study.texts import TextSet
 from lrrecsys_core.training.fit import Fields, Fit, Replicate, as_tensors, fit, predict
@@ -56,12 +57,13 @@ class Training:
 
 @dataclass(frozen=True)
 class Given:
-    """What one replicate of a row trains on, and the predictors to train on it: task and step of each."""
+    """What one replicate of a row trains on, the predictors to train (task and step of each), its number in the run."""
 
     split: Split
     texts: TextSet | None
     seed: int
     networks: tuple[tuple[str, Step], ...]
+    replicate: int
 
 
 @dataclass(frozen=True)
@@ -81,52 +83,6 @@ class CellResult:
     metrics: pl.DataFrame
     predictions: pl.DataFrame
     trained: Trained | None
-
-
-def context_features(split: Split) -> NDArray[np.float32]:
-    """Context codes (N, C) as concatenated one-hot columns (N, sum of context_sizes)."""
-    blocks = [np.eye(size, dtype=np.float32)[split.context[:, k]] for k, size in enumerate(split.context_sizes)]
-    return np.concatenate(blocks, 1) if blocks else np.zeros((len(split.user), 0), dtype=np.float32)
-
-
-def shuffled(codes: dict[str, NDArray[np.int32]], split: Split, within: str, seed: int) -> dict[str, NDArray[np.int32]]:
-    """The texts of other records in place of one's own, both slots moved together.
-
-    `within` is "all" (any record), "user" (another record of the same user) or "item" (of the same item).
-    """
-    rng = np.random.default_rng([seed, 3])
-    count = len(split.user)
-    group = {"all": np.zeros(count), "user": split.user_position, "item": split.item_position}[within]
-    mixed = np.lexsort((rng.random(count), group))
-    order = np.lexsort((np.arange(count), group))
-    source = np.empty(count, dtype=np.int64)
-    source[order] = mixed
-    return {slot: values[source] for slot, values in codes.items()}
-
-
-def record_fields(row: Row, split: Split, sizes: Sizes, texts: TextSet | None, seed: int) -> dict[str, np.ndarray]:
-    """All record fields of one replicate."""
-    fields: dict[str, np.ndarray] = {**split.fields(), "context": context_features(split)}
-    if row.attributes:
-        fields["context"] = np.concatenate([fields["context"], comparator_features(row, split)], 1)
-    if row.model is not None:
-        fields |= row.model.record_fields(split, sizes, **row.params)
-    if texts is not None:
-        codes = shuffled(texts.codes, split, row.shuffle, seed) if row.shuffle else texts.codes
-        fields |= _read(row, texts, codes)
-    return fields
-
-
-def _read(row: Row, texts: TextSet, codes: dict[str, NDArray[np.int32]]) -> dict[str, NDArray[np.float32]]:
-    return texts.fields(codes, whitened=row.texts is None or row.texts.whitened)
-
-
-def comparator_features(row: Row, split: Split) -> NDArray[np.float32]:
-    """Attributes of a market given to the network as context: all of them, or S* alone."""
-    truth = market_truth(split.dataset)
-    names = truth.attributes if row.attributes == "all" else tuple(sorted(truth.important))
-    both = [record_attributes(split, names, part) for part in ("present", "history")]
-    return np.concatenate(both, 1).astype(np.float32)
 
 
 def model_params(row: Row, splits: Sequence[Split], texts: Sequence[TextSet | None]) -> dict[str, Any]:
@@ -202,7 +158,7 @@ def run_row(row: Row, dataset: str, given: Sequence[Given], training: Training) 
     measured: list[dict[str, Any]] = []
     predicted: list[pl.DataFrame] = []
     for k, one in enumerate(given):
-        made = _floor(row, dataset, k, one) if trained is None else _evaluated(row, dataset, k, one, trained)
+        made = _floor(row, dataset, one) if trained is None else _evaluated(row, dataset, k, one, trained)
         measured += made[0]
         predicted += made[1]
     frame = _described(pl.DataFrame(measured), row, given, trained, time.perf_counter() - started)
@@ -212,9 +168,9 @@ def run_row(row: Row, dataset: str, given: Sequence[Given], training: Training) 
 def _evaluated(
     row: Row, dataset: str, k: int, one: Given, trained: Trained
 ) -> tuple[list[dict[str, Any]], list[pl.DataFrame]]:
-    """Metric rows and test predictions of one replicate's networks, on everything the row is evaluated on."""
+    """Metric rows and test predictions of the networks in place `k`, on everything the row is evaluated on."""
     measured, predicted = [], []
-    split = one.split
+    split, number = one.split, one.replicate
     for name, inputs in _evaluations(row, one, trained.fields[k]).items():
         parts = ("test", "validation") if name == row.name else ("test",)
         for (task, _), modules in zip(one.networks, trained.modules[k], strict=True):
@@ -222,14 +178,16 @@ def _evaluated(
                 records = getattr(split, part)
                 single = [predict(module, inputs, records) for module in modules]
                 outcome = np.mean(single, 0)
-                lines = _measured(name, dataset, k, task, part, split, records, outcome)
-                alone = [_measured(name, dataset, k, task, part, split, records, each) for each in single]
+                lines = _measured(name, dataset, number, task, part, split, records, outcome)
+                alone = [_measured(name, dataset, number, task, part, split, records, each) for each in single]
                 for line, *others in zip(lines, *alone, strict=True):
                     line["own_part"] = _own_part(split, task, records, outcome)
                     line["single"] = float(np.mean([other["value"] for other in others]))
                 measured += lines
                 if part == "test":
-                    predicted.append(_predictions(name, dataset, k, task, split, records, outcome, modules, inputs))
+                    predicted.append(
+                        _predictions(name, dataset, number, task, split, records, outcome, modules, inputs)
+                    )
     return measured, predicted
 
 
@@ -240,12 +198,12 @@ def _evaluations(row: Row, one: Given, own: Fields) -> dict[str, Fields]:
     if texts is None:
         return out
     if row.shifted and texts.shifted:
-        out[rows.shifted(row.name)] = {**own, **as_tensors(_read(row, texts, texts.shifted))}
+        out[rows.shifted(row.name)] = {**own, **as_tensors(text_fields(row, texts, texts.shifted))}
     if row.permuted:
         order = np.arange(len(split.user))
         order[split.test] = np.random.default_rng([one.seed, 4]).permutation(split.test)
         moved = {slot: codes[order] for slot, codes in texts.codes.items()}
-        out[rows.PERMUTED] = {**own, **as_tensors(_read(row, texts, moved))}
+        out[rows.PERMUTED] = {**own, **as_tensors(text_fields(row, texts, moved))}
     return out
 
 
@@ -303,13 +261,14 @@ def _predictions(
 
 def _attended(module: Recommender) -> tuple[str, ...]:
     """Tokens whose attention is kept: those of LR-Recsys with fusion."""
-    fused = isinstance(module, LRRecsys) and not isinstance(module, LRRecsysNCF)
-    return module.token_names if fused else ()
+    if isinstance(module, LRRecsys) and not isinstance(module, LRRecsysNCF):
+        return module.token_names
+    return ()
 
 
-def _floor(row: Row, dataset: str, k: int, one: Given) -> tuple[list[dict[str, Any]], list[pl.DataFrame]]:
+def _floor(row: Row, dataset: str, one: Given) -> tuple[list[dict[str, Any]], list[pl.DataFrame]]:
     """One replicate without a network: the training mean, biases, boosted trees, or the number the LLM answers."""
-    measured, predicted, split = [], [], one.split
+    measured, predicted, split, k = [], [], one.split, one.replicate
     for task in TASKS:
         outcome = _floor_outcome(row.floor, one, task)
         for part in ("test", "validation"):
@@ -365,7 +324,9 @@ def _described(
         kinds: Counter[str] = Counter()
         for one in given:
             kinds.update(direct_answers(one.split, one.texts)[1] if one.texts is not None else {})
-        note = "answers: " + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+        # On markets a cell may hold a part of a table's replicates, so its counts say of how many they are.
+        of = f" on {len(given)} market{'s'[: len(given) > 1]}" if data.simulated else ""
+        note = f"answers{of}: " + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
     about = {
         "tier": tier, "explainer": first.explainer if first else "", "llm": first.llm if first else "", "note": note,
         "simulated": data.simulated, "same_data": same_as_paper(data), "ordered": data.ordered,

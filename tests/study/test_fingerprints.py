@@ -71,7 +71,12 @@ def test_the_key_moves_with_everything_a_cell_reads(monkeypatch: pytest.MonkeyPa
     )  # fmt: skip
     for change in changes:
         assert Cell(Study(replace(TINY, **change)), "hotels", "SASRec").key != key, change
-    for change in ({"autoencoder_epochs": 31}, {"theory": "demo"}, {"compile": True}):
+    for change in (
+        {"autoencoder_epochs": 31},
+        {"theory": "demo"},
+        {"compile": True},
+        {"replicates": 2, "first_markets": 1},
+    ):
         assert Cell(Study(replace(TINY, **change)), "hotels", "SASRec").key == key, change
     with monkeypatch.context() as patch:
         patch.setattr(cells, "chosen_point", lambda *_: Point(regression=Step(0.5)))

@@ -32,11 +32,12 @@ from lrrecsys_core.models.biases import bias_logits, residual_biases
 from lrrecsys_core.profiles import Profile, get_profile
 from lrrecsys_core.rows import Row, Texts
 from lrrecsys_core.study.cell import Cell, better_size
+from lrrecsys_core.study.inputs import record_fields, shuffled
 from lrrecsys_core.study.points import Step
 from lrrecsys_core.study.study import Study, runnable
 from lrrecsys_core.study.text_sets import TextJob
 from lrrecsys_core.study.texts import TextSet, make_text_set
-from lrrecsys_core.study.train_row import Given, Training, direct_answers, record_fields, run_row, shuffled
+from lrrecsys_core.study.train_row import Given, Training, direct_answers, run_row
 from lrrecsys_core.training.fit import as_tensors
 
 TINY = Profile(
@@ -342,7 +343,7 @@ def test_a_row_of_an_llm_comes_to_life_with_its_store(
 def test_a_row_without_training_predicts_the_training_mean(market: Dataset) -> None:
     split = make_split(market)
     mean_row = Row("Global mean", (2,), "floor", floor="mean")
-    result = run_row(mean_row, "hotels", [Given(split, None, 0, BOTH)], Training(2, 2))
+    result = run_row(mean_row, "hotels", [Given(split, None, 0, BOTH, 0)], Training(2, 2))
     test = result.metrics.filter((pl.col("part") == "test") & (pl.col("metric") == "RMSE"))["value"].item()
     mean = split.target[split.train].mean()
     assert test == pytest.approx(float(np.sqrt(((split.target[split.test] - mean) ** 2).mean())), rel=1e-5)
@@ -388,7 +389,7 @@ class _Says(Recommender):
 @pytest.mark.parametrize("says", [0.0, 0.3])
 def test_the_own_part_is_what_a_model_says_beyond_the_biases(says: float, market: Dataset) -> None:
     splits = [make_split(market), make_split(replace(market, name="other"), train_fraction=0.5)]
-    given = [Given(split, None, k, BOTH) for k, split in enumerate(splits)]
+    given = [Given(split, None, k, BOTH, k) for k, split in enumerate(splits)]
     result = run_row(Row("Says", (2,), "rival", _Says, {"says": says}), "hotels", given, Training(2, 2))
     frame = result.metrics
     assert set(frame["metric"]) == {"RMSE", "MAE", "AUC"} and set(frame["part"]) == {"test", "validation"}
