@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 Floats = NDArray[np.float64]
 RIDGE = 1e-6  # of the mean variance, added to every direction
@@ -49,6 +50,11 @@ class Whitening:
 def named_arrays(maps: Mapping[str, Whitening]) -> dict[str, Floats]:
     """The arrays of the maps of several slots, named for a file: ``positive.mean``, ``positive.root``, ..."""
     return {f"{slot}.{part}": values for slot, one in maps.items() for part, values in vars(one).items()}
+
+
+def read_maps(arrays: dict[str, Tensor], slots: Sequence[str]) -> dict[str, Whitening]:
+    """Take the maps of these slots out of the arrays of a file."""
+    return {slot: Whitening(*(arrays.pop(f"{slot}.{part}").numpy() for part in ("mean", "root"))) for slot in slots}
 
 
 def spectrum(vectors: NDArray[np.floating]) -> Floats:

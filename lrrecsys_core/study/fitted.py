@@ -27,7 +27,7 @@ from lrrecsys_core.explain.generate import Explanations
 from lrrecsys_core.models.autoencoder import AutoEncoder, TextCodes, Vocabulary
 from lrrecsys_core.models.base import Sizes
 from lrrecsys_core.models.lr_recsys import SLOTS, LRRecsys
-from lrrecsys_core.models.whitening import Whitening, named_arrays
+from lrrecsys_core.models.whitening import Whitening, named_arrays, read_maps
 from lrrecsys_core.study.texts import TextSet
 
 FIRST_PASS = 50
@@ -291,7 +291,7 @@ def load_model(folder: Path, split: Split, explain: Callable[[Split], Explanatio
         )
     tensors = load_file(folder / "coder.safetensors")
     centre, spread = tensors.pop("centre"), tensors.pop("spread")[0]
-    maps = {slot: Whitening(*(tensors.pop(f"{slot}.{part}").numpy() for part in ("mean", "root"))) for slot in SLOTS}
+    maps = read_maps(tensors, SLOTS)
     autoencoder = AutoEncoder(len(facts["words"]))
     autoencoder.load_state_dict(tensors)
     coder = TextCodes(autoencoder, Vocabulary(tuple(facts["words"])), **facts["coder"], centre=centre, spread=spread)

@@ -21,7 +21,7 @@ from lrrecsys_core.data.split import Split
 from lrrecsys_core.explain.explanations import Explanations
 from lrrecsys_core.explain.sources import Source
 from lrrecsys_core.models.autoencoder import AutoEncoder, TextCodes, Vocabulary
-from lrrecsys_core.models.whitening import Whitening, named_arrays
+from lrrecsys_core.models.whitening import named_arrays, read_maps
 from lrrecsys_core.rows import Row, Texts
 from lrrecsys_core.study.fingerprints import TEXT_CODE, array_hash, code_hash, content_hash, plain, split_hash
 from lrrecsys_core.study.run import Run
@@ -133,8 +133,8 @@ def _save(folder: Path, key: str, made: TextSet, coder: TextCodes | None) -> Non
             save_file(tensors | {"centre": coder.centre, "spread": coder.spread.reshape(1)}, partial)
         paths.write_json(folder / f"{key}.words.json", list(coder.vocabulary.words))
     maps = named_arrays(made.maps)
-    with paths.replacing(folder / f"{key}.whitening.npz") as partial, partial.open("wb") as file:
-        np.savez(file, **maps)
+    with paths.replacing(folder / f"{key}.whitening.safetensors") as partial:
+        save_file({name: torch.from_numpy(values).contiguous() for name, values in maps.items()}, partial)
     codes = made.codes | {f"shifted {slot}": values for slot, values in made.shifted.items()}
     with paths.replacing(folder / f"{key}.codes.parquet") as partial:
         pl.DataFrame(codes).write_parquet(partial)
@@ -152,15 +152,14 @@ def _load(folder: Path, key: str) -> TextSet:
     named = {name: kept[name].to_numpy() for name in kept.columns}
     shift = {name.removeprefix("shifted "): values for name, values in named.items() if name.startswith("shifted ")}
     codes = {name: values for name, values in named.items() if not name.startswith("shifted ")}
-    with np.load(folder / f"{key}.whitening.npz") as maps:
-        read = {slot: Whitening(maps[f"{slot}.mean"], maps[f"{slot}.root"]) for slot in codes}
+    maps = read_maps(load_file(folder / f"{key}.whitening.safetensors"), tuple(codes))
     return TextSet(
         about["explainer"],
         tuple(sentences["sentence"].to_list()),
         np.stack(sentences["embedding"].to_list()),
         codes,
         shift,
-        read,
+        maps,
         about["report"],
         about["llm"],
     )
