@@ -146,6 +146,15 @@ def rows(name: str, profile: str, datasets: tuple[str, ...], again: bool) -> Non
 
 
 @lrrecsys.command()
+@profile_option
+def power(profile: str) -> None:
+    """How strong the simulated markets are, and what a run on them could find, on seeds that no report uses."""
+    from lrrecsys_core.app.power import write_power
+
+    click.echo(f"done: {write_power(profile)}")
+
+
+@lrrecsys.command()
 @click.option("--run", "chosen", multiple=True, help="Redraw this run alone, for example demo-yelp; repeatable.")
 def report(chosen: tuple[str, ...]) -> None:
     """Redraw tables, figures, claims and pages of runs from the aggregates kept beside them, without training."""

@@ -1,11 +1,10 @@
-"""Grid search with the same number of points for every model, judged on validation only.
+"""Grid search with the same number of points for every model, on records that no report judges.
 
 On markets all eight points of every grid are tried, on small settling markets (seeds 0-9), which no table shows: there
 the test records judge, because a network's epoch was chosen on validation already, which favours steps so large that
-its loss jumps about. On a real data set a
-balanced half of them is: the network is chosen on a sample of the training and validation records, its steps on all of
-them. Test records are left out of sight. All points of a model that share a network, and all markets, train side by
-side in one pass of `fit`.
+its loss jumps about. On a real data set a balanced half of them is: the network is chosen on a sample of the training
+and validation records, its steps on all of them, and test records are left out of sight. All points of a model that
+share a network, and all markets, train side by side in one pass of `fit`.
 """
 
 from __future__ import annotations
