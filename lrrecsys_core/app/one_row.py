@@ -34,8 +34,7 @@ def find_row(name: str) -> Row:
 
 
 def describe(study: Study, name: str, *, again: bool = False) -> Iterable[str]:
-    """Lines about a row of a run: its declaration, then for each data set (and block of its markets that the run is
-    asked for) point, texts, key, file and values.
+    """Lines about a row of a run: its declaration, then for each cell asked for point, texts, key, file and values.
 
     Parameters
     ----------
