@@ -75,7 +75,7 @@ def test_reasons_without_support_by_hand():
     )
     complete = ask(KNOWING, "sea views; spa; pool", slot="negative")
     assert complete.endswith(
-        "because the consumer has shown no clear wishes and the hotel offers little that stands out, an excellent match."
+        "the consumer has shown no clear wishes and the hotel offers little that stands out, an excellent match."
     )
     fresh = ask(KNOWING, "pool; pets", history=[])
     assert fresh.endswith("the consumer has not tried pool yet, which the hotel offers, a match yet unknown.")
@@ -87,11 +87,15 @@ def test_reasons_without_support_by_hand():
     )
     # Never is further from a wish than once: what is unwanted is named before what is missed.
     unwanted = ask(KNOWING, "sea views; pool", history=["sea views", "sea views; spa", "sea views"], slot="negative")
-    assert unwanted.endswith("never chosen hotels with pool before, which the hotel has, an excellent match.")  # 1 - 1/3
+    assert unwanted.endswith(
+        "never chosen hotels with pool before, which the hotel has, an excellent match."
+    )  # 1 - 1/3
     rare = ask(KNOWING, "sea views", history=["sea views", "sea views; spa", "sea views"], slot="negative")
     assert "has sometimes chosen hotels with spa before, which the hotel lacks" in rare
     always = ask(KNOWING, "sea views", history=["sea views", "sea views"])
-    assert always.endswith("has always chosen hotels with sea views before, which the hotel offers, an excellent match.")
+    assert always.endswith(
+        "has always chosen hotels with sea views before, which the hotel offers, an excellent match."
+    )
 
 
 @pytest.mark.parametrize(
@@ -163,7 +167,9 @@ def test_metadata_explainer_reads_whatever_details_say():
         domain="movie",
         names=["A (1999)"] * 4,
     )
-    assert ask(llm, "", ["", ""]).endswith("chosen many kinds of hotels before, one of which the hotel is, an even match.")
+    assert ask(llm, "", ["", ""]).endswith(
+        "chosen many kinds of hotels before, one of which the hotel is, an even match."
+    )
     long = "a phrase of more than eight words is no reason"
     assert "phrase" not in ask(llm, f"{long}; pool", [long, long])
     assert ask(llm, "spa; pool", profiles=True) == ask(llm, "spa; pool")
