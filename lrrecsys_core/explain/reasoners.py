@@ -106,7 +106,7 @@ class SimulatedReasoner(_Reasoner):
     def __init__(self, knowledge: Iterable[str], name: str | None = None) -> None:
         self.knowledge = tuple(sorted(set(knowledge)))
         self.name = name or f"simulated reasoner (knows {len(self.knowledge)} attributes)"
-        self.model = f"simulated-reasoner-1@{blake2b(';'.join(self.knowledge).encode(), digest_size=8).hexdigest()}"
+        self.model = f"simulated-reasoner-2@{blake2b(';'.join(self.knowledge).encode(), digest_size=8).hexdigest()}"
         longest_first = sorted(self.knowledge, key=len, reverse=True)
         self._pattern = re.compile(
             rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first)) or '(?!)'})(?!\w)", re.IGNORECASE
@@ -125,7 +125,7 @@ class MetadataExplainer(_Reasoner):
     """
 
     name = "metadata explainer (no LLM)"
-    model = "metadata-explainer-1"
+    model = "metadata-explainer-2"
 
     def _phrases(self, line: str) -> tuple[str, ...]:
         _, found, listed = line.rpartition(_PROFILE)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lrrecsys_core.errors import InputError
+from lrrecsys_core.models.whitening import Floats, condition, rank, spectrum
 
 LENGTH, WIDTH, HIDDEN = 50, 8, 64
 PADDING, UNKNOWN = 0, 1
@@ -66,15 +67,16 @@ class AutoEncoder(nn.Module):
 
     def __init__(self, vocabulary: int) -> None:
         super().__init__()
-        self.table = nn.Embedding(vocabulary, WIDTH)
+        # Training amplifies rounding: in float32 two processors end in different codes, in float64 in the same ones,
+        # if the first weights are drawn in it too.
+        exact: Any = {"bias": False, "dtype": torch.float64}
+        self.table = nn.Embedding(vocabulary, WIDTH, dtype=torch.float64)
         self.encoder = nn.Sequential(
-            nn.Linear(LENGTH * WIDTH, HIDDEN, bias=False), nn.ReLU(), nn.Linear(HIDDEN, WIDTH, bias=False)
+            nn.Linear(LENGTH * WIDTH, HIDDEN, **exact), nn.ReLU(), nn.Linear(HIDDEN, WIDTH, **exact)
         )
         self.decoder = nn.Sequential(
-            nn.Linear(WIDTH, HIDDEN, bias=False), nn.ReLU(), nn.Linear(HIDDEN, LENGTH * WIDTH, bias=False)
+            nn.Linear(WIDTH, HIDDEN, **exact), nn.ReLU(), nn.Linear(HIDDEN, LENGTH * WIDTH, **exact)
         )
-        # Training amplifies rounding: in float32 two processors end in different codes, in float64 in the same ones.
-        self.double()
 
     def code(self, words: Tensor) -> Tensor:
         """Word ids (B, 50) -> codes (B, 8)."""
@@ -148,7 +150,6 @@ def train_autoencoder(
     patience: int = 5,
     optimizer: str = "adam",
     early_stop: bool = True,
-    check: bool = True,
 ) -> TextCodes:
     """Train AE(.) on the training set's explanations.
 
@@ -159,17 +160,15 @@ def train_autoencoder(
         are told apart: the time of training does not grow with the data.
     counts : how often each occurs (equal sentences are read once, weighted by their count).
     rates : learning rates tried for 10 epochs each; the one with the lowest validation reconstruction loss (on a
-        tenth of the sentences) goes on. The paper's 0.1 fails the check below.
+        tenth of the sentences) goes on. At the paper's 0.1 the code collapses, see `collapsed`.
     batch_size : sentences in a batch; fewer where that would leave an epoch with fewer than four batches.
     early_stop : keep the state with the lowest validation loss, and stop `patience` epochs after it; otherwise the last
         state after all epochs.
-    check : raise on a collapsed code instead of passing it on.
 
     Raises
     ------
     InputError
-        If there is no sentence, or the code collapsed: its rank is below 8 although the sentences differ enough, or
-        it tells words that vary between sentences no better than a constant code does.
+        If there is no sentence.
     """
     if not any(words_of(sentence) for sentence in sentences):
         raise InputError(
@@ -197,20 +196,26 @@ def train_autoencoder(
         codes = model.code(words[kept])
         accuracy, content, constant = _accuracies(model, words[kept])
         spread = codes.std(0)
-        rank = int(torch.linalg.matrix_rank(codes - codes.mean(0), rtol=1e-3))
-    result = TextCodes(model, vocabulary, lr, best_epoch, best, accuracy, content, constant, rank, curve)
+    full = rank(spectrum(codes.numpy())) if np.isfinite(best) else 0
+    result = TextCodes(model, vocabulary, lr, best_epoch, best, accuracy, content, constant, full, curve)
     result.centre, result.spread = codes.mean(0), spread.mean().clamp_min(1e-6)
-    if check:
-        complain_if_collapsed(result, len(kept))
     return result
 
 
-def collapsed(result: TextCodes, sentences: int) -> str:
-    """Why a code trained on so many sentences carries nothing, or ""."""
+def collapsed(result: TextCodes, codes: Floats, sentences: int) -> str:
+    """Why a code carries nothing about the texts of some records, or "".
+
+    Parameters
+    ----------
+    codes : (n, 8), one per record, so that each sentence counts as often as it occurs.
+    sentences : how many distinct ones the records have.
+    """
     if not np.isfinite(result.validation_loss):
         return "its loss is not finite"
-    if result.rank < min(WIDTH, sentences - 1):
-        return f"its rank is {result.rank} instead of {WIDTH}"
+    needed = min(WIDTH, sentences - 1)
+    variances = spectrum(codes)
+    if rank(variances) < needed:
+        return f"its rank is {rank(variances)} instead of {needed}, its condition number {condition(variances):.1g}"
     if result.content_accuracy <= result.constant_accuracy:
         return (
             f"it predicts {result.content_accuracy:.1%} of the words that vary between sentences, "
@@ -219,9 +224,8 @@ def collapsed(result: TextCodes, sentences: int) -> str:
     return ""
 
 
-def complain_if_collapsed(result: TextCodes, sentences: int) -> None:
-    """Raise `InputError` for a code that carries nothing (docs/deviations.md)."""
-    reason = collapsed(result, sentences)
+def complain_if_collapsed(result: TextCodes, reason: str) -> None:
+    """Raise `InputError` for a code of which `collapsed` gives a reason (docs/deviations.md)."""
     if reason:
         raise InputError(
             f"the autoencoder's code collapsed at learning rate {result.lr:g} ({reason}): "

@@ -12,6 +12,7 @@ from torch import Tensor
 Floats = NDArray[np.float64]
 RIDGE = 1e-6  # of the mean variance, added to every direction
 FAR = 6.0  # standard deviations
+LEAST = 1e-6  # of the largest variance: what a direction needs to count
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,21 @@ def read_maps(arrays: dict[str, Tensor], slots: Sequence[str]) -> dict[str, Whit
 
 def spectrum(vectors: NDArray[np.floating]) -> Floats:
     """Variances (w,) of vectors (n, w) along their principal axes, largest first."""
-    if len(vectors) < 2:
-        return np.zeros(vectors.shape[1])
-    return np.linalg.svd(vectors - vectors.mean(0), compute_uv=False) ** 2 / len(vectors)
+    out = np.zeros(vectors.shape[1])
+    if len(vectors) > 1:
+        found = np.linalg.svd(vectors - vectors.mean(0), compute_uv=False) ** 2 / len(vectors)
+        out[: len(found)] = found
+    return out
+
+
+def rank(variances: Floats) -> int:
+    """How many variances (w,), largest first, are more than a millionth of the largest."""
+    return int((variances > LEAST * variances[0]).sum())
+
+
+def condition(variances: Floats) -> float:
+    """Condition number of a covariance: the largest of its variances (w,), largest first, over the smallest."""
+    return float(variances[0] / variances[-1]) if variances[-1] > 0 else float("inf")
 
 
 def far(vectors: NDArray[np.floating]) -> int:

@@ -13,12 +13,13 @@ from lrrecsys_core.data.split import Split
 from lrrecsys_core.explain.embeddings import Embedder, embed_texts, vector_cache
 from lrrecsys_core.explain.generate import explain_records
 from lrrecsys_core.explain.sources import default_source
-from lrrecsys_core.models.autoencoder import TextCodes, collapsed, train_autoencoder
-from lrrecsys_core.models.whitening import Whitening
+from lrrecsys_core.models.autoencoder import TextCodes, collapsed, complain_if_collapsed, train_autoencoder
+from lrrecsys_core.models.whitening import Whitening, condition, far, spectrum
 from lrrecsys_core.rows import Texts
 
 RAW_WIDTH, RAW_SPREAD = 64, 0.5
 PAPER_RATE = 0.1  # App 10.1
+Seen = dict[str, NDArray[np.int32]]  # slot -> sentences of its training records that have one
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,9 @@ class TextSet:
     codes : slot -> (N,) sentence of each record.
     shifted : the same in the shifted environment (test records only), or empty.
     maps : slot -> whitening on its training records, through which networks read the slot.
-    report : what the autoencoder's training showed; ``note`` is printed with the rows that read the set.
+    report : what the autoencoder's training showed; per slot the ``spectrum`` of the training records' codes and its
+        ``condition`` number (None: infinite); how many test records are ``far`` from them in some slot once whitened;
+        ``note`` is printed with the rows that read the set.
     llm : the LLM that wrote the sentences, or "".
     """
 
@@ -75,51 +78,75 @@ def make_text_set(
 ) -> tuple[TextSet, TextCodes | None]:
     """Explain, learn the code on the training records' sentences, and encode all sentences.
 
-    `strict` trains the autoencoder as the paper states, see `_strict_codes`.
+    `strict` trains the autoencoder as the paper states, see `_codes`.
     """
     source = texts.source or default_source(split.dataset)
     told = source.explanations(split, texts.variant)
     sentences = {sentence: number for number, sentence in enumerate(told.sentences)}
     moved = shifted_codes(split, texts, sentences, seed) if with_shift else {}
     slots = [slot for slot in texts.slots if slot in told.codes]
-    seen = np.concatenate([told.codes[slot][split.train] for slot in slots])
-    counts = np.bincount(seen[seen > 0], minlength=len(sentences))
-    training = np.flatnonzero(counts)
+    seen = {slot: said[said > 0] for slot in slots for said in [told.codes[slot][split.train]]}
+    counts = np.bincount(np.concatenate(list(seen.values())), minlength=len(sentences))
     listed = list(sentences)
-    chosen = [listed[k] for k in training]
-    coder = None
+    coder: TextCodes | None = None
+    embeddings: NDArray[np.floating]
     if texts.raw:
-        embeddings, name = raw_vectors(listed, chosen, source.embedder())
+        embeddings, name = raw_vectors(listed, [listed[k] for k in np.flatnonzero(counts)], source.embedder())
         report: dict[str, Any] = {"note": f"raw text vectors: {name}"}
     else:
-        note = ""
-        if strict:
-            coder, note = _strict_codes(chosen, counts[training], seed, epochs)
-        else:
-            coder = train_autoencoder(chosen, counts[training], seed=seed, epochs=epochs)
-        embeddings = coder.embed(listed)
-        report = coder.facts() | {"words": len(coder.vocabulary.words), "sentences": len(chosen), "note": note}
+        coder, codes, note = _codes(listed, counts, seen, seed, epochs, strict)
+        embeddings = codes
+        report = coder.facts() | {"words": len(coder.vocabulary.words), "sentences": int((counts > 0).sum())}
+        report |= {"note": note} | _shape(codes, seen)
     keep = {slot: told.codes[slot] for slot in slots}
     shift = {slot: moved[slot] for slot in slots} if moved else {}
-    maps = {slot: Whitening.of(embeddings[said[said > 0]]) for slot in slots for said in [keep[slot][split.train]]}
-    return TextSet(told.explainer, tuple(listed), embeddings, keep, shift, maps, report, source.llm), coder
+    maps = {slot: Whitening.of(embeddings[said]) for slot, said in seen.items()}
+    made = TextSet(told.explainer, tuple(listed), embeddings, keep, shift, maps, report, source.llm)
+    tested = made.fields({slot: said[split.test] for slot, said in keep.items()})
+    report["far"] = far(np.concatenate(list(tested.values()), axis=1))
+    return made, coder
 
 
-def _strict_codes(sentences: list[str], counts: NDArray[np.int64], seed: int, epochs: int) -> tuple[TextCodes, str]:
-    """The autoencoder at the paper's rate for all its epochs; where its code collapses, at the chosen rate instead.
+def _codes(
+    sentences: list[str], counts: NDArray[np.int64], seen: Seen, seed: int, epochs: int, strict: bool
+) -> tuple[TextCodes, NDArray[np.float64], str]:
+    """The autoencoder of the sentences that occur (`counts`), the codes (E, 8) of all of them, and a note on it.
 
-    Returns
-    -------
-    The codes, and what happened at the paper's rate, in words.
+    `strict` trains it at the paper's rate for all its epochs; where its code collapses, at the chosen rate instead.
+
+    Raises
+    ------
+    InputError
+        If the code collapsed in some slot.
     """
-    stated = train_autoencoder(
-        sentences, counts, seed=seed, rates=(PAPER_RATE,), epochs=epochs, early_stop=False, check=False
-    )
-    reason = collapsed(stated, len(sentences))
-    if not reason:
-        return stated, f"autoencoder at the paper's rate {PAPER_RATE:g}"
-    coder = train_autoencoder(sentences, counts, seed=seed, epochs=epochs, early_stop=False)
-    return coder, f"autoencoder at {coder.lr:g}, since at the paper's rate {PAPER_RATE:g} its code collapsed ({reason})"
+    training, note = np.flatnonzero(counts), ""
+    data = [sentences[k] for k in training], counts[training]
+    if strict:
+        coder = train_autoencoder(*data, seed=seed, rates=(PAPER_RATE,), epochs=epochs, early_stop=False)
+        codes = coder.embed(sentences)
+        if not (reason := _collapsed(coder, codes, seen)):
+            return coder, codes, f"autoencoder at the paper's rate {PAPER_RATE:g}"
+        note = f", since at the paper's rate {PAPER_RATE:g} its code collapsed ({reason})"
+    coder = train_autoencoder(*data, seed=seed, epochs=epochs, early_stop=not strict)
+    codes = coder.embed(sentences)
+    complain_if_collapsed(coder, _collapsed(coder, codes, seen))
+    return coder, codes, f"autoencoder at {coder.lr:g}{note}" if note else ""
+
+
+def _collapsed(coder: TextCodes, codes: NDArray[np.float64], seen: Seen) -> str:
+    """Why the codes (E, 8) carry nothing in some slot, over the training records; or ""."""
+    reasons = {slot: collapsed(coder, codes[said], len(np.unique(said))) for slot, said in seen.items()}
+    return next((f"slot {slot}: {reason}" for slot, reason in reasons.items() if reason), "")
+
+
+def _shape(codes: NDArray[np.float64], seen: Seen) -> dict[str, Any]:
+    """Spectrum and condition number of each slot's codes over the training records."""
+    spectra = {slot: spectrum(codes[said]) for slot, said in seen.items()}
+    numbers = {slot: condition(variances) for slot, variances in spectra.items()}
+    return {
+        "spectrum": {slot: variances.tolist() for slot, variances in spectra.items()},
+        "condition": {slot: number if np.isfinite(number) else None for slot, number in numbers.items()},
+    }
 
 
 def raw_vectors(

@@ -11,14 +11,19 @@ from lrrecsys_core.data.market_draws import MarketParameters
 from lrrecsys_core.data.market_words import MARKET_WORDS
 from lrrecsys_core.data.simulate import (
     DEFAULT_PARAMETERS,
+    MarketTruth,
+    balance,
     knowledge,
     market_truth,
     record_attributes,
     shifted,
     simulate_market,
+    taste_for,
 )
 from lrrecsys_core.data.split import make_split
 from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.prompts import record_requests
+from lrrecsys_core.explain.reasoners import SimulatedReasoner
 
 DOMAINS = ("hotels", "restaurants", "movies")
 
@@ -216,3 +221,78 @@ def test_truth_of_real_data_is_refused():
     for ask in (market_truth, lambda data: shifted(data, 0)):
         with pytest.raises(InputError, match="not a simulated market"):
             ask(real)
+
+
+def hand_market():
+    """Three items, u1 with tastes, S* = {pool, spa}; u1 chose them in this order: a, b, then c."""
+    items = pl.DataFrame(
+        {
+            "item_id": ["a", "b", "c"],
+            "name": ["A", "B", "C"],
+            "details": ["inn; pool", "inn; pool; spa", "inn; bar; spa"],
+        }
+    )
+    records = pl.DataFrame(
+        {"user_id": ["u1"] * 3 + ["u2"], "item_id": ["a", "b", "c", "b"], "rating": [3.0, 4.0, 2.0, 5.0],
+         "timestamp": [1, 2, 3, 4]}
+    )  # fmt: skip
+    truth = MarketTruth(
+        attributes=("bar", "pool", "spa"),
+        important=frozenset({"pool", "spa"}),
+        spurious=frozenset({"bar"}),
+        item_attributes=np.array([[0, 1, 0], [0, 1, 1], [1, 0, 1]], dtype=bool),
+        tastes=np.array([[0.0, 0.5, -1.0], [0.0, 2.0, 0.25]]),
+        appeal=np.zeros(3),
+        users=("u1", "u2"),
+        prevalence=np.array([0.5, 0.4, 0.2]),
+        strength=np.zeros(3),
+    )
+    dataset = make_dataset("hotels", "hotel", records, items, simulated=True, truth=truth)
+    return make_split(dataset)
+
+
+def by_record(split, values):
+    """(user, item) -> value."""
+    rows = split.dataset.interactions[split.record.tolist()]
+    return dict(zip(rows.select("user_id", "item_id").iter_rows(), np.asarray(values).tolist(), strict=True))
+
+
+def test_the_balance_of_reasons_by_hand():
+    found = by_record(hand_market(), balance(hand_market()))
+    assert found == {
+        ("u1", "a"): 0.0,  # no history
+        ("u1", "b"): 1.0,  # the history always had a pool, and nothing it had is missing
+        ("u1", "c"): 0.5 - 1.0,  # spa in one of two, but no pool, which both had; the bar is not of S*
+        ("u2", "b"): 0.0,
+    }
+
+
+def test_the_true_taste_for_a_candidate_by_hand():
+    """Tastes times what the item has beyond the average item's share."""
+    found = by_record(hand_market(), taste_for(hand_market()))
+    expected = {
+        ("u1", "a"): 0.5 * (1 - 0.4) - 1.0 * (0 - 0.2),
+        ("u1", "b"): 0.5 * (1 - 0.4) - 1.0 * (1 - 0.2),
+        ("u1", "c"): 0.5 * (0 - 0.4) - 1.0 * (1 - 0.2),
+        ("u2", "b"): 2.0 * (1 - 0.4) + 0.25 * (1 - 0.2),
+    }
+    assert found == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_the_balance_is_the_match_that_a_reasoner_with_full_knowledge_tells(domain):
+    split = make_split(simulate_market(domain, 4))
+    truth, known = market_truth(split.dataset), balance(split)
+    records = np.arange(0, len(split.user), 11)
+    requests = record_requests(split, None, "direct", "single", records)
+    told = [float(result.text) for result in SimulatedReasoner(truth.important).complete(requests)]
+    low, high = split.dataset.rating_min, split.dataset.rating_max
+    expected = low + (high - low) * (1 + known[records]) / 2
+    np.testing.assert_allclose(told, expected, atol=0.05 + 1e-9)
+    assert np.std(told) > 0.3
+
+
+def test_ratings_follow_the_true_tastes_and_less_so_the_balance():
+    split = make_split(simulate_market("restaurants", 4))
+    follow = [np.corrcoef(f(split), split.rating)[0, 1] for f in (taste_for, balance)]
+    assert follow[0] > 0.5 > follow[1] > 0.1

@@ -50,54 +50,102 @@ KNOWING = SimulatedReasoner(["sea views", "spa", "pool"])
 @pytest.mark.parametrize(
     ("candidate", "slot", "expected"),
     [
-        ("spa; sea views; pets", "positive", ("often", "sea views", "offers sea views", "most of the usual wishes")),
-        ("spa; pets", "positive", ("sometimes", "spa", "offers spa", "few of the usual wishes")),
-        ("spa; pool", "negative", ("often", "sea views", "has no sea views", "some of the usual wishes")),
-        ("pets", "negative", ("often", "sea views", "has no sea views", "none of the usual wishes")),
+        ("spa; sea views; pets", "positive", ("usually", "sea views", "offers", "an excellent match")),  # .8 - .2
+        ("spa; pets", "positive", ("sometimes", "spa", "offers", "a poor match")),  # .4 - .8
+        ("pool", "positive", ("once", "pool", "offers", "a bad match")),  # .2 - .8
+        ("spa; pool", "negative", ("usually", "sea views", "lacks", "a poor match")),
+        ("sea views", "negative", ("sometimes", "spa", "lacks", "a good match")),  # .8 - .4
+        ("sea views; spa", "negative", ("once", "pool", "lacks", "an excellent match")),
+        ("pets", "negative", ("usually", "sea views", "lacks", "a bad match")),  # 0 - .8
     ],
 )
 def test_reasons_by_hand(candidate, slot, expected, profiles):
-    grade, phrase, fact, wishes = expected
+    grade, phrase, fact, match = expected
     done = "stayed" if slot == "positive" else "did not stay"
     assert ask(KNOWING, candidate, slot=slot, profiles=profiles) == (
-        f"The consumer {done} at this hotel because the consumer {grade} chooses hotels with {phrase}"
-        f" and the hotel {fact} and meets {wishes}."
+        f"The consumer {done} at this hotel because the consumer has {grade} chosen hotels with {phrase} before,"
+        f" which the hotel {fact}, {match}."
     )
 
 
 def test_reasons_without_support_by_hand():
     nothing = ask(KNOWING, "pets")
-    assert nothing.endswith("because the consumer chooses many kinds of hotels and the hotel is one of them.")
+    assert nothing.endswith(
+        "because the consumer has chosen many kinds of hotels before, one of which the hotel is, a bad match."
+    )
     complete = ask(KNOWING, "sea views; spa; pool", slot="negative")
-    assert complete.endswith("the consumer has no clear wishes and the hotel offers little that stands out.")
+    assert complete.endswith(
+        "the consumer has shown no clear wishes and the hotel offers little that stands out, an excellent match."
+    )
     fresh = ask(KNOWING, "pool; pets", history=[])
-    assert fresh.endswith("has not tried pool before and the hotel offers pool and meets wishes yet unknown.")
+    assert fresh.endswith("the consumer has not tried pool yet, which the hotel offers, a match yet unknown.")
+    fresh = ask(KNOWING, "pets", history=[])
+    assert fresh.endswith("many kinds of hotels before, one of which the hotel is, a match yet unknown.")
+    unwanted = ask(KNOWING, "sea views; pool", history=["sea views"] * 3, slot="negative")
+    assert unwanted.endswith(
+        "the consumer has never chosen hotels with pool before, which the hotel has, an excellent match."
+    )
+    # Never is further from a wish than once: what is unwanted is named before what is missed.
     unwanted = ask(KNOWING, "sea views; pool", history=["sea views", "sea views; spa", "sea views"], slot="negative")
-    assert "never chooses hotels with pool and the hotel offers pool and meets most" in unwanted
+    assert unwanted.endswith(
+        "never chosen hotels with pool before, which the hotel has, an excellent match."
+    )  # 1 - 1/3
     rare = ask(KNOWING, "sea views", history=["sea views", "sea views; spa", "sea views"], slot="negative")
-    assert "rarely chooses hotels with spa and the hotel has no spa" in rare
+    assert "has sometimes chosen hotels with spa before, which the hotel lacks" in rare
     always = ask(KNOWING, "sea views", history=["sea views", "sea views"])
-    assert "always chooses hotels with sea views" in always and "meets all of the usual wishes" in always
+    assert always.endswith(
+        "has always chosen hotels with sea views before, which the hotel offers, an excellent match."
+    )
+
+
+@pytest.mark.parametrize(
+    ("met", "missed", "match"),
+    [
+        (5, 0, "an excellent"),
+        (3, 0, "an excellent"),
+        (3, 1, "a good"),
+        (2, 1, "a fair"),
+        (2, 2, "an even"),
+        (0, 0, "an even"),
+        (2, 3, "a weak"),
+        (1, 3, "a poor"),
+        (1, 4, "a bad"),
+        (0, 5, "a bad"),
+    ],
+)
+def test_a_match_is_what_is_met_less_what_is_missed(met, missed, match):
+    """Out of five past items: "spa" in so many of them, which the candidate has, and "sea views", which it lacks."""
+    history = ["; ".join(["pets", *["spa"] * (k < met), *["sea views"] * (k < missed)]) for k in range(5)]
+    for slot in ("positive", "negative"):
+        assert ask(KNOWING, "spa; pets", history, slot=slot).endswith(f", {match} match.")
+    rating = ask(KNOWING, "spa; pets", history, variant="direct", slot="single")
+    assert rating == f"{1 + 4 * (1 + (met - missed) / 5) / 2:.1f}"
+    # A share that is met once more, by a weaker wish, changes nothing: only the largest on either side counts.
+    extra = [line + "; pool" * (k == 0 and met > 0) for k, line in enumerate(history)]
+    assert ask(KNOWING, "spa; pets; pool", extra).endswith(f", {match} match.")
 
 
 def test_other_answers_by_hand():
     assert ask(KNOWING, "pool; pets", variant="aspects", slot="single") == "pool, sea views, spa"
     assert ask(KNOWING, "pets", history=[], variant="aspects", slot="single") == "overall quality, price, variety"
-    summary = "The consumer looks often for sea views, sometimes for spa, rarely for pool."
+    summary = "The consumer looks usually for sea views, sometimes for spa, once for pool."
     assert ask(KNOWING, "", variant="summary", slot="single") == summary
     assert ask(KNOWING, "", history=[], variant="summary", slot="single") == "The consumer has no clear preferences."
     liked = ask(KNOWING, "sea views", variant="general", slot="single")
     assert liked.startswith(
-        "The consumer liked this hotel because the consumer often chooses hotels with sea views and"
+        "The consumer liked this hotel because the consumer has usually chosen hotels with sea views before, which"
     )
     disliked = ask(KNOWING, "spa", variant="general", slot="single")
     assert disliked.startswith(
-        "The consumer disliked this hotel because the consumer often chooses hotels with sea views"
+        "The consumer disliked this hotel because the consumer has usually chosen hotels with sea views before, which"
     )
+    even = ask(KNOWING, "sea views", ["sea views", "spa"], variant="general", slot="single")
+    assert even.startswith("The consumer liked this hotel") and even.endswith("an even match.")
     other = ask(KNOWING, "sea views", variant="alternative")
     assert other.startswith(
-        "The consumer stayed at this hotel because it comes with sea views, which this consumer often"
+        "The consumer stayed at this hotel because it comes with sea views, which this consumer has usually gone for"
     )
+    assert other.endswith(" before, a good match.")
     other = ask(KNOWING, "spa", variant="alternative", slot="negative")
     assert other.startswith("The consumer did not stay at this hotel because it comes without sea views")
     profile = KNOWING.answer(profile_request(DOMAINS["hotel"], "Ash", "sea views; pets; pool"))
@@ -105,21 +153,23 @@ def test_other_answers_by_hand():
 
 
 def test_direct_rating_by_hand():
-    # shares: sea views 4/5, spa 2/5, pool 1/5; has spa and pool: 1 + 4 (1 + .6) / (2 + .6 + .8)
-    assert ask(KNOWING, "spa; pool", variant="direct", slot="single") == f"{1 + 4 * 1.6 / 3.4:.1f}" == "2.9"
+    # shares: sea views 4/5, spa 2/5, pool 1/5; has spa and pool: 1 + 4 (1 + .4 - .8) / 2
+    assert ask(KNOWING, "spa; pool", variant="direct", slot="single") == f"{1 + 4 * 0.6 / 2:.1f}" == "2.2"
     assert ask(KNOWING, "spa; pool", history=[], variant="direct", slot="single") == "3.0"
 
 
 def test_metadata_explainer_reads_whatever_details_say():
     llm = MetadataExplainer()
-    assert "often chooses movies with Film (noir) and the movie offers Film (noir)" in ask(
+    assert "has often chosen movies with Film (noir) before, which the movie offers, a good match." in ask(
         llm,
         "Drama; Film (noir)",
         ["Film (noir)", "Drama", "Film (noir); 1950s"],
         domain="movie",
         names=["A (1999)"] * 4,
     )
-    assert ask(llm, "", ["", ""]).endswith("chooses many kinds of hotels and the hotel is one of them.")
+    assert ask(llm, "", ["", ""]).endswith(
+        "chosen many kinds of hotels before, one of which the hotel is, an even match."
+    )
     long = "a phrase of more than eight words is no reason"
     assert "phrase" not in ask(llm, f"{long}; pool", [long, long])
     assert ask(llm, "spa; pool", profiles=True) == ask(llm, "spa; pool")
@@ -149,7 +199,8 @@ def test_answers_keep_the_format_and_name_only_what_is_known(domain, variant, sl
             text.startswith(f"The consumer did not {words.verb_base} this {words.noun} because") for text in texts
         )
     if variant in ("full", "no_profile"):
-        assert all("because the consumer " in text and f" and the {words.noun} " in text for text in texts)
+        assert all("because the consumer " in text and f" the {words.noun} " in text for text in texts)
+        assert all(text.endswith(" match.") or text.endswith(" match yet unknown.") for text in texts)
     if variant not in ("direct", "aspects"):
         assert all(text.endswith(".") and text.count(".") == 1 for text in texts)
 
@@ -198,9 +249,9 @@ def test_reasons_are_true_of_the_texts(history, candidate):
     negative = ask(KNOWING, "; ".join(candidate), details, slot="negative")
     for phrase in KNOWING.knowledge:
         assert phrase not in positive or phrase in candidate
-        if f"has no {phrase}" in negative:
+        if f"chosen hotels with {phrase} before, which the hotel lacks" in negative:
             assert phrase not in candidate and any(phrase in phrases for phrases in history)
-        if f"never chooses hotels with {phrase}" in negative:
+        if f"never chosen hotels with {phrase} before, which the hotel has" in negative:
             assert phrase in candidate and not any(phrase in phrases for phrases in history)
     other = ask(KNOWING, "; ".join(candidate), details[::-1])
     assert other == positive  # the order of a history carries no weight
