@@ -12,6 +12,7 @@ from torch import Tensor
 Floats = NDArray[np.float64]
 RIDGE = 1e-6  # of the mean variance, added to every direction
 FAR = 6.0  # standard deviations
+ROUNDING = 1e-12  # of the largest entry: vectors that differ by less are one and the same
 LEAST = 1e-6  # of the largest variance: what a direction needs to count
 
 
@@ -34,12 +35,13 @@ class Whitening:
 
     @classmethod
     def of(cls, vectors: NDArray[np.floating]) -> Whitening:
-        """Made of vectors (n, w), one per training record; of none, the map that changes nothing."""
+        """Made of vectors (n, w), one per training record; of none, or of equal ones, a map that scales nothing."""
         if not len(vectors):
             return cls(np.zeros(vectors.shape[1]), np.eye(vectors.shape[1]))
         values, axes = np.linalg.eigh(np.atleast_2d(np.cov(vectors, rowvar=False, bias=True, dtype=np.float64)))
         size = values.mean()
-        scale = (values.clip(0.0) + RIDGE * size) ** -0.5 if size > 0 else np.ones_like(values)
+        differ = size > (ROUNDING * np.abs(vectors).max()) ** 2
+        scale = (values.clip(0.0) + RIDGE * size) ** -0.5 if differ else np.ones_like(values)
         return cls(vectors.mean(0, dtype=np.float64), axes * scale @ axes.T)
 
     def __call__(self, vectors: NDArray[np.floating], there: NDArray[np.bool_]) -> NDArray[np.float32]:
