@@ -115,9 +115,12 @@ class LRRecsys(Recommender):
             tokens.append(self.context(batch["context"]))
         return torch.stack(tokens, -2)
 
+    def fused(self, batch: Batch) -> Tensor:
+        """What the head reads: the tokens after fusion, (B, tokens x d)."""
+        return self.fusion(self.tokens(batch)).flatten(-2)
+
     def score(self, batch: Batch) -> Tensor:
-        fused = self.fusion(self.tokens(batch))
-        return self.head(fused.flatten(-2)).squeeze(-1)
+        return self.head(self.fused(batch)).squeeze(-1)
 
     def score_and_attention(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Logits (B,) and attention (B, tokens) in one pass, for serving."""

@@ -15,28 +15,33 @@ RIDGES = (1.0, 10.0, 100.0, 1_000.0, 10_000.0)  # in records: so many of them wo
 FREE = 1e3  # scale of a regressor that the penalty is not to reach
 
 
-def on_biases(split: Split, task: str, features: NDArray[np.floating]) -> NDArray[np.float64]:
+def on_biases(
+    split: Split, task: str, features: NDArray[np.floating], records: NDArray[np.int64] | None = None
+) -> NDArray[np.float64]:
     """Predictions (N,) in [0, 1] of a ridge on the biases' errors, or a logistic ridge beside the biases' logit.
 
     Parameters
     ----------
     features : (N, K); standardised, fitted on training records, the ridge with the least validation loss.
+    records : training records to fit on; by default all of them, as the biases always are.
     """
+    records = split.train if records is None else records
     logits = bias_logits(split, task, *residual_biases(split, task))
     base = np.asarray(expit(logits))
-    known = features[split.train]
+    known = features[records]
     inputs = (features - known.mean(0)) / np.maximum(known.std(0), 1e-9)
     target = split.target if task == "regression" else split.liked
     held = split.validation if len(split.validation) else split.train
     tried: list[tuple[float, NDArray[np.float64]]] = []
     for ridge in RIDGES:
         if task == "regression":
-            fitted = Ridge(ridge).fit(inputs[split.train], (target - base)[split.train])
+            fitted = Ridge(ridge).fit(inputs[records], (target - base)[records])
             outcome = np.clip(base + fitted.predict(inputs), 0.0, 1.0)
             loss = float(metrics.rmse(outcome[held], target[held]))
         else:
             beside = np.column_stack([FREE * logits, inputs])
-            fitted = LogisticRegression(C=1.0 / ridge, max_iter=1_000).fit(beside[split.train], target[split.train])
+            # Newton's steps do not mind columns of so unlike scales, where a gradient's would not arrive.
+            fitted = LogisticRegression(C=1.0 / ridge, solver="newton-cholesky").fit(beside[records], target[records])
             outcome = fitted.predict_proba(beside)[:, 1]
             loss = -float(metrics.auc(outcome[held], target[held]))
         tried.append((loss, outcome))

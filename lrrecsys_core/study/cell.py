@@ -19,6 +19,7 @@ from lrrecsys_core.study.fitted import keep_model, kept_cell, model_folder
 from lrrecsys_core.study.inputs import comparator_features
 from lrrecsys_core.study.points import Point, chosen_point, relative_losses
 from lrrecsys_core.study.run import Run
+from lrrecsys_core.study.signal import links
 from lrrecsys_core.study.text_sets import TextJob, load_coder, text_job
 from lrrecsys_core.study.train_row import CellResult, Given, Training, run_row, same_as_paper
 from lrrecsys_core.training.device import chosen_device
@@ -116,6 +117,7 @@ class Cell:
         splits = [self.run.split(self.dataset, k, row.fraction) for k in self.own_data]
         roots = ["study.train_row", "training.fit", "metrics"]
         roots += [row.model.__module__.removeprefix("lrrecsys_core.")] if row.model else []
+        roots += ["study.signal"] if self.follows else []
         # What only decides where a row is shown does not decide its numbers.
         shown = dict.fromkeys(("tables", "kind", "texts", "point", "optional", "side", "llm", "markets_only"))
         training = asdict(self.training) | {"compiled": None, "device": None}
@@ -136,17 +138,27 @@ class Cell:
         )
 
     def path(self, kind: str) -> Path | None:
-        """File of the cell's metrics or predictions; None while its key is unknown."""
+        """File of one of the cell's `tables`; None while its key is unknown."""
         key = self.key
         return None if key is None else self.run.folder / "cells" / f"{key}.{kind}.parquet"
 
     @property
     def done(self) -> bool:
-        """Whether everything the cell leaves is kept: metrics, written last, predictions, and the model served."""
-        files = [self.path(kind) for kind in ("metrics", "predictions")]
+        """Whether everything the cell leaves is kept: its tables and the model served."""
+        files = [self.path(kind) for kind in self.tables]
         if not all(file is not None and file.is_file() for file in files):
             return False
         return not self.served or kept_cell(model_folder(self.run.run, self.dataset)) == self.key
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """What the cell leaves as Parquet, in the order of writing."""
+        return (*(("signal",) if self.follows else ()), "predictions", "metrics")
+
+    @property
+    def follows(self) -> bool:
+        """Whether this is a cell whose signal is followed link by link: one of LR-Recsys."""
+        return self.name == rows.LR
 
     @property
     def served(self) -> bool:
@@ -177,11 +189,16 @@ class Cell:
         result = results[size]
         if self.served:
             self._keep_model(result)
-        for kind, frame in (("predictions", result.predictions), ("metrics", result.metrics)):
+        frames = {kind: getattr(result, kind) for kind in ("predictions", "metrics")}
+        frames = {kind: frame.with_columns(size=pl.lit(size)) for kind, frame in frames.items()}
+        if self.follows:
+            assert result.trained is not None
+            frames["signal"] = links(self.given(), result.trained).with_columns(dataset=pl.lit(self.dataset))
+        for kind in self.tables:
             place = self.path(kind)
             assert place is not None
             with paths.replacing(place) as partial:
-                frame.with_columns(size=pl.lit(size)).write_parquet(partial)
+                frames[kind].write_parquet(partial)
 
     def _keep_model(self, result: CellResult) -> None:
         """File the first regression network of the first replicate, which `lrrecsys recommend` serves."""

@@ -20,6 +20,7 @@ from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.explanations import Explanations
 from lrrecsys_core.study.cell import Cell
 from lrrecsys_core.study.run import Run
+from lrrecsys_core.study.signal import SCHEMA
 from lrrecsys_core.study.text_sets import TextJob, text_job
 from lrrecsys_core.study.texts import TextSet
 
@@ -107,6 +108,13 @@ class Study(Run):
         kept = self._kept("predictions", [c for c in self.cells() if datasets is None or c.dataset in datasets])
         kept = kept.drop("cell")
         return kept if rows is None else kept.filter(pl.col("row").is_in(list(rows)))
+
+    def signal(self) -> pl.DataFrame:
+        """What each link of the chain explains (see `links`) in the kept cells of LR-Recsys asked for; perhaps none."""
+        cells = [cell for name in self.all_datasets for cell in self.cells_of(name, rows.LR) if cell.done]
+        if not cells:
+            return pl.DataFrame(schema=SCHEMA | {"dataset": pl.String, "cell": pl.String})
+        return self._kept("signal", cells).sort("dataset", "replicate", maintain_order=True)
 
     def _kept(self, kind: str, cells: Iterable[Cell]) -> pl.DataFrame:
         frames = [

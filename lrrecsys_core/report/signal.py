@@ -1,0 +1,228 @@
+"""Follow the signal: at which link of the chain from tastes to network what could be explained is lost.
+
+One aggregate, of which the table is written and the figure drawn: a line per data set, task, link and part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from lrrecsys_core import paths
+from lrrecsys_core.report.evidence import Evidence
+from lrrecsys_core.report.formats import Grid, number, write_all
+from lrrecsys_core.report.kept import needed
+from lrrecsys_core.report.scale import MARGIN
+from lrrecsys_core.report.style import (
+    NEGATIVE,
+    OTHER,
+    POSITIVE,
+    Line,
+    by_column,
+    empty,
+    panels,
+    plain,
+    table,
+    titled,
+    told,
+    whiskers,
+)  # fmt: skip
+from lrrecsys_core.stats import paired_t
+
+# In the order of the chain, as `study.signal` names them.
+LABELS: Final = {
+    "tastes": "true tastes (the ceiling)",
+    "balance": "reasons for less against, over S*",
+    "words": "words of the two sentences",
+    "codes": "their codes, by ridge",
+    "trees": "their codes, by boosted trees",
+    "fusion": "tokens after fusion, by ridge",
+    "network": "one network",
+    "networks": "its networks, averaged",
+}
+# What comes in at a link: what the same kind of reader found one link before.
+BEFORE: Final = {
+    "balance": "tastes", "words": "balance", "codes": "words", "trees": "words", "fusion": "codes",
+    "network": "fusion", "networks": "fusion",
+}  # fmt: skip
+PARTS: Final = ("validation", "test")
+MEASURES: Final = {
+    "regression": "Share of the biases' squared error that is removed",
+    "classification": "AUC gained over the biases",
+}
+TITLE: Final = "What each link of the chain explains beyond the user and item biases"
+LOSS: Final = 1 / 3  # a link that loses more of what came in is marked
+SMALLEST: Final = {"regression": 0.01, "classification": MARGIN["AUC"]}  # of less, no share can be told
+
+LEGEND: Final = (
+    (POSITIVE, "validation"),
+    (NEGATIVE, "validation, where more than a third of what came in is lost"),
+    (OTHER, "test, computed once beside it"),
+)
+
+
+def collect_signal(links: pl.DataFrame, found: Sequence[Evidence]) -> pl.DataFrame:
+    """Means over replicates, with 95% intervals by market, and what each link loses on validation.
+
+    Parameters
+    ----------
+    links : columns dataset, replicate, link, task, part, value, sampled, cell.
+    found : data sets to show, in order.
+
+    Returns
+    -------
+    frame : title, dataset, task, link, part, cell, effect, low, high, lost, sampled (1 or 0), n
+
+    """
+    lines: list[Line] = []
+    for source in found:
+        own = links.filter(dataset=source.dataset)
+        for task in MEASURES:
+            means: dict[str, float] = {}
+            for link in LABELS:
+                for part in PARTS:
+                    kept = own.filter(task=task, link=link, part=part)
+                    if kept.is_empty():
+                        continue
+                    estimate = paired_t(kept["value"])
+                    line: Line = told(estimate) if source.simulated else {"effect": estimate.effect, "n": estimate.n}
+                    line |= {"title": titled(source), "dataset": source.dataset, "task": task, "link": link}
+                    line |= {"part": part, "cell": " ".join(kept["cell"].unique().sort())}
+                    line["sampled"] = int(kept["sampled"].any())
+                    if part == "validation":
+                        means[link] = estimate.effect
+                        line["lost"] = lost(task, means.get(BEFORE.get(link, "")), estimate.effect)
+                    lines.append(line)
+    text = ("title", "dataset", "task", "link", "part", "cell")
+    return table(lines, text, ("effect", "low", "high", "lost"), ("sampled",))
+
+
+def lost(task: str, came: float | None, left: float) -> float | None:
+    """Share of what came in at a link that does not leave it, at least 0; None where next to nothing came in."""
+    return max(0.0, 1 - left / came) if came is not None and came >= SMALLEST[task] else None
+
+
+def loses(line: Line) -> bool:
+    """Whether a link loses so much that it is marked."""
+    return line.get("lost") is not None and line["lost"] > LOSS
+
+
+def signal_grids(frame: pl.DataFrame) -> list[Grid]:
+    """The aggregate for people: a grid for each task, three columns for each data set."""
+    lines = {(line["dataset"], line["task"], line["link"], line["part"]): line for line in frame.to_dicts()}
+    names = frame["dataset"].unique(maintain_order=True).to_list()
+    grids = []
+    for task, measure in MEASURES.items():
+        shown = [link for link in LABELS if any(key[1:3] == (task, link) for key in lines)]
+        body = []
+        for link in shown:
+            cells = [LABELS[link]]
+            for name in names:
+                validation, test = (lines.get((name, task, link, part), {}) for part in PARTS)
+                cells += [_value(validation), _value(test), _lost(validation)]
+            body.append(cells)
+        header = ["", *(f"{name} {column}" for name in names for column in (*PARTS, "lost here"))]
+        grids.append(Grid(measure, header, body))
+    return grids
+
+
+def _value(line: Line) -> str:
+    """A mean with its interval, where there is one."""
+    ends = [number(line.get(end), 3) for end in ("low", "high")]
+    return number(line.get("effect"), 3) + (f" [{', '.join(ends)}]" if all(ends) else "")
+
+
+def _lost(line: Line) -> str:
+    """What a link loses in percent, marked where it is much."""
+    if line.get("lost") is None:
+        return ""
+    return f"{100 * line['lost']:.0f}%" + (" (over a third)" if loses(line) else "")
+
+
+def signal_title(frame: pl.DataFrame) -> str:
+    """Title of the table, which says whether its data are simulated."""
+    simulated = [str(title).endswith("(simulated)") for title in frame["title"]]
+    words = [
+        word for word, there in (("SIMULATED markets", any(simulated)), ("real data", not all(simulated))) if there
+    ]
+    return f"{TITLE} ({' and '.join(words)})"
+
+
+def signal_notes(frame: pl.DataFrame) -> list[str]:
+    """What a reader has to know before looking for the link that loses."""
+    notes = [
+        "Every link is read on top of the user and item biases. All but trees and networks are read by a ridge fitted on "
+        "training records, its penalty chosen on validation, so that like is compared with like.",
+        "Lost here: the share of what came in from the link before that is gone, on validation records, where a "
+        "diagnosis may be made. Ridge and trees on the codes are both measured against the words, one network and their "
+        f"average both against the tokens. Nothing is said where less than {SMALLEST['regression']:g} of the error, or "
+        f"{SMALLEST['classification']:g} of AUC, came in. The test column was computed once, beside it.",
+        "A link can gain: tokens after fusion also carry user, item and history, and words more than the balance. "
+        "Validation also chose biases, penalties, trees and epochs, so its column is a little too good.",
+    ]
+    if frame["title"].str.ends_with("(simulated)").any():
+        notes.append(
+            "Simulated markets: mean over markets [95% interval by market]; tastes and S* are known there alone."
+        )
+    if "validation" not in frame["part"].to_list():
+        notes.append("No validation records in this run: nothing is said to be lost.")
+    sampled = frame.filter(pl.col("sampled") == 1)["dataset"].unique(maintain_order=True).to_list()
+    if sampled:
+        notes.append(f"From the words on, read on a random sample of the training records: {', '.join(sampled)}.")
+    return notes
+
+
+def write_signal(run: str) -> pl.DataFrame:
+    """Write and return the table ``signal`` from what is kept."""
+    frame = needed(run, "signal")
+    write_all(paths.tables(run), "signal", frame, signal_title(frame), signal_notes(frame), signal_grids(frame))
+    return frame
+
+
+def signal(frame: pl.DataFrame) -> Figure:
+    """Bars from the ceiling down to the network, a column for each data set and a line of panels for each task."""
+    if frame.is_empty():
+        fig, ((ax,),) = panels(1, 1)
+        empty(ax, TITLE)
+        return fig
+    fig, columns = by_column(frame, len(MEASURES), 2.7, 2.7)
+    shown = [link for link in LABELS if link in set(frame["link"])]
+    for k, task in enumerate(MEASURES):
+        line_of_panels = [axes[k] for _, axes, _ in columns]
+        for ax, (title, _, part) in zip(line_of_panels, columns, strict=True):
+            own = part.filter(task=task)
+            if own.is_empty():
+                empty(ax, title)
+                continue
+            _bars(ax, own.to_dicts(), shown)
+            ax.set_title(plain(title))
+            ax.sharex(line_of_panels[0])
+            ax.set_yticks(range(len(shown)), [LABELS[link] for link in shown] if ax is line_of_panels[0] else [])
+        line_of_panels[len(columns) // 2].set_xlabel(MEASURES[task])
+    parts = [part for part in PARTS if part in set(frame["part"])]
+    kinds = LEGEND if len(parts) > 1 else LEGEND[-1:]
+    fig.legend(handles=[Patch(color=colour, label=label) for colour, label in kinds], loc="outside lower center",
+               ncols=len(kinds), fontsize=7)  # fmt: skip
+    return fig
+
+
+def _bars(ax: Axes, lines: Sequence[Line], shown: Sequence[str]) -> None:
+    """Two bars for each link: validation, marked where the link loses much, and test beneath it."""
+    for line in lines:
+        first = line["part"] == PARTS[0]
+        at = shown.index(line["link"]) + (-0.19 if first else 0.19)
+        colour = OTHER if not first else NEGATIVE if loses(line) else POSITIVE
+        reach = whiskers(line)
+        ax.barh(at, line["effect"], 0.36, color=colour, xerr=reach, error_kw={"lw": 0.7, "capsize": 1.5})
+        if first and loses(line):
+            end = max(line["effect"] + reach[1, 0], 0.0)
+            ax.annotate(f"-{100 * line['lost']:.0f}%", (end, at), (3, 0), textcoords="offset points", va="center",
+                        fontsize=6, color=NEGATIVE)  # fmt: skip
+    ax.axvline(0, color="black", lw=0.6)
+    ax.set_ylim(len(shown) - 0.4, -0.6)
+    ax.grid(axis="y", visible=False)
