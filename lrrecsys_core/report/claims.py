@@ -8,6 +8,7 @@ from typing import Final, cast
 
 import polars as pl
 
+from lrrecsys_core import rows as r
 from lrrecsys_core import stats
 from lrrecsys_core.metrics import METRICS
 from lrrecsys_core.report.evidence import Evidence, null_markets, sources
@@ -92,6 +93,7 @@ def _line(claim: str, source: Evidence, finding: Finding, profile: str) -> dict[
         line |= {name: getattr(estimate, name) for name in ("effect", "low", "high", "smallest", "test")}
         if finding.unit in METRICS:
             line["of_ceiling"] = of_ceiling(source, finding.unit, estimate.effect)
+            line["_powerless"] = _powerless(source, finding.unit, estimate)
         if finding.seed_sd is not None and abs(estimate.effect) < finding.seed_sd:
             note = one_note(note, "smaller than its sd over seeds")
         if source.simulated:
@@ -102,6 +104,14 @@ def _line(claim: str, source: Evidence, finding: Finding, profile: str) -> dict[
         words = {True: "as it should be", False: "NOT as it should be", None: REPORTED}
         line["verdict"] = words[finding.holds] if enough else "not tested"
     return line | {"note": note, "_finding": finding, "_enough": enough}
+
+
+def _powerless(source: Evidence, metric: str, estimate: stats.Estimate) -> str:
+    """Why a contrast on markets could not have found what knowing S* brings there, or "": then its null says nothing."""
+    knowing = source.gain(metric, r.DIAL[100], r.ABLATION1) if source.simulated else None
+    if knowing is None or estimate.smallest <= max(knowing.effect, 0.0) or math.isnan(estimate.smallest):
+        return ""
+    return f"no power: could have found {estimate.smallest:.4f}, and knowing S* brings {knowing.effect:.4f}"
 
 
 def _decide(family: list[dict[str, object]]) -> None:
@@ -119,6 +129,8 @@ def _decide(family: list[dict[str, object]]) -> None:
             # As printed, so that a verdict is read off the table: .0496 is printed as .050, and is not below .05.
             passed = bool(round(float(p), P_DIGITS) < ALPHA)
             line["verdict"] = _word(passed if finding.holds is None else finding.holds)
+            if (why := line.get("_powerless")) and finding.holds is None and not passed:
+                line |= {"verdict": "not tested", "note": one_note(str(line["note"]), str(why))}
 
 
 def _word(holds: bool) -> str:

@@ -280,6 +280,12 @@ def controls(evidence: Evidence) -> Iterable[Finding]:
                 (r.shifted(r.SPURIOUS), r.ABLATION1, "must vanish or reverse"),
             ]
     yield from _voices(evidence)
+    if evidence.simulated and not _null(evidence):
+        equal = r.DIAL[0], r.ABLATION1
+        yield judged(
+            evidence, "RMSE", f"{equal[0]} vs {equal[1]}: equal", evidence.improvement("RMSE", *equal), equal, unit="%",
+            holds=lambda e: e.inside(-MARGIN_PERCENT, MARGIN_PERCENT), note=f"within {MARGIN_PERCENT:g}%: it knows nothing",
+        )  # fmt: skip
     for ours, reference, word in pairs:
         for metric in m.METRICS:
             # Two silent rows cannot differ, which on a null market is as it should be.
