@@ -88,13 +88,13 @@ _SMOKE = Profile(
 )
 _DEMO = Profile(
     "demo",
-    users=300,
-    items=200,
+    users=240,
+    items=160,
     records_per_user=14,
     replicates=10,
     first_markets=4,
     epochs=40,
-    patience=5,
+    patience=4,
     autoencoder_epochs=30,
     networks=2,
     compile=True,

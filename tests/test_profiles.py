@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from lrrecsys_core.data.simulate import DEFAULT_PARAMETERS
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.profiles import PROFILES, get_profile
 
@@ -16,7 +17,18 @@ def test_profiles_grow() -> None:
 def test_reported_seeds_never_meet_those_used_for_settling_parameters() -> None:
     for profile in PROFILES.values():
         assert len(profile.seeds) == profile.replicates
-        assert min(profile.seeds) >= 100
+        assert min(profile.seeds) >= 200, "of those from 100 on results have been seen, and markets changed since"
+
+
+def test_the_demo_s_markets_are_as_large_as_markets_are_by_default() -> None:
+    """Their tastes and noise were settled at this size."""
+    demo = get_profile("demo")
+    for size in DEFAULT_PARAMETERS.values():
+        assert (demo.users, demo.items, demo.records_per_user) == (size.users, size.items, size.records_per_user)
+
+
+def test_results_that_are_reported_rest_on_several_networks() -> None:
+    assert get_profile("smoke").networks == 1 < get_profile("demo").networks <= get_profile("paper").networks
 
 
 def test_override() -> None:

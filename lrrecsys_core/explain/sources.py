@@ -39,7 +39,7 @@ from lrrecsys_core.theory.selection import lasso_support
 
 STORES_VARIABLE = "LRRECSYS_STORES"
 RANDOM_SEED = 11
-ENVIRONMENT_SEED = 20_000  # apart from settling seeds (0-9), reported markets (from 100) and theory (from 10,000)
+ENVIRONMENT_SEED = 20_000  # apart from settling seeds (0-9), reported markets (from 200) and theory (from 10,000)
 MOST_ENVIRONMENTS = 16
 METHOD = {"eills": "EILLS", "pooled": "pooled regression"}
 

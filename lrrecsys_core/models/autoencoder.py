@@ -24,6 +24,7 @@ from lrrecsys_core.models.whitening import Floats, condition, rank, spectrum
 
 LENGTH, WIDTH, HIDDEN = 50, 8, 64
 PADDING, UNKNOWN = 0, 1
+LEAST_RANK = WIDTH // 2  # a slot with a few short texts may leave a direction or two unused; a collapse leaves none
 TRIAL_EPOCHS = 10
 WORDS, SENTENCES, HELD = 2_000, 6_400, 1_000  # bounds of the vocabulary, of an epoch and of validation: see below
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*|\d+")
@@ -212,10 +213,10 @@ def collapsed(result: TextCodes, codes: Floats, sentences: int) -> str:
     """
     if not np.isfinite(result.validation_loss):
         return "its loss is not finite"
-    needed = min(WIDTH, sentences - 1)
+    needed = min(LEAST_RANK, sentences - 1)
     variances = spectrum(codes)
     if rank(variances) < needed:
-        return f"its rank is {rank(variances)} instead of {needed}, its condition number {condition(variances):.1g}"
+        return f"its rank is {rank(variances)} where {needed} are needed, its condition number {condition(variances):.1g}"
     if result.content_accuracy <= result.constant_accuracy:
         return (
             f"it predicts {result.content_accuracy:.1%} of the words that vary between sentences, "

@@ -42,6 +42,8 @@ class Whitening:
         size = values.mean()
         differ = size > (ROUNDING * np.abs(vectors).max()) ** 2
         scale = (values.clip(0.0) + RIDGE * size) ** -0.5 if differ else np.ones_like(values)
+        # A direction without variance in training is left out: the first text that has some would fill the vector.
+        scale[differ & (values <= LEAST * values.max())] = 0.0
         return cls(vectors.mean(0, dtype=np.float64), axes * scale @ axes.T)
 
     def __call__(self, vectors: NDArray[np.floating], there: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -59,7 +59,7 @@ def test_a_run_leaves_copies_outputs_and_a_manifest(root: Path) -> None:
         "paper_tables/smoke/table1.csv": paths.digest(root / "paper_tables" / "smoke" / "table1.csv")
     }
     assert record["parameters"] == {"profile": "smoke", "seed": 3}
-    assert record["seeds"][0] == 100
+    assert record["seeds"][0] == 200
     assert set(record["notebooks"]) == {"01_first", "02_second"}
     assert record["notebooks"]["01_first"]["peak_memory_mib"] > 1
     assert record["versions"]["papermill"] == "2.7.0"

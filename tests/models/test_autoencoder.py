@@ -128,8 +128,11 @@ def test_what_counts_as_collapsed_by_hand() -> None:
     good = coder_with()
     assert collapsed(good, planes(8, 1.0), 100) == ""
     assert collapsed(good, planes(8, 1e-2), 100) == "", "little variance is some"
-    assert "its rank is 7 instead of 8, its condition number 1e+08" in collapsed(good, planes(8, 1e-4), 100)
-    assert "its rank is 3 instead of 8" in collapsed(good, planes(3, 1.0), 100)
+    assert collapsed(good, planes(4, 1.0), 100) == "", "a direction or two may lie idle"
+    assert "its rank is 3 where 4 are needed, its condition number 1e+08" in collapsed(
+        good, planes(4, 1e-4) + 1e-4 * planes(8, 1.0) * (np.arange(8) > 2), 100
+    )
+    assert "its rank is 2 where 4 are needed, its condition number inf" in collapsed(good, planes(2, 1.0), 100)
     # Four distinct sentences span three directions at most, and one sentence none.
     assert collapsed(good, planes(3, 1.0), 4) == "" != collapsed(good, planes(2, 1.0), 4)
     assert collapsed(good, np.full((9, 8), 0.3), 1) == ""

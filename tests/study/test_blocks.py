@@ -127,7 +127,9 @@ def test_a_study_starts_the_cells_it_is_asked_for(monkeypatch: pytest.MonkeyPatc
 
 def test_equal_seeds_under_other_numbers_are_other_cells() -> None:
     rest = Cell(Study(TINY), "hotels", rows.BIASES, 1)
-    same = Cell(Study(replace(TINY, first_seed=TINY.first_seed + 1, replicates=2, first_markets=0)), "hotels", rows.BIASES)
+    same = Cell(
+        Study(replace(TINY, first_seed=TINY.first_seed + 1, replicates=2, first_markets=0)), "hotels", rows.BIASES
+    )
     assert rest.seeds == same.seeds and rest.key != same.key
 
 
@@ -152,7 +154,7 @@ def test_real_data_are_untouched(folder: Path, monkeypatch: pytest.MonkeyPatch) 
         study = Study(replace(TINY, seeds_on_files=3), [f"table:{table}?timestamp=timestamp"])
         found = [cell for cell in study.cells() if cell.name == rows.BIASED_MF]
         told.append([(cell.key, cell.seeds, cell.replicates) for cell in found])
-    assert told[0] == told[1] and [seeds for _, seeds, _ in told[0]] == [TINY.seeds]
+    assert told[0] == told[1] and [seeds for _, seeds, _ in told[0]] == [(200, 201, 202)]
     found[0].compute()
     frame = study.metrics()
     assert set(frame["replicate"]) == {0, 1, 2} and frame["markets"].null_count() == frame.height

@@ -67,7 +67,7 @@ def test_the_key_moves_with_everything_a_cell_reads(monkeypatch: pytest.MonkeyPa
     assert key != Cell(Study(TINY), "hotels", "DIN").key != Cell(Study(TINY), "movies", "DIN").key
     changes = (
         {"users": 31}, {"epochs": 2}, {"patience": 2}, {"first_seed": 101}, {"replicates": 2}, {"paper_strict": True},
-        {"published_sizes": True}, {"split_by": "global_time"},
+        {"published_sizes": True}, {"split_by": "global_time"}, {"networks": 2},
     )  # fmt: skip
     for change in changes:
         assert Cell(Study(replace(TINY, **change)), "hotels", "SASRec").key != key, change
@@ -122,6 +122,29 @@ def test_a_cell_that_reads_texts_is_filed_under_their_content(monkeypatch: pytes
     assert job.content is None
     job.compute()
     assert job.content == content and cell.key == key
+
+
+def test_a_row_on_codes_as_they_come_shares_the_texts_and_not_the_cell() -> None:
+    study = Study(TINY)
+    one, two = (Cell(study, "hotels", name) for name in (rows.LR, rows.UNWHITENED))
+    assert one.text_jobs == two.text_jobs and one.text_jobs[0].key == two.text_jobs[0].key
+    one.text_jobs[0].compute()
+    assert None not in (one.key, two.key) and one.key != two.key
+
+
+def test_the_maps_are_part_of_a_text_set_s_content(monkeypatch: pytest.MonkeyPatch) -> None:
+    (job,) = Cell(Study(TINY), "hotels", rows.NCF).text_jobs
+    made = job.text_set()
+    kept, content = job.text_set(), job.content
+    for slot, one in made.maps.items():
+        np.testing.assert_array_equal(kept.maps[slot].root, one.root)
+        np.testing.assert_array_equal(kept.maps[slot].mean, one.mean)
+    np.testing.assert_array_equal(kept.embeddings, made.embeddings)
+    assert kept.embeddings.dtype == made.embeddings.dtype == np.float64
+    monkeypatch.setattr("lrrecsys_core.models.whitening.RIDGE", 1e-3)
+    monkeypatch.setattr(text_sets, "code_hash", lambda *_: "another ridge")
+    job.compute()
+    assert job.content not in (None, content)
 
 
 def test_shifted_texts_are_part_of_a_text_set_s_key(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,10 +13,12 @@ from lrrecsys_core import rows
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.generate import Explanations
+from lrrecsys_core.models.base import Sizes
 from lrrecsys_core.profiles import Profile
 from lrrecsys_core.study import serve as serving
 from lrrecsys_core.study.cell import Cell
 from lrrecsys_core.study.fitted import FittedModel
+from lrrecsys_core.study.inputs import record_fields
 from lrrecsys_core.study.study import Study
 from lrrecsys_core.training.fit import as_tensors, predict
 
@@ -71,19 +73,45 @@ def test_stored_reasons_are_read_and_never_asked_for_again(model: FittedModel) -
 
 
 def test_score_of_a_stored_record_equals_the_batch_prediction(model: FittedModel) -> None:
-    """The serving path and the training path are one model."""
-    split = model.split
+    """The serving path and the training path are one model, that of the study's own text set."""
+    split, row = model.split, rows.BY_NAME[rows.LR]
     last = int(split.test[0])
     before = last - 1
     assert split.user_position[last] == split.user_position[before]
-    sentence = {slot: model.stored.find(np.array([_pair(split, last)]))[slot] for slot in ("positive", "negative")}
-    reasons = {slot: model.stored.embeddings[codes] for slot, codes in sentence.items()}
-    scores, _ = model.score(before, split.item_position[[last]], reasons)
-    context = np.concatenate([np.eye(size, dtype=np.float32)[0] for size in split.context_sizes])[None]
-    fields = as_tensors(
-        {name: values[[last]] for name, values in split.fields().items()} | reasons | {"context": context}
-    )
-    np.testing.assert_allclose(scores, predict(model.module, fields, np.array([0])), rtol=1e-5)
+    codes = model.stored.find(np.array([_pair(split, last)]))
+    scores, _ = model.score(before, split.item_position[[last]], model.tokens(codes, model.stored.embeddings))
+    fields = record_fields(row, split, Sizes.of(split), Study(TINY).text_set("hotels"), TINY.first_seed)
+    fields["context"] = np.concatenate([np.eye(size, dtype=np.float32)[0] for size in split.context_sizes])[None]
+    fields["context"] = np.repeat(fields["context"], len(split.user), 0)
+    expected = predict(model.module, as_tensors(fields), np.array([last]))
+    np.testing.assert_allclose(scores, expected, rtol=1e-5)
+
+
+def test_recommended_items_are_scored_by_what_the_network_was_trained_on(model: FittedModel) -> None:
+    split, texts = model.split, Study(TINY).text_set("hotels")
+    read, raw = texts.fields(texts.codes), texts.fields(texts.codes, whitened=False)
+    user = next(iter(model.latest))
+    last = model.latest[user]
+    own = np.flatnonzero(split.user_position == split.user_position[last])
+    record = {split.dataset.items["item_id"][int(split.item_position[k])]: k for k in own}
+    model.explain = None
+    found = [r for r in model.recommend(user, split.dataset.items.height, exclude_seen=False) if r.item_id in record]
+    assert len(found) == len(record) > 3
+    moved = []
+    for item in found:
+        k = record[item.item_id]
+        expected, attention = model.score(last, split.item_position[[k]], {slot: v[[k]] for slot, v in read.items()})
+        assert item.score == pytest.approx(float(expected[0]), rel=1e-5)
+        assert item.attention_positive == pytest.approx(float(attention[0, 0]), rel=1e-4)
+        without = model.score(last, split.item_position[[k]], {slot: v[[k]] for slot, v in raw.items()})[0]
+        moved.append(abs(float(without[0]) - item.score))
+    assert max(moved) > 1e-3, "without the maps the scores would be others"
+
+
+def test_tokens_of_no_reason_are_zero(model: FittedModel) -> None:
+    codes = {slot: np.array([0, 1], dtype=np.int32) for slot in ("positive", "negative")}
+    for values in model.tokens(codes, model.stored.embeddings).values():
+        assert values.shape == (2, 8) and not values[0].any() and values[1].any()
 
 
 def _pair(split: Split, record: int) -> int:

@@ -102,7 +102,7 @@ def queued(study: Study, monkeypatch: pytest.MonkeyPatch) -> tuple[list[TextJob]
     """The text sets and the cells that a run of three rows starts, in two queues."""
     queues = []
     monkeypatch.setattr("lrrecsys_core.study.study._in_parallel", lambda work, *_: queues.append(list(work)))
-    study.run_rows(only=[rows.LR, rows.NCF, rows.NO_PROFILE], jobs=1)
+    study.run_rows(only=[rows.LR, rows.NCF, rows.GENERAL_ONLY], jobs=1)
     texts, cells = queues
     return texts, cells
 
@@ -117,7 +117,7 @@ def test_texts_of_several_rows_are_made_first_and_those_of_one_row_with_it(
     texts, cells = queued(real, monkeypatch)
     by_row = {cell.name: cell for cell in cells}
     assert texts == by_row[rows.LR].text_jobs == by_row[rows.NCF].text_jobs
-    alone = by_row[rows.NO_PROFILE]
+    alone = by_row[rows.GENERAL_ONLY]
     (own,) = alone.text_jobs
     assert own not in texts and not own.content
     alone.compute()
@@ -179,10 +179,13 @@ def test_rows_that_a_programme_answers_are_no_evidence_on_real_data_either(study
     lines = [f"u{k % 5},i{k % 8},{1 + k % 5},{k},item {k % 8},kind {k % 3}" for k in range(40)]
     table.write_text("\n".join(["user_id,item_id,rating,timestamp,name,details", *lines]))
     real = Study(TINY, [f"table:{table}?timestamp=timestamp&name=name&details=details"])
-    for row in (rows.DIRECT, rows.GLOBAL_MEAN):
+    for row in (rows.SUMMARY, rows.GLOBAL_MEAN):
         Cell(real, "shop", row).compute()
     told = {row: set(part["by_construction"]) for (row,), part in real.metrics().group_by("row")}
-    assert told == {rows.DIRECT: {True}, rows.GLOBAL_MEAN: {False}}
+    assert told == {rows.SUMMARY: {True}, rows.GLOBAL_MEAN: {False}}
+    # Of a programme, an LLM's rating and an LLM without profiles are nothing at all.
+    assert not {rows.DIRECT, rows.NO_PROFILE} & {*real.rows_of("shop"), *study.rows_of("hotels")}
+    assert rows.GENERAL_ONLY in real.rows_of("shop") and rows.GENERAL_ONLY in study.rows_of("hotels")
 
 
 def test_a_baseline_is_kept_at_the_size_that_is_better_on_validation(study: Study) -> None:
@@ -305,7 +308,7 @@ def test_direct_answers_are_parsed_or_counted_never_guessed(market: Dataset) -> 
     split = make_split(market)
     sentences = ("", "4.0", "I cannot say", "7", "between 2 and 3")
     codes = {"single": (np.arange(len(split.user)) % 5).astype(np.int32)}
-    told = TextSet("x", sentences, np.zeros((5, 8), np.float32), codes, {}, {})
+    told = TextSet("x", sentences, np.zeros((5, 8), np.float32), codes, {}, {}, {})
     outcome, kinds = direct_answers(split, told)
     assert set(outcome[codes["single"] == 1]) == {0.75}
     assert np.isnan(outcome[codes["single"] != 1]).all()
@@ -328,9 +331,11 @@ def test_a_row_of_an_llm_comes_to_life_with_its_store(
     place = tmp_path / "gpt2.sqlite"
     with ExplanationStore(place) as store:
         for k in range(2):
-            explain_records(study.split("hotels", k), _Stranger(), "full", store=store)
+            for variant in ("full", "direct"):
+                explain_records(study.split("hotels", k), _Stranger(), variant, store=store)
     monkeypatch.setenv("LRRECSYS_STORES", f"gpt-2={place}")
     assert rows.GPT2 in study.rows_of("hotels") and rows.LLAMA31 not in study.rows_of("hotels")
+    assert rows.DIRECT in study.rows_of("hotels") and rows.NO_PROFILE not in study.rows_of("hotels")
     Cell(study, "hotels", rows.GPT2).compute()
     Cell(study, "hotels", rows.LR).compute()
     Cell(study, "hotels", rows.LASSO_REASONER).compute()
