@@ -94,6 +94,13 @@ def test_of_next_to_nothing_no_share_is_lost() -> None:
     assert signal.lost("regression", None, 0.3) is None and signal.lost("regression", -0.2, -0.3) is None
 
 
+def test_what_may_be_chance_cannot_be_lost() -> None:
+    unsure = MARKETS | {"words": (0.10, 0.10), "codes": (0.0, 0.0)}  # .10 and .12 are surely above 0 for no t of 2
+    frame = read_again(signal.collect_signal(links("hotels", unsure), [source("hotels")]))
+    assert line(frame, "words")["low"] < 0 < line(frame, "words")["effect"]
+    assert line(frame, "codes")["lost"] is None and line(frame, "words")["lost"] is not None
+
+
 def test_real_data_have_plain_values_and_no_truth() -> None:
     frame = read_again(signal.collect_signal(links("yelp", REAL, sampled=True), [source("yelp", simulated=False)]))
     shares, _ = signal.signal_grids(frame)
