@@ -24,6 +24,7 @@ from lrrecsys_core.report.evidence import null_markets, sources
 from lrrecsys_core.report.kept import keep, kept, theory_of
 from lrrecsys_core.report.page import write_report
 from lrrecsys_core.report.schematics import toy_table
+from lrrecsys_core.report.signal import collect_signal, write_signal
 from lrrecsys_core.report.tables import write_tables
 from lrrecsys_core.study.study import Study
 from lrrecsys_core.theory.claims import evidence
@@ -61,6 +62,26 @@ def collect(study: Study) -> None:
     bench = read_bench(paths.root() / "results" / "bench")
     keep(run, "evidence", evidence_table(metrics, predictions, theory=theory, bench=bench, profile=run))
     collect_figures(run, sources(metrics, predictions), null_markets(metrics, predictions))
+    keep_signal(study, metrics)
+
+
+def keep_signal(study: Study, metrics: pl.DataFrame) -> None:
+    """Keep what each link of the chain explains, where LR-Recsys was run."""
+    links = study.signal()
+    if not links.is_empty():
+        keep(study.run, "signal", collect_signal(links, [*sources(metrics), *null_markets(metrics)]))
+
+
+def publish_signal(study: Study) -> pl.DataFrame:
+    """Write and return the table ``signal``: what each link of the chain explains, and where it is lost.
+
+    Raises
+    ------
+    InputError
+        When LR-Recsys was not run.
+    """
+    keep_signal(study, study.metrics())
+    return write_signal(study.run)
 
 
 def publish_tables(study: Study) -> dict[int | str, pl.DataFrame]:

@@ -12,6 +12,7 @@ from lrrecsys_core.data.split import Split
 from lrrecsys_core.models.biases import bias_logits, residual_biases
 
 RIDGES = (1.0, 10.0, 100.0, 1_000.0, 10_000.0)  # in records: so many of them would weigh as much as the penalty
+DEFAULT_RIDGE = 100.0  # without validation records, where training would always prefer the smallest
 FREE = 1e3  # scale of a regressor that the penalty is not to reach
 
 
@@ -22,7 +23,8 @@ def on_biases(
 
     Parameters
     ----------
-    features : (N, K); standardised, fitted on training records, the ridge with the least validation loss.
+    features : (N, K); standardised, fitted on training records, the ridge with the least validation loss, or
+        `DEFAULT_RIDGE` without validation records.
     records : training records to fit on; by default all of them, as the biases always are.
     """
     records = split.train if records is None else records
@@ -31,13 +33,13 @@ def on_biases(
     known = features[records]
     inputs = (features - known.mean(0)) / np.maximum(known.std(0), 1e-9)
     target = split.target if task == "regression" else split.liked
-    held = split.validation if len(split.validation) else split.train
+    held = split.validation
     tried: list[tuple[float, NDArray[np.float64]]] = []
-    for ridge in RIDGES:
+    for ridge in RIDGES if len(held) else (DEFAULT_RIDGE,):
         if task == "regression":
             fitted = Ridge(ridge).fit(inputs[records], (target - base)[records])
             outcome = np.clip(base + fitted.predict(inputs), 0.0, 1.0)
-            loss = float(metrics.rmse(outcome[held], target[held]))
+            loss = float(metrics.rmse(outcome[held], target[held])) if len(held) else 0.0
         else:
             beside = np.column_stack([FREE * logits, inputs])
             # Newton's steps do not mind columns of so unlike scales, where a gradient's would not arrive.

@@ -16,6 +16,7 @@ from lrrecsys_core.report import bridge, environment_figures, figures, more_figu
 from lrrecsys_core.report import theory_figures as theory
 from lrrecsys_core.report.evidence import Evidence
 from lrrecsys_core.report.kept import file_of, keep, kept, needed, theory_of
+from lrrecsys_core.report.signal import TITLE, signal
 from lrrecsys_core.report.style import parts_of, save
 
 Collect = Callable[[Sequence[Evidence], Sequence[Evidence]], pl.DataFrame]
@@ -30,7 +31,8 @@ class Drawing:
     name : of its files, ``figures/<run>/<name>.png`` and ``.pdf``, and of its aggregate.
     caption : what the page says beneath it.
     draw : the figure from its aggregate, with the sentence that reads it where there is one.
-    collect : the aggregate from the data sets and null markets of a run; None where a notebook gives it.
+    collect : the aggregate from the data sets and null markets of a run; None where a notebook, or the study's own
+        results beside metrics and predictions, give it.
     theory : the same for all runs, so it lies in ``figures/theory``.
     bare : it has no aggregate.
     rows : its aggregate are the repetitions of a simulation, kept as Parquet.
@@ -106,6 +108,7 @@ DRAWINGS: Final = (
         "learning_curves", "Less training data, same test set", more_figures.learning,
         lambda found, _: more_figures.collect_learning(found),
     ),
+    Drawing("signal", f"{TITLE}: validation, where links are compared, and test", signal),
     Drawing("data_ratings", "Ratings", text_figures.ratings),
     Drawing("data_activity", "Activity of users and items", text_figures.activity),
     Drawing("explanation_lengths", "Length of the explanations", text_figures.lengths),

@@ -19,6 +19,7 @@ from lrrecsys_core.report.drawings import draw_all, pictures
 from lrrecsys_core.report.formats import Grid
 from lrrecsys_core.report.kept import kept, needed, theory_of
 from lrrecsys_core.report.notes import markets_told, unordered
+from lrrecsys_core.report.signal import signal_grids, signal_notes, signal_title, write_signal
 from lrrecsys_core.report.sizes import costs_grid, costs_table, parts_grid
 from lrrecsys_core.report.tables import grids, table_notes, table_title, write_tables
 
@@ -130,6 +131,9 @@ def write_report(run: str, *, redraw: bool = True) -> Path:
     sections = [Section("Claims", COLUMNS, claim_grids(claims, verdicts(claims)))]
     sections.append(Section(table_title(1, metrics), unordered(metrics), [parts_grid(tables[1])]))
     sections += [Section(table_title(k, metrics), table_notes(k, metrics), grids(tables[k])) for k in tables if k != 1]
+    if kept(run, "signal") is not None:
+        links = write_signal(run)
+        sections.append(Section(signal_title(links), signal_notes(links), signal_grids(links)))
     sections.append(Section("Size and training time", markets_told(metrics), [costs_grid(costs_table(metrics))]))
     first = headlines(claims) + unordered(metrics)
     page = paths.results(run) / "report.html"

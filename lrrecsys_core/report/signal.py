@@ -37,7 +37,7 @@ from lrrecsys_core.stats import paired_t
 # In the order of the chain, as `study.signal` names them.
 LABELS: Final = {
     "tastes": "true tastes (the ceiling)",
-    "balance": "reasons for less against, over S*",
+    "balance": "balance of reasons, over S*",
     "words": "words of the two sentences",
     "codes": "their codes, by ridge",
     "trees": "their codes, by boosted trees",
@@ -83,7 +83,7 @@ def collect_signal(links: pl.DataFrame, found: Sequence[Evidence]) -> pl.DataFra
     for source in found:
         own = links.filter(dataset=source.dataset)
         for task in MEASURES:
-            means: dict[str, float] = {}
+            came: dict[str, float] = {}
             for link in LABELS:
                 for part in PARTS:
                     kept = own.filter(task=task, link=link, part=part)
@@ -95,16 +95,17 @@ def collect_signal(links: pl.DataFrame, found: Sequence[Evidence]) -> pl.DataFra
                     line |= {"part": part, "cell": " ".join(kept["cell"].unique().sort())}
                     line["sampled"] = int(kept["sampled"].any())
                     if part == "validation":
-                        means[link] = estimate.effect
-                        line["lost"] = lost(task, means.get(BEFORE.get(link, "")), estimate.effect)
+                        line["lost"] = lost(task, came.get(BEFORE.get(link, "")), estimate.effect)
+                        # What may be chance, as everything on a null market, cannot be lost.
+                        came[link] = 0.0 if source.simulated and estimate.low <= 0 else estimate.effect
                     lines.append(line)
     text = ("title", "dataset", "task", "link", "part", "cell")
     return table(lines, text, ("effect", "low", "high", "lost"), ("sampled",))
 
 
 def lost(task: str, came: float | None, left: float) -> float | None:
-    """Share of what came in at a link that does not leave it, at least 0; None where next to nothing came in."""
-    return max(0.0, 1 - left / came) if came is not None and came >= SMALLEST[task] else None
+    """Share of what came in at a link that does not leave it, from 0 to 1; None where next to nothing came in."""
+    return min(1.0, max(0.0, 1 - left / came)) if came is not None and came >= SMALLEST[task] else None
 
 
 def loses(line: Line) -> bool:
@@ -156,12 +157,13 @@ def signal_title(frame: pl.DataFrame) -> str:
 def signal_notes(frame: pl.DataFrame) -> list[str]:
     """What a reader has to know before looking for the link that loses."""
     notes = [
-        "Every link is read on top of the user and item biases. All but trees and networks are read by a ridge fitted on "
-        "training records, its penalty chosen on validation, so that like is compared with like.",
+        "Every link is read on top of the user and item biases. All but trees and networks are read by a ridge "
+        "fitted on training records, its penalty chosen on validation, so that like is compared with like.",
         "Lost here: the share of what came in from the link before that is gone, on validation records, where a "
-        "diagnosis may be made. Ridge and trees on the codes are both measured against the words, one network and their "
-        f"average both against the tokens. Nothing is said where less than {SMALLEST['regression']:g} of the error, or "
-        f"{SMALLEST['classification']:g} of AUC, came in. The test column was computed once, beside it.",
+        "diagnosis may be made. Ridge and trees on the codes are both measured against the words, one network "
+        f"and their average both against the tokens. Nothing is said where less than {SMALLEST['regression']:g} of "
+        f"the error, or {SMALLEST['classification']:g} of AUC, came in, or so little that its interval holds 0. The "
+        "test column was computed once, beside it.",
         "A link can gain: tokens after fusion also carry user, item and history, and words more than the balance. "
         "Validation also chose biases, penalties, trees and epochs, so its column is a little too good.",
     ]
@@ -190,39 +192,47 @@ def signal(frame: pl.DataFrame) -> Figure:
         fig, ((ax,),) = panels(1, 1)
         empty(ax, TITLE)
         return fig
-    fig, columns = by_column(frame, len(MEASURES), 2.7, 2.7)
+    count = frame["title"].n_unique()
+    fig, columns = by_column(frame, len(MEASURES), 2.4 + 1.8 / count, 2.7)  # the labels of links stand once
     shown = [link for link in LABELS if link in set(frame["link"])]
     for k, task in enumerate(MEASURES):
-        line_of_panels = [axes[k] for _, axes, _ in columns]
-        for ax, (title, _, part) in zip(line_of_panels, columns, strict=True):
-            own = part.filter(task=task)
+        first: Axes | None = None
+        for title, axes, part in columns:
+            ax, own = axes[k], part.filter(task=task)
             if own.is_empty():
                 empty(ax, title)
                 continue
+            if first is not None:
+                ax.sharex(first)
             _bars(ax, own.to_dicts(), shown)
             ax.set_title(plain(title))
-            ax.sharex(line_of_panels[0])
-            ax.set_yticks(range(len(shown)), [LABELS[link] for link in shown] if ax is line_of_panels[0] else [])
-        line_of_panels[len(columns) // 2].set_xlabel(MEASURES[task])
-    parts = [part for part in PARTS if part in set(frame["part"])]
-    kinds = LEGEND if len(parts) > 1 else LEGEND[-1:]
-    fig.legend(handles=[Patch(color=colour, label=label) for colour, label in kinds], loc="outside lower center",
-               ncols=len(kinds), fontsize=7)  # fmt: skip
+            ax.set_xlabel(plain(MEASURES[task], 30))
+            ax.set_yticks(range(len(shown)), [] if first else [LABELS[link] for link in shown])
+            first = first or ax
+    kinds = LEGEND if PARTS[0] in set(frame["part"]) else LEGEND[-1:]
+    fig.legend(
+        handles=[Patch(color=colour, label=label) for colour, label in kinds], loc="outside lower center",
+        ncols=len(kinds) if count > 2 else 1, fontsize=7,
+    )  # fmt: skip
     return fig
 
 
 def _bars(ax: Axes, lines: Sequence[Line], shown: Sequence[str]) -> None:
     """Two bars for each link: validation, marked where the link loses much, and test beneath it."""
+    two = len({line["part"] for line in lines}) == len(PARTS)
     for line in lines:
         first = line["part"] == PARTS[0]
-        at = shown.index(line["link"]) + (-0.19 if first else 0.19)
+        at = shown.index(line["link"]) + (0.19 if two else 0.0) * (-1 if first else 1)
         colour = OTHER if not first else NEGATIVE if loses(line) else POSITIVE
+        ax.barh(at, line["effect"], 0.36, color=colour)
         reach = whiskers(line)
-        ax.barh(at, line["effect"], 0.36, color=colour, xerr=reach, error_kw={"lw": 0.7, "capsize": 1.5})
+        if reach.any():
+            ax.errorbar(line["effect"], at, xerr=reach, color="black", lw=0.7, capsize=1.5)
         if first and loses(line):
-            end = max(line["effect"] + reach[1, 0], 0.0)
-            ax.annotate(f"-{100 * line['lost']:.0f}%", (end, at), (3, 0), textcoords="offset points", va="center",
-                        fontsize=6, color=NEGATIVE)  # fmt: skip
+            place = max(line["effect"] + reach[1, 0], 0.0), at
+            share = f"-{100 * line['lost']:.0f}%"
+            ax.annotate(share, place, (3, 0), textcoords="offset points", va="center", fontsize=6, color=NEGATIVE)
     ax.axvline(0, color="black", lw=0.6)
+    ax.margins(x=0.1)
     ax.set_ylim(len(shown) - 0.4, -0.6)
     ax.grid(axis="y", visible=False)
