@@ -216,7 +216,9 @@ def collapsed(result: TextCodes, codes: Floats, sentences: int) -> str:
     needed = min(LEAST_RANK, sentences - 1)
     variances = spectrum(codes)
     if rank(variances) < needed:
-        return f"its rank is {rank(variances)} where {needed} are needed, its condition number {condition(variances):.1g}"
+        return (
+            f"its rank is {rank(variances)} where {needed} are needed, its condition number {condition(variances):.1g}"
+        )
     if result.content_accuracy <= result.constant_accuracy:
         return (
             f"it predicts {result.content_accuracy:.1%} of the words that vary between sentences, "

@@ -107,7 +107,7 @@ def _line(claim: str, source: Evidence, finding: Finding, profile: str) -> dict[
 
 
 def _powerless(source: Evidence, metric: str, estimate: stats.Estimate) -> str:
-    """Why a contrast on markets could not have found what knowing S* brings there, or "": then its null says nothing."""
+    """Why a contrast on markets could not have found what knowing S* brings there, so that its null is none; or ""."""
     knowing = source.gain(metric, r.DIAL[100], r.ABLATION1) if source.simulated else None
     if knowing is None or estimate.smallest <= max(knowing.effect, 0.0) or math.isnan(estimate.smallest):
         return ""

@@ -284,7 +284,7 @@ def controls(evidence: Evidence) -> Iterable[Finding]:
         equal = r.DIAL[0], r.ABLATION1
         yield judged(
             evidence, "RMSE", f"{equal[0]} vs {equal[1]}: equal", evidence.improvement("RMSE", *equal), equal, unit="%",
-            holds=lambda e: e.inside(-MARGIN_PERCENT, MARGIN_PERCENT), note=f"within {MARGIN_PERCENT:g}%: it knows nothing",
+            holds=lambda e: e.inside(-MARGIN_PERCENT, MARGIN_PERCENT), note=f"it knows nothing; {MARGIN_PERCENT:g}%",
         )  # fmt: skip
     for ours, reference, word in pairs:
         for metric in m.METRICS:

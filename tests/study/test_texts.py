@@ -99,7 +99,8 @@ def test_a_code_that_collapsed_in_one_slot_is_an_error(
         return codes
 
     monkeypatch.setattr(TextCodes, "embed", flat)
-    with pytest.raises(InputError, match=rf"collapsed at .*\(slot {slot}: its rank is 2 where 4 are needed, its condition"):
+    reason = rf"collapsed at .*\(slot {slot}: its rank is 2 where 4 are needed, its condition"
+    with pytest.raises(InputError, match=reason):
         make_text_set(split, Texts(), seed=0, epochs=30, with_shift=False)
 
 
