@@ -23,7 +23,7 @@ def on_biases(
 
     Parameters
     ----------
-    features : (N, K); standardised, fitted on training records, the ridge with the least validation loss, or
+    features : (N, K); standardised, fitted on training records, the ridge that does best on validation, or
         `DEFAULT_RIDGE` without validation records.
     records : training records to fit on; by default all of them, as the biases always are.
     """

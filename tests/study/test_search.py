@@ -210,7 +210,8 @@ def test_a_row_trains_at_the_points_of_its_data_else_at_those_of_the_markets(
 def test_the_shipped_points_belong_to_the_grids() -> None:
     listed = json.loads(chosen.SHIPPED.read_text(encoding="utf-8"))
     for dataset, points in listed.items():
-        assert set(points) == set(rows.SEARCHED), dataset
+        # A real set lacks the rows whose grid has changed since its search; these train at the points of the markets.
+        assert set(points) <= set(rows.SEARCHED) and (dataset != chosen.MARKETS or set(points) == set(rows.SEARCHED))
         tried = range(POINTS) if dataset == chosen.MARKETS else HALF
         assert {told[task]["point"] for told in points.values() for task in TASKS} <= set(tried), dataset
         for row, told in points.items():
