@@ -24,5 +24,5 @@ print(texts.explainer, "says:", texts.sentences[texts.codes["positive"][0]])
 given = Given(split, texts, seed=0, networks=(("regression", Step(lr=0.01)),), replicate=0)
 trained = train_row(row, [given], Training(epochs=10, patience=3))
 
-predicted = predict(trained.modules[0][0], trained.fields[0], split.test)
+predicted = predict(trained.modules[0][0][0], trained.fields[0], split.test)
 print(f"RMSE on {len(split.test)} test records: {metrics.rmse(predicted, split.target[split.test]):.4f}")

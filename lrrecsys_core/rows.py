@@ -163,8 +163,7 @@ class Row:
     evaluates : row whose trained networks give this one its numbers on other inputs, or "".
     same_as : row whose results stand for this one under another name, or "".
     llm : short name of the LLM without which the row cannot be run, or "".
-    written : needs texts of an LLM: of a programme, which reads profiles as it reads details and is no judge of
-        ratings, the row would be a copy or a straw man.
+    written : shown only where an LLM wrote the texts: a programme's would copy the full row, or be a straw man.
     optional : shown only where results exist; otherwise an absent row says "not run".
     markets_only : needs the truth of a simulated market.
     side : belongs to a side table, which a small run leaves out or gives fewer replicates.
@@ -268,10 +267,10 @@ def _table4() -> Iterable[Row]:
         yield _lr(name, (4,), "ours", Texts(Stored(llm)), llm=llm)
     answers = Texts(Stored(DEFAULT_LLM), "direct", _ONE)
     yield Row(DIRECT_LLAMA31, (4,), "direct", texts=answers, floor="direct", llm=DEFAULT_LLM)
-    yield _lr(NO_PROFILE, (4,), "variant", Texts(variant="no_profile"), by_construction=True, written=True)
+    yield _lr(NO_PROFILE, (4,), "variant", Texts(variant="no_profile"), written=True)
     yield _lr(SUMMARY, (4,), "variant", Texts(variant="summary", slots=_ONE), by_construction=True)
     answers = Texts(variant="direct", slots=_ONE)
-    yield Row(DIRECT, (4,), "direct", texts=answers, floor="direct", by_construction=True, written=True)
+    yield Row(DIRECT, (4,), "direct", texts=answers, floor="direct", written=True)
     for name, source in ((METADATA, Metadata()), (EXTRACTIVE, Extractive()), (IMPORTED, Imported())):
         yield _lr(name, (4,), "ours", Texts(source), optional=True)
     # A reasoner that knows nothing of S* still names something; the dial adds no spurious attribute, so that only the
@@ -293,7 +292,7 @@ def _table4() -> Iterable[Row]:
 
 def _table5() -> Iterable[Row]:
     yield _lr(ASPECTS_ONLY, (5,), "variant", Texts(variant="aspects", slots=_ONE))
-    yield _lr(POSITIVE_ONLY, (5,), "variant", Texts(slots=("positive",)))
+    yield _lr(POSITIVE_ONLY, (5,), "variant", Texts(slots=("positive",)), by_construction=True)
     yield _lr(GENERAL_ONLY, (5,), "variant", Texts(variant="general", slots=_ONE), by_construction=True)
 
 

@@ -51,7 +51,7 @@ class Estimate:
 
         Counted from the value tested against; exact for the t-test, as far as the markets' spread is known.
         """
-        return self.se * _detectable(self.df) if np.isfinite(self.se) else float("nan")
+        return self.se * detectable(self.df) if np.isfinite(self.se) else float("nan")
 
     def p_greater(self, than: float = 0.0) -> float:
         """One-sided p-value for "the effect is greater than ``than``"."""
@@ -71,7 +71,7 @@ class Estimate:
 
 
 @cache
-def _detectable(df: float) -> float:
+def detectable(df: float) -> float:
     """Smallest true effect, in standard errors, that a one-sided t-test finds: the noncentrality at that power."""
     if not np.isfinite(df):
         return float(scipy_stats.norm.ppf(1 - POWER_LEVEL) + scipy_stats.norm.ppf(POWER))

@@ -50,8 +50,8 @@ class MarketParameters:
         Share of items that open at a random time, at most a half; the others are there from the start.
     """
 
-    users: int = 300
-    items: int = 200
+    users: int = 240
+    items: int = 160
     records_per_user: float = 14.0
     attributes: int = 40
     important: int = 12

@@ -41,6 +41,12 @@ def headlines(claims: pl.DataFrame) -> list[str]:
         else "none could be tested in this run"
     )
     lines.append(f"Controls: {told}.")
+    lines += [
+        f"On {lost['dataset']} ({lost['metric']}) {_told(lost)}: a loss, so the control holds."
+        for lost in found.filter(
+            pl.col("verdict") == "as it should be", pl.col("high") < 0, pl.col("unit") != "%"
+        ).to_dicts()
+    ]
     if claims.filter(pl.col("evidence") == "simulated").height:
         lines.append(
             "Lines marked simulated rest on artificial markets built so that the theory's assumption holds: "
@@ -60,8 +66,9 @@ def _told(failed: dict[str, object]) -> str:
     """A failing control in words."""
     if failed["unit"] == "share":
         return f"{failed['contrast']}: {failed['note']}"
-    interval = f"[{effect(failed['low'])}, {effect(failed['high'])}]"
-    return f"{failed['contrast']}: gain {effect(failed['effect'])} {interval}"
+    unit = "%" if failed["unit"] == "%" else ""
+    interval = f"[{effect(failed['low'])}, {effect(failed['high'])}]{unit}"
+    return f"{failed['contrast']}: gain {effect(failed['effect'])}{unit} {interval}"
 
 
 def read_bench(folder: Path) -> list[dict[str, object]]:
@@ -109,6 +116,9 @@ def claim_grids(claims: pl.DataFrame, summary: pl.DataFrame) -> list[Grid]:
         line += [p_value(claim["p"]), p_value(claim["p_holm"]), text["sample"], effect(claim["seed_sd"])]
         body[claim["claim"] == CONTROL].append(line + [text[key] for key in ("explainer", "profile", "note")])
     margins = ", ".join(f"{metric} {MARGIN[metric]:g}" for metric in METRICS)
-    about = f"Controls: networks that speak at all, and no gain over Ablation 1 that is surely more than {margins}"
+    about = (
+        f"Controls: networks that speak at all, no gain over Ablation 1 that is surely more than {margins}, and on "
+        "markets a reasoner that knows nothing level with it"
+    )
     figures = Grid("The figures behind the verdicts", header, body[False])
     return [Grid(about, header, body[True]), _summary_grid(summary), figures]

@@ -115,6 +115,7 @@ class Evidence:
             return 0, 0
         wanted = (pl.col("row") == row, pl.col("part") == "test", pl.col("metric").is_in(metrics))
         own = self.metrics.filter(*wanted)["own_part"].drop_nulls()
+        own = own.explode() if own.dtype == pl.List else own  # one figure per network that a prediction averages
         return int((own < SILENT).sum()), len(own)
 
     def mute(self, row: str, metric: str) -> bool:

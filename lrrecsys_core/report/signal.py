@@ -158,7 +158,8 @@ def signal_notes(frame: pl.DataFrame) -> list[str]:
     """What a reader has to know before looking for the link that loses."""
     notes = [
         "Every link is read on top of the user and item biases. All but trees and networks are read by a ridge "
-        "fitted on training records, its penalty chosen on validation, so that like is compared with like.",
+        "fitted on training records, its penalty chosen on validation; for high and low a logistic one, which weighs "
+        "the biases' logit anew and so is a little behind the networks, which add to it.",
         "Lost here: the share of what came in from the link before that is gone, on validation records, where a "
         "diagnosis may be made. Ridge and trees on the codes are both measured against the words, one network "
         f"and their average both against the tokens. Nothing is said where less than {SMALLEST['regression']:g} of "
@@ -169,7 +170,8 @@ def signal_notes(frame: pl.DataFrame) -> list[str]:
     ]
     if frame["title"].str.ends_with("(simulated)").any():
         notes.append(
-            "Simulated markets: mean over markets [95% interval by market]; tastes and S* are known there alone."
+            f"Simulated markets: mean over {_counted(frame)} of each domain [95% interval by market]; tastes and S* "
+            "are known there alone."
         )
     if "validation" not in frame["part"].to_list():
         notes.append("No validation records in this run: nothing is said to be lost.")
@@ -177,6 +179,12 @@ def signal_notes(frame: pl.DataFrame) -> list[str]:
     if sampled:
         notes.append(f"From the words on, read on a random sample of the training records: {', '.join(sampled)}.")
     return notes
+
+
+def _counted(frame: pl.DataFrame) -> str:
+    """On how many markets the means rest."""
+    counts = frame.filter(pl.col("title").str.ends_with("(simulated)"))["n"].drop_nulls().unique().sort().to_list()
+    return " to ".join(dict.fromkeys(map(str, (counts[0], counts[-1])))) + " markets" if counts else "the markets"
 
 
 def write_signal(run: str) -> pl.DataFrame:

@@ -6,10 +6,12 @@ import json
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from lrrecsys_core import paths, rows
+from lrrecsys_core.data.split import Split
 from lrrecsys_core.models.ablations import FreeVectors
 from lrrecsys_core.models.base import TASKS, Sizes
 from lrrecsys_core.models.lr_recsys import LRRecsys
@@ -21,7 +23,7 @@ from lrrecsys_core.study.points import Point, chosen_point, relative_losses
 from lrrecsys_core.study.run import Run
 from lrrecsys_core.study.signal import links
 from lrrecsys_core.study.text_sets import TextJob, load_coder, text_job
-from lrrecsys_core.study.train_row import CellResult, Given, Training, run_row, same_as_paper
+from lrrecsys_core.study.train_row import TRUTH, CellResult, Given, Training, run_row, same_as_paper
 from lrrecsys_core.training.device import chosen_device
 
 COMPILE_FROM = 8  # rows sharing a network from which on compiling its step saves more than it costs
@@ -115,19 +117,23 @@ class Cell:
             return None
         row = self.row
         splits = [self.run.split(self.dataset, k, row.fraction) for k in self.own_data]
-        roots = ["study.train_row", "training.fit", "metrics"]
+        roots = ["study.train_row", "study.inputs", "study.texts", "models.whitening", "training.fit", "metrics"]
         roots += [row.model.__module__.removeprefix("lrrecsys_core.")] if row.model else []
         roots += ["study.signal"] if self.follows else []
         # What only decides where a row is shown does not decide its numbers.
-        shown = dict.fromkeys(("tables", "kind", "texts", "point", "optional", "side", "llm", "markets_only"))
+        shown = dict.fromkeys(
+            ("tables", "kind", "texts", "point", "optional", "side", "llm", "markets_only", "written")
+        )
         training = asdict(self.training) | {"compiled": None, "device": None}
         return content_hash(
             {
                 "splits": [split_hash(split) for split in splits],
                 "same data": same_as_paper(splits[0].dataset),
                 "texts": texts,
+                "whitened": row.texts is not None and row.texts.whitened,
                 # They come from a market's truth, which is no part of its records.
                 "attributes": [array_hash({"": comparator_features(row, split)}) for split in splits if row.attributes],
+                "truth": [array_hash(self._truth(split)) for split in splits],
                 "seeds": self.seeds,
                 "replicates": list(self.replicates),  # the numbers under which the cell files its results
                 "rows": {size: plain(one) | shown for size, one in self.sizes.items()},
@@ -136,6 +142,12 @@ class Cell:
                 "code": code_hash(tuple(roots), CELL_CODE),
             }
         )
+
+    def _truth(self, split: Split) -> dict[str, Any]:
+        """What floors and followed links read of a market's truth."""
+        if not split.dataset.simulated or not (self.follows or self.row.floor in TRUTH):
+            return {}
+        return {name: read(split) for name, read in TRUTH.items()}
 
     def path(self, kind: str) -> Path | None:
         """File of one of the cell's `tables`; None while its key is unknown."""

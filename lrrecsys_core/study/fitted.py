@@ -291,7 +291,10 @@ def load_model(folder: Path, split: Split, explain: Callable[[Split], Explanatio
         )
     tensors = load_file(folder / "coder.safetensors")
     centre, spread = tensors.pop("centre"), tensors.pop("spread")[0]
-    maps = read_maps(tensors, SLOTS)
+    try:
+        maps = read_maps(tensors, SLOTS)
+    except KeyError as error:
+        raise InputError(f"the model in {folder} is older than the whitening of codes: train it again.") from error
     autoencoder = AutoEncoder(len(facts["words"]))
     autoencoder.load_state_dict(tensors)
     coder = TextCodes(autoencoder, Vocabulary(tuple(facts["words"])), **facts["coder"], centre=centre, spread=spread)

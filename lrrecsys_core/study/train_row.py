@@ -180,9 +180,9 @@ def _evaluated(
                 outcome = np.mean(single, 0)
                 lines = _measured(name, dataset, number, task, part, split, records, outcome)
                 alone = [_measured(name, dataset, number, task, part, split, records, each) for each in single]
+                own_parts = [_own_part(split, task, records, each) for each in single]
                 for line, *others in zip(lines, *alone, strict=True):
-                    line["own_part"] = _own_part(split, task, records, outcome)
-                    line["single"] = float(np.mean([other["value"] for other in others]))
+                    line |= {"own_part": own_parts, "single": float(np.mean([other["value"] for other in others]))}
                 measured += lines
                 if part == "test":
                     predicted.append(
