@@ -38,8 +38,7 @@ POINTS = 8
 HALF = (0, 3, 5, 6)
 SAMPLE = 20_000  # records of a real data set
 _SETTLING = get_profile(
-    "demo", users=200, items=140, records_per_user=12, replicates=2, first_seed=0, epochs=40, patience=5,
-    seeds_on_files=1, compile=False,
+    "demo", replicates=3, first_markets=0, first_seed=0, seeds_on_files=1, compile=False,
 )  # fmt: skip
 
 
@@ -113,7 +112,10 @@ def search_row(study: SearchStudy, name: str, numbers: Iterable[int]) -> pl.Data
     on settling markets on test."""
     row, points, found = rows.BY_NAME[name], grid(name), []
     profile = study.profile
-    training = Training(profile.epochs, profile.patience, compiled=profile.compile, device=chosen_device())
+    training = Training(
+        profile.epochs, profile.patience, compiled=profile.compile, device=chosen_device(),
+        networks=profile.networks if study.simulated else 1,
+    )  # fmt: skip
     groups: dict[str, list[int]] = {}
     for number in numbers:
         groups.setdefault(_network(points[number]), []).append(number)
@@ -127,10 +129,11 @@ def search_row(study: SearchStudy, name: str, numbers: Iterable[int]) -> pl.Data
             trained = train_row(built, given, training)
             for k, (one, modules) in enumerate(zip(given, trained.modules, strict=True)):
                 numbered = [number for number in alike for _ in TASKS]
-                for number, (task, _), (module,) in zip(numbered, networks, modules, strict=True):
+                for number, (task, _), averaged in zip(numbered, networks, modules, strict=True):
                     metric = "RMSE" if task == "regression" else "AUC"
                     records = one.split.test if study.simulated else one.split.validation
-                    value = _judged(metric, one.split, records, predict(module, trained.fields[k], records))
+                    outcome = np.mean([predict(module, trained.fields[k], records) for module in averaged], 0)
+                    value = _judged(metric, one.split, records, outcome)
                     found.append((name, number, dataset, k, metric, value))
     return pl.DataFrame(found, schema=["row", "point", "dataset", "replicate", "metric", "value"], orient="row")
 
