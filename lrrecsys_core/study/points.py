@@ -1,4 +1,4 @@
-"""The grid point each row trains at: chosen on validation and shipped as a table, for markets and for each public set.
+"""The grid point each row trains at: chosen by `search` and shipped as a table, for markets and for each public set.
 
 Step size and L2 weight are chosen for each task apart: squared errors on [0, 1] and cross-entropies differ in scale,
 so what regularises one shuts the other off. The network's own settings are shared by both tasks. The points for
