@@ -108,6 +108,29 @@ def test_attributes_of_a_market_are_part_of_the_key(monkeypatch: pytest.MonkeyPa
     assert cells_of[0].key != before[0] and cells_of[1].key == before[1]
 
 
+def test_whitening_alone_moves_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = Cell(Study(TINY), "hotels", rows.LR)
+    cell.text_jobs[0].compute()
+    key, row = cell.key, rows.BY_NAME[rows.LR]
+    assert row.texts is not None and row.texts.whitened
+    monkeypatch.setitem(rows.BY_NAME, rows.LR, replace(row, texts=replace(row.texts, whitened=False)))
+    assert None not in (key, cell.key) and cell.key != key
+
+
+def test_a_market_s_truth_is_part_of_the_keys_that_read_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = Study(TINY)
+    read, unread = (rows.CEILING, rows.MATCH, rows.LR), (rows.BIASES, rows.NCF)
+    cells_of = [Cell(study, "hotels", name) for name in (*read, *unread)]
+    for cell in cells_of:
+        for job in cell.text_jobs:
+            job.compute()
+    before = [cell.key for cell in cells_of]
+    other = {name: lambda split, real=real: 1 - real(split) for name, real in cells.TRUTH.items()}
+    monkeypatch.setattr(cells, "TRUTH", other)
+    moved = [cell.key != key for cell, key in zip(cells_of, before, strict=True)]
+    assert None not in before and moved == [True] * len(read) + [False] * len(unread)
+
+
 def test_a_cell_that_reads_texts_is_filed_under_their_content(monkeypatch: pytest.MonkeyPatch) -> None:
     study = Study(TINY)
     cell = Cell(study, "hotels", rows.NCF)

@@ -105,6 +105,16 @@ def test_a_code_that_forgets_is_the_link_that_loses(monkeypatch: pytest.MonkeyPa
     assert share["words"] > 0.7 and share["codes"] < 0.1 and share["trees"] < 0.1
 
 
+def test_test_outcomes_decide_nothing_on_validation(monkeypatch: pytest.MonkeyPatch) -> None:
+    split, said = planted()
+    target, liked = split.target.copy(), split.liked.copy()
+    target[split.test], liked[split.test] = 1 - target[split.test], 1 - liked[split.test]
+    flipped = replace(split, target=target, liked=liked)
+    one, two = (followed(data, told(said), monkeypatch) for data in (split, flipped))
+    assert one.filter(part="validation").equals(two.filter(part="validation"))
+    assert not one.filter(part="test").equals(two.filter(part="test"))
+
+
 def test_the_measure_by_hand() -> None:
     split, _ = planted()
     records = split.test

@@ -12,7 +12,7 @@ from lrrecsys_core import rows
 from lrrecsys_core.data.simulate import DEFAULT_PARAMETERS, simulate_market
 from lrrecsys_core.data.split import Split, make_split
 from lrrecsys_core.models.base import TASKS
-from lrrecsys_core.profiles import PROFILES, Profile
+from lrrecsys_core.profiles import PROFILES
 from lrrecsys_core.rows import Texts
 from lrrecsys_core.study.cell import Cell
 from lrrecsys_core.study.points import Step
@@ -69,14 +69,6 @@ def test_networks_are_averaged_on_markets_alone(tmp_path_factory: pytest.TempPat
     study = Study(profile, [f"table:{table}"])
     assert Cell(study, "shop", rows.BIASED_MF).training.networks == 1
     assert Cell(Study(profile), "hotels", rows.BIASED_MF).training.networks == 3
-
-
-def test_the_number_of_networks_is_part_of_a_cell_s_key(tmp_path_factory: pytest.TempPathFactory) -> None:
-    profile = Profile(
-        "tiny", users=30, items=25, records_per_user=8, replicates=1, epochs=1, patience=1, autoencoder_epochs=9
-    )
-    one, two = (Cell(Study(replace(profile, networks=k)), "hotels", "SASRec").key for k in (1, 2))
-    assert one is not None and two is not None and one != two
 
 
 def test_seeds_of_averaged_networks_meet_no_other_replicate() -> None:
