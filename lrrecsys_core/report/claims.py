@@ -115,7 +115,7 @@ def _powerless(source: Evidence, metric: str, estimate: stats.Estimate) -> str:
     # What it brings is read without a network, so that one that learns nothing does not excuse itself; and an interval
     # that lies below it has power enough.
     knowing = source.gain(metric, r.MATCH, r.BIASES)
-    if knowing is None or not estimate.smallest > knowing.effect or estimate.high < knowing.effect:
+    if knowing is None or not estimate.smallest > knowing.effect or estimate.high < max(knowing.effect, 0.0):
         return ""
     return f"no power: could have found {estimate.smallest:.4f}, and knowing S* brings {knowing.effect:.4f}"
 

@@ -1,6 +1,6 @@
 """Grid search with the same number of points for every model, on records that no report judges.
 
-On markets all eight points of every grid are tried, on small settling markets (seeds 0-9), which no table shows: there
+On markets all eight points of every grid are tried, on settling markets (seeds 0-2), which no table shows: there
 the test records judge, because a network's epoch was chosen on validation already, which favours steps so large that
 its loss jumps about. On a real data set a balanced half of them is: the network is chosen on a sample of the training
 and validation records, its steps on all of them, and test records are left out of sight. All points of a model that
@@ -198,7 +198,7 @@ def search(
 
 
 def _tried(study: SearchStudy, row: str) -> pl.DataFrame:
-    """Validation metrics of the points that a row's are chosen among.
+    """Metrics of the points that a row's are chosen among.
 
     Points that train the same network are told apart on all records: a step that is right on a sample can leave nothing
     but the biases, or a constant, on five times as many.
