@@ -127,8 +127,8 @@ def test_rows_of_a_table_as_shares_of_the_ceiling_by_hand() -> None:
     assert shares.header[1:] == ["hotels RMSE", "hotels AUC"]
     assert shares.body[0] == [r.LR, "20.0", "25.0"]
     six = grids(result_table(6, metrics))[1]
-    assert [row[0] for row in six.body] == [r.LR, r.ABLATION1]
-    assert six.body[1] == [r.ABLATION1, "0.0", "0.0"]
+    assert [row[0] for row in six.body] == [r.LR, r.CEILING, r.ABLATION1]
+    assert six.body[1:] == [[r.CEILING, "100.0", "100.0"], [r.ABLATION1, "0.0", "0.0"]]
 
 
 def test_shares_of_the_ceiling_are_printed_beside_the_effects(root: Path) -> None:
