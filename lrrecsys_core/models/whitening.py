@@ -20,9 +20,9 @@ LEAST = 1e-6  # of the largest variance: what a direction needs to count
 class Whitening:
     """``x -> (x - mean) root`` with ``root = (C + ridge)^(-1/2)``, C the covariance of what it was made of.
 
-    The wording that sentences share takes nearly all of a code's variance and the reason stands in directions with a
-    ten-thousandth of it, which a network that starts from weights of one size hardly reaches. The symmetric root is the
-    one that moves vectors least, and a small change of them changes it little.
+    The wording that sentences share takes nearly all of a code's variance, and the reason stands in directions with a
+    thousandth of it or less, which a network that takes small steps hardly reaches. Of all roots the symmetric one
+    moves vectors least.
 
     Attributes
     ----------
