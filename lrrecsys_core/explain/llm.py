@@ -74,6 +74,11 @@ class Request:
         whole = (KEY_SCHEMA, model, self.messages, self.max_tokens, self.temperature, self.stop, self.template)
         return blake2b(json.dumps(whole, separators=(",", ":")).encode(), digest_size=16).hexdigest()
 
+    def until_stop(self, text: str) -> tuple[str, bool]:
+        """The answer up to the first of the stops, and whether there was one: engines may write past it."""
+        ends = [place for stop in self.stop if (place := text.find(stop)) >= 0]
+        return (text[: min(ends)], True) if ends else (text, False)
+
 
 @dataclass(slots=True)
 class Result:
