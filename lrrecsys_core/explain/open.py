@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.data.load import load_dataset
-from lrrecsys_core.data.simulate import simulate_market
+from lrrecsys_core.data.simulate import DEFAULT_PARAMETERS, simulate_market
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.clients.endpoint import Endpoint
 from lrrecsys_core.explain.clients import openvino_llm
+from lrrecsys_core.explain.clients.endpoint import Endpoint
 from lrrecsys_core.explain.clients.formats import EMBEDDED, known_llm
 from lrrecsys_core.explain.clients.transformers_llm import TransformersLLM
 from lrrecsys_core.explain.clients.weights import identity, packaged_gguf
 from lrrecsys_core.explain.llm import LLM
 from lrrecsys_core.explain.reasoners import MetadataExplainer
+from lrrecsys_core.profiles import get_profile
 
 
 def open_data(spec: str) -> Dataset:
     """A simulated market ("market:hotels", "market:restaurants" or "market:movies", seed 0), or real files.
+
+    "market:hotels@smoke" is the first market of the domain in the runs of that profile.
 
     Raises
     ------
     InputError
         When the text cannot be understood or the data cannot be loaded.
     """
-    kind, _, market = spec.partition(":")
+    kind, _, rest = spec.partition(":")
     if kind != "market":
         return load_dataset(spec)
-    if market not in ("hotels", "restaurants", "movies"):
+    market, _, name = rest.partition("@")
+    if market not in DEFAULT_PARAMETERS:
         raise InputError(f"there is no market {market!r}: write market:hotels, market:restaurants or market:movies")
-    return simulate_market(market, 0)
+    if not name:
+        return simulate_market(market, 0)
+    profile = get_profile(name)
+    return simulate_market(market, profile.first_seed, replace(DEFAULT_PARAMETERS[market], **profile.sizes))
 
 
 def open_llm(spec: str, *, revision: str = "", chat_format: str = "", **options: Any) -> LLM:
