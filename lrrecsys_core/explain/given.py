@@ -125,11 +125,13 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     """
     path = Path(folder) / "manifest.json"
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: name a folder made by 'lrrecsys explain import-table'") from error
-    if manifest.get("format") != FORMAT:
-        raise InputError(f"{path} is of format {manifest.get('format')!r}: expected {FORMAT!r}")
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise InputError(
+            f"{path} is not of the format {FORMAT!r}: name a folder made by 'lrrecsys explain import-table'"
+        )
     return manifest
 
 

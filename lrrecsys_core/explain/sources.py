@@ -210,7 +210,7 @@ def stores() -> dict[str, str]:
     found = {}
     for entry in filter(None, os.environ.get(STORES_VARIABLE, "").split(",")):
         model, equals, place = entry.partition("=")
-        given = is_given(place)
+        given = bool(place) and is_given(place)
         if given and read_manifest(place)["name"] != model:
             raise InputError(
                 f"{STORES_VARIABLE} has {entry!r}: the texts there are those of {read_manifest(place)['name']!r}, so "
@@ -231,8 +231,8 @@ def stores() -> dict[str, str]:
 
 def named_source(writer: str) -> Source:
     """Where the texts are read from of a writer named in LRRECSYS_STORES: an imported table, or an LLM's store."""
-    place = stores().get(writer, "")
-    return Given(writer, place) if is_given(place) else Stored(writer)
+    place = stores().get(writer)
+    return Given(writer, place) if place and is_given(place) else Stored(writer)
 
 
 _STORED: dict[tuple[object, ...], frozenset[str]] = {}

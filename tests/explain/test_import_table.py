@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lrrecsys_core import paths, rows
+from lrrecsys_core.app.one_row import describe
 from lrrecsys_core.cli import main
 from lrrecsys_core.data.dataset import Dataset, make_dataset
 from lrrecsys_core.data.load import load_dataset
@@ -334,6 +335,8 @@ def test_own_writers_have_rows_of_table_4(
     by = {row: (explainer, llm) for row, explainer, llm in metrics.select("row", "explainer", "llm").unique().rows()}
     assert by[own[0]] == by[rows.LR] == ("Anna (had seen: titles)", "Anna"), "the first one writes the other rows"
     assert by[own[1]] == ("Llama 9 (had seen: training reviews)", "Llama 9")
+    described = " ".join(describe(study, own[1].lower()))
+    assert "variant 'text', slots single" in described and "not kept" not in described
     monkeypatch.delenv("LRRECSYS_STORES")
     table = result_table(4, metrics)
     names = table["row"].unique(maintain_order=True).to_list()
