@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -173,11 +174,12 @@ def test_a_text_without_a_time_belongs_to_the_latest_record_of_user_and_item(tmp
 
 def test_columns_may_go_by_other_names(tmp_path: Path) -> None:
     split = make_split(films())
-    table = pl.DataFrame({"movie": ["i1"], "year": [1999], "summary": [f"A  {'very ' * MOST_WORDS}\nold film."]})
+    summaries = [f"{'very ' * (MOST_WORDS - 2)} old  film.", f"A  {'very ' * (MOST_WORDS - 2)}\nold film."]
+    table = pl.DataFrame({"movie": ["i1", "i2"], "year": [1999, 2000], "summary": summaries})
     _, about = imported(tmp_path, split.dataset, table, item="movie", text="summary")
     assert about["counts"]["long"] == 1 and list(told(about))[-1].startswith("1 items have a text over 50 words")
     assert MOST_WORDS == LENGTH, "what the sentence says of codes"
-    assert pl.read_parquet(tmp_path / "Anna" / "films.parquet")["single"][0].startswith("A very very")
+    assert pl.read_parquet(tmp_path / "Anna" / "films.parquet")["single"][1].startswith("A very very")
 
 
 @pytest.mark.parametrize(
@@ -237,6 +239,8 @@ def test_changed_texts_and_other_records_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="matched with other records"):
         source.available(fewer)
     assert source.available(split.dataset) and not source.available(films(name="others"))
+    market = replace(simulate_market("hotels", 0), name="films")
+    assert not source.available(market), "simulated and real evidence share no row"
     assert not source.available(split.dataset, "aspects") and not source.available(split.dataset, "full", 0.5)
     rated = make_dataset("films", "movie", records().with_columns(rating=5.0).reverse(), split.dataset.items)
     assert source.available(rated), "neither ratings nor the order of records say whose a text is"
