@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from lrrecsys_core.data.dataset import Dataset
-from lrrecsys_core.explain.sources import Extractive, Imported, Metadata, Simulated, Source, Stored, default_source
+from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain import sources
+from lrrecsys_core.explain.source import Source
+from lrrecsys_core.explain.sources import Extractive, Imported, Metadata, Simulated, Stored, default_source
 from lrrecsys_core.models.ablations import FreeVectors, LRRecsysNCF, RawVectors, WithoutIds
 from lrrecsys_core.models.aspect import a3ncf, aarm, anr, mmalfm, mter, sulm
 from lrrecsys_core.models.base import Recommender
@@ -43,6 +46,7 @@ CEILING: Final = "Ceiling (true tastes)"
 MATCH: Final = "Match over S*"
 GLOBAL_MEAN: Final = "Global mean"
 
+WITH: Final = "LR-Recsys with "  # and the writer: how rows of Table 4 are called
 LLAMA31: Final = "LR-Recsys with Llama 3.1 (Ours)"
 LLAMA3: Final = "LR-Recsys with Llama 3"
 MIXTRAL: Final = "LR-Recsys with Mixtral-8 x7b"
@@ -277,11 +281,8 @@ def _table4() -> Iterable[Row]:
     # share of S* changes along it.
     for share, name in DIAL.items():
         yield _simulated(name, 4, Simulated(share=share / 100, spurious=0))
-    picks: tuple[tuple[Literal["eills", "pooled"], dict[int, str]], ...] = (
-        ("eills", FROM_EILLS),
-        ("pooled", FROM_POOLED),
-    )
-    for pick, named in picks:
+    picks: dict[Literal["eills", "pooled"], dict[int, str]] = {"eills": FROM_EILLS, "pooled": FROM_POOLED}
+    for pick, named in picks.items():
         for count, name in named.items():
             yield _simulated(name, 4, Simulated(pick=pick, spurious=0, environments=count), shifted=True)
     for name in (*FROM_EILLS.values(), *FROM_POOLED.values(), LASSO_REASONER):
@@ -325,6 +326,22 @@ ON_NULL_MARKETS: Final = (LR, ABLATION1)
 SEARCHED: Final = tuple(row.name for row in ROWS if row.point == row.name)
 
 
-def rows_of(table: int | str) -> list[Row]:
-    """Rows of one of Tables 2-6 or of the side table, in printing order."""
-    return [row for row in ROWS if table in row.tables]
+def row_named(name: str) -> Row:
+    """The row of that name; that of a writer who is none of the paper's LLMs reads the slots that its texts have."""
+    if name in BY_NAME or not name.startswith(WITH):
+        return BY_NAME[name]
+    source = sources.named_source(name.removeprefix(WITH))
+    return _lr(name, (4,), "ours", Texts(source, *source.form), llm=source.llm, optional=True)
+
+
+def rows_of(table: int | str, found: Iterable[str] | None = None) -> list[Row]:
+    """Rows of one of Tables 2-6 or of the side table, in printing order, own writers' after those of the paper's LLMs.
+
+    They are the writers with a row in ``found``, the names of rows with results; by default those of LRRECSYS_STORES.
+    """
+    if found is None:
+        found = [WITH + writer for writer in sources.stores() if writer not in OF_LLM]
+        if taken := sorted(set(found) & set(BY_NAME)):
+            raise InputError(f"{taken[0]!r} is another row already: that writer needs another name in LRRECSYS_STORES.")
+    own = [row_named(name) for name in sorted(set(found) - set(BY_NAME)) if name.startswith(WITH)]
+    return [row for known in ROWS if table in known.tables for row in (known, *(own if known.name == GPT2 else ()))]

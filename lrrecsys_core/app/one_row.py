@@ -25,7 +25,7 @@ def find_row(name: str) -> Row:
     InputError
         If there is none; the sentence names those that are spelled most alike.
     """
-    by_lower = {known.lower(): row for known, row in rows.BY_NAME.items()}
+    by_lower = {row.name.lower(): row for row in (*rows.ROWS, *rows.rows_of(4))}
     if name.lower() in by_lower:
         return by_lower[name.lower()]
     near = get_close_matches(name.lower(), by_lower, n=3, cutoff=0.3) or list(by_lower)[:3]

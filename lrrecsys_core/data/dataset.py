@@ -102,6 +102,13 @@ class Dataset:
                     digest.update(part.write_csv(null_value="\x00").encode())
         return digest.hexdigest()[:32]
 
+    @cached_property
+    def records_fingerprint(self) -> str:
+        """Hexadecimal hash of who met what and when, in any order: what texts about records are matched with."""
+        keys = [key for key in ("user_id", "item_id", "timestamp") if key in self.interactions.columns]
+        sorted_keys = self.interactions.select(keys).sort(keys)
+        return hashlib.sha256(sorted_keys.write_csv().encode()).hexdigest()[:32]
+
     def restricted(self, interactions: pl.DataFrame, name: str | None = None) -> "Dataset":
         """Return the data set made of these of its records only; items, aspects, texts and reviews follow.
 

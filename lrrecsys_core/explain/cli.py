@@ -20,6 +20,12 @@ def explain() -> None:
     """Explanations from any LLM: stopped, resumed, moved and frozen without losing one."""
 
 
+_dataset = click.option(
+    "--data", required=True, metavar="KIND:PATH",
+    help="movielens:FOLDER, tripadvisor:FOLDER, yelp:FOLDER, table:FILE?user=..&item=.., or market:movies.",
+)  # fmt: skip
+
+
 def _data(command: Command) -> Command:
     command = click.option(
         "--prompts", "words", default="house", show_default=True, metavar="SET",
@@ -29,10 +35,7 @@ def _data(command: Command) -> Command:
         "--variant", "variants", multiple=True, default=("full",), show_default=True,
         help=f"Repeatable: {', '.join(VARIANTS)}.",
     )(command)  # fmt: skip
-    return click.option(
-        "--data", required=True, metavar="KIND:PATH",
-        help="movielens:FOLDER, tripadvisor:FOLDER, yelp:FOLDER, table:FILE?user=..&item=.., or market:movies.",
-    )(command)  # fmt: skip
+    return _dataset(command)
 
 
 def _llm(command: Command) -> Command:
@@ -222,6 +225,27 @@ def import_(path: Path, files: tuple[Path, ...]) -> None:
     with ExplanationStore(path) as store:
         report = import_batch(files, store)
     click.echo(", ".join(f"{count:,} {name}" for name, count in vars(report).items()))
+
+
+@explain.command("import-table")
+@click.argument("file", type=click.Path(path_type=Path))
+@_dataset
+@click.option("--name", required=True, help="Who wrote the texts, as tables will say.")
+@click.option("--seen", required=True, help="What the writer had read: titles, training-reviews or other-reviews.")
+@click.option("--folder", required=True, type=click.Path(path_type=Path), help="Where the texts go.")
+@click.option("--user", default=None, metavar="COLUMN", help="The column of user ids, where it is not user_id.")
+@click.option("--item", default=None, metavar="COLUMN", help="The column of item ids, where it is not item_id.")
+@click.option("--timestamp", default=None, metavar="COLUMN", help="The column of times, where it is not timestamp.")
+@click.option("--text", default=None, metavar="COLUMN", help="The column of single texts, where it is not text.")
+def import_texts(file: Path, data: str, name: str, seen: str, folder: Path, **columns: str | None) -> None:
+    """Take texts that exist already, of records, items or users, from a CSV, TSV or Parquet table."""
+    from lrrecsys_core.explain.given import SEEN
+    from lrrecsys_core.explain.import_table import import_table, told
+    from lrrecsys_core.explain.open import open_data
+
+    for line in told(import_table(open_data(data), file, name, seen, folder, **columns)):
+        click.echo(line)
+    click.echo(f"{name} (had seen: {SEEN[seen]}) is read by LRRECSYS_STORES='{name}={folder}'")
 
 
 @explain.command()

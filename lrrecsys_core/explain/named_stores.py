@@ -1,4 +1,4 @@
-"""The stores of real LLMs' texts that the environment names for the tables."""
+"""The real writers' texts that the environment names for the tables: stores of LLMs, and imported tables."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.clients.formats import PAPER_LLMS
+from lrrecsys_core.explain.clients.formats import EMBEDDED, PAPER_LLMS
 from lrrecsys_core.explain.frozen import holds, recorded_prompts
+from lrrecsys_core.explain.given import is_given, read_manifest
 from lrrecsys_core.explain.prompt_sets import BUILT_IN, PromptSet, prompt_set
 
 STORES_VARIABLE = "LRRECSYS_STORES"
@@ -16,12 +17,12 @@ STORES_VARIABLE = "LRRECSYS_STORES"
 
 @dataclass(frozen=True)
 class NamedStore:
-    """A store that LRRECSYS_STORES names for an LLM.
+    """What LRRECSYS_STORES names for a writer.
 
     Attributes
     ----------
-    path : the frozen folder or SQLite file.
-    model : the LLM.
+    path : the frozen folder or SQLite file of an LLM's answers, or the folder of an imported table.
+    model : the LLM, or whoever wrote the table.
     chosen : the prompt set named behind "?prompts="; "" where none is.
     """
 
@@ -46,23 +47,30 @@ class NamedStore:
 
 
 def stores() -> dict[str, NamedStore]:
-    """Stores of real LLMs' texts named in LRRECSYS_STORES, as ``llama-3.1=folder,gpt-2=file.sqlite?prompts=folder``.
+    """Texts of real writers named in LRRECSYS_STORES, as ``llama-3.1=folder,gpt-2=file.sqlite?prompts=folder``.
 
     Raises
     ------
     InputError
-        If an entry is not of that form, or names a path where nothing is, or a model that is neither in Table 4 nor
-        in the store.
+        If an entry is not of that form, or names a path where nothing is, or a writer that is neither in Table 4 nor
+        in what lies there.
     """
     found = {}
     for entry in filter(None, os.environ.get(STORES_VARIABLE, "").split(",")):
         model, _, rest = entry.partition("=")
         place, _, option = rest.partition("?")
         chosen = option.removeprefix("prompts=")
-        if not (model in PAPER_LLMS or holds(place, model)) or not place or (option and chosen in ("", option)):
+        given = bool(place) and is_given(place)
+        if given and (name := read_manifest(place)["name"]) != model:
+            raise InputError(
+                f"{STORES_VARIABLE} has {entry!r}: the texts there are those of {name!r}, so name them by that."
+            )
+        known = given or model in PAPER_LLMS | EMBEDDED or holds(place, model)
+        if not known or not place or (option and chosen in ("", option)):
             raise InputError(
                 f"{STORES_VARIABLE} has {entry!r}: write MODEL=PATH, or MODEL=PATH?prompts=FOLDER, with a MODEL among "
-                f"{', '.join(PAPER_LLMS)}, or one whose answers the store holds."
+                f"{', '.join(PAPER_LLMS | EMBEDDED)}, or one whose answers the store holds, or NAME=FOLDER with an "
+                "imported table."
             )
         if not Path(place).exists():
             raise InputError(

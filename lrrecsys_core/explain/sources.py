@@ -1,12 +1,11 @@
 """Where the texts of a row come from: small classes that are asked for what is needed and never told apart elsewhere.
 
 `Simulated` and `Metadata` answer prompts by a programme, `Extractive` quotes, `Imported` takes what a data set brings,
-`Stored` reads what an LLM wrote.
+`Stored` reads what an LLM wrote, `Given` what somebody has already.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -27,12 +26,12 @@ from lrrecsys_core.explain.frozen import (
     recorded_profiles,
     stored_variants,
 )
-from lrrecsys_core.explain.generate import explain_records, item_profiles
+from lrrecsys_core.explain.given import Given, is_given
 from lrrecsys_core.explain.imported import imported_explanations
-from lrrecsys_core.explain.llm import LLM
 from lrrecsys_core.explain.named_stores import STORES_VARIABLE, NamedStore, stores
-from lrrecsys_core.explain.prompt_sets import HOUSE, PromptSet
+from lrrecsys_core.explain.prompt_sets import PromptSet
 from lrrecsys_core.explain.reasoners import MetadataExplainer, SimulatedReasoner
+from lrrecsys_core.explain.source import Source
 from lrrecsys_core.theory.markets import market_attributes
 from lrrecsys_core.theory.selection import lasso_support
 
@@ -40,65 +39,6 @@ RANDOM_SEED = 11
 ENVIRONMENT_SEED = 20_000  # apart from settling seeds (0-9), reported markets (from 200) and theory (from 10,000)
 MOST_ENVIRONMENTS = 16
 METHOD = {"eills": "EILLS", "pooled": "pooled regression"}
-
-
-class Source(ABC):
-    """Whoever writes, or wrote, the texts of a split's records.
-
-    Attributes
-    ----------
-    programmed : whether a programme decides what the texts say; False only where an LLM wrote them.
-    answers_prompts : whether any record can be explained, those of a market that has moved included.
-    """
-
-    programmed: ClassVar[bool] = True
-    answers_prompts: ClassVar[bool] = False
-
-    @property
-    def llm(self) -> str:
-        """The LLM that wrote the texts, by short name or identifier; "" where none did."""
-        return ""
-
-    @property
-    def prompts(self) -> PromptSet:
-        """The set that prompts are worded by where there are any."""
-        return HOUSE
-
-    def explanations(self, split: Split, variant: str = "full") -> Explanations:
-        """The texts of every record of a split in a variant of the prompts.
-
-        Raises
-        ------
-        InputError
-            When the data set, or what is at hand, lacks what these texts are made of.
-        """
-        return explain_records(split, self.reasoner(split), variant)
-
-    @abstractmethod
-    def available(self, dataset: Dataset, variant: str = "full", fraction: float = 1.0) -> bool:
-        """Whether there are such texts, with that share of the training records kept (Table 3)."""
-
-    def key(self) -> dict[str, Any]:
-        """What, beside the data, decides the texts: JSON-able, by content."""
-        return {"source": type(self).__name__}
-
-    def reasoner(self, split: Split) -> LLM:
-        """What answers the prompts about a split.
-
-        Raises
-        ------
-        InputError
-            If these texts are not answers to prompts.
-        """
-        raise InputError(f"texts of the source {self} are no answers to prompts: choose a simulated reasoner.")
-
-    def profiles(self, split: Split) -> list[str] | None:
-        """Profile of each row of ``split.dataset.items`` (Sec 3.6); None where prompts play no part."""
-        return item_profiles(split, self.reasoner(split)) if self.answers_prompts else None
-
-    def embedder(self) -> Embedder | None:
-        """What gives the texts' raw vectors (Ablation 2): the sentence encoder of the environment, or None."""
-        return sentence_encoder()
 
 
 @dataclass(frozen=True)
@@ -262,6 +202,12 @@ class Stored(Source):
         return hidden_states_of(recorded_model(self.store.path, self.model)) or super().embedder()
 
 
+def named_source(writer: str) -> Source:
+    """Where the texts are read from of a writer named in LRRECSYS_STORES: an imported table, or an LLM's store."""
+    store = stores().get(writer)
+    return Given(writer, store.path) if store and is_given(store.path) else Stored(writer)
+
+
 _STORED: dict[tuple[object, ...], frozenset[str]] = {}
 
 
@@ -278,14 +224,15 @@ def _stored(dataset: Dataset, model: str, fraction: float) -> frozenset[str]:
 def default_source(dataset: Dataset, variant: str = "full", fraction: float = 1.0) -> Source:
     """Where the texts of a row come from that names no source.
 
-    From the first store in LRRECSYS_STORES with the full texts of the data set, and then nowhere else: rows that are
+    From the first writer in LRRECSYS_STORES with the full texts of the data set, and then nowhere else: rows that are
     compared must not differ in who wrote their texts, so those whose variant it lacks stay "not run". Without such a
-    store, from the first one with this variant.
+    writer, from the first one with this variant.
     """
+    named = [named_source(writer) for writer in stores()]
     for wanted, share in (("full", 1.0), (variant, fraction)):
-        for model in stores():
-            if Stored(model).available(dataset, wanted, share):
-                return Stored(model)
+        for source in named:
+            if source.available(dataset, wanted, share) and source.complete(dataset):
+                return source
     return source_without_llm(dataset)
 
 

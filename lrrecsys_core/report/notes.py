@@ -51,7 +51,7 @@ def markets_told(metrics: pl.DataFrame, *, side: bool = False) -> list[str]:
 
 def short_rows(table: int | str, metrics: pl.DataFrame) -> list[str]:
     """One sentence per data set and number of replicates: which rows of a table have fewer than the others."""
-    rows = [row.name for row in r.rows_of(table)]
+    rows = [row.name for row in r.rows_of(table, metrics["row"])]
     counts = metrics.filter(pl.col("row").is_in(rows)).group_by("dataset", "row").agg(pl.col("replicate").n_unique())
     sentences = []
     for name in datasets_in_order(metrics):
@@ -69,7 +69,7 @@ def silent_rows(table: int | str, metrics: pl.DataFrame) -> list[str]:
     for name in datasets_in_order(metrics):
         evidence = Evidence(name, metrics)
         # One metric per task: every network is counted once.
-        counted = {row.name: evidence.silent(row.name, "RMSE", "AUC") for row in r.rows_of(table)}
+        counted = {row.name: evidence.silent(row.name, "RMSE", "AUC") for row in r.rows_of(table, metrics["row"])}
         listed = ", ".join(f"{row} {silent} of {n}" for row, (silent, n) in counted.items() if silent)
         if listed:
             sentences.append(
@@ -81,7 +81,7 @@ def silent_rows(table: int | str, metrics: pl.DataFrame) -> list[str]:
 
 def sizes_told(table: int | str, metrics: pl.DataFrame) -> list[str]:
     """One sentence per size: the baselines of a table that were trained at it."""
-    names = [row.name for row in r.rows_of(table)]
+    names = [row.name for row in r.rows_of(table, metrics["row"])]
     if "size" not in metrics.columns:
         return []
     found = metrics.filter(pl.col("row").is_in(names), pl.col("size").fill_null("") != "")
@@ -101,7 +101,7 @@ def shown(table: int | str, metrics: pl.DataFrame) -> pl.DataFrame:
     """
     if table != r.SENSITIVITY:
         return metrics
-    rows = r.rows_of(table)
+    rows = r.rows_of(table, metrics["row"])
     chosen = metrics.filter(
         pl.col("row").is_in([row.name for row in rows]),
         pl.col("row").is_in([row.name for row in rows if row.side]).any().over("dataset"),
@@ -114,7 +114,7 @@ def shown(table: int | str, metrics: pl.DataFrame) -> pl.DataFrame:
 def table_notes(table: int | str, metrics: pl.DataFrame) -> list[str]:
     """What a reader has to know before comparing figures, and who wrote the explanations behind each row."""
     metrics = shown(table, metrics).filter(
-        pl.col("row").is_in([name for row in r.rows_of(table) for name in (row.name, row.same_as)])
+        pl.col("row").is_in([name for row in r.rows_of(table, metrics["row"]) for name in (row.name, row.same_as)])
     )
     notes = ["RMSE and MAE on ratings rescaled to [0, 1]. Mean (standard deviation) over replicates."]
     if metrics["simulated"].any():
@@ -134,7 +134,7 @@ def table_notes(table: int | str, metrics: pl.DataFrame) -> list[str]:
     authors = metrics.filter(pl.col("explainer") != "").group_by("row").agg(pl.col("explainer").unique().sort())
     written = {row: "; ".join(names) for row, names in authors.iter_rows()}
     by_author: dict[str, list[str]] = {}
-    for spec in r.rows_of(table):
+    for spec in r.rows_of(table, metrics["row"]):
         if author := written.get(spec.name) or written.get(spec.same_as):
             by_author.setdefault(author, []).append(spec.name)
     notes += [f"Explanations by {author}: {', '.join(names)}." for author, names in by_author.items()]

@@ -45,14 +45,14 @@ class Cell:
     @property
     def row(self) -> Row:
         """The row with the build parameters of the point it trains at."""
-        row = rows.BY_NAME[self.name]
+        row = rows.row_named(self.name)
         option = {"per_item": True} if row.model is FreeVectors and self.run.profile.free_per_item else {}
         return replace(row, params={**self.point.params, **row.params, **option})
 
     @property
     def point(self) -> Point:
         """The grid point chosen on validation; in `paper_strict` what the paper states, without residual biases."""
-        row = rows.BY_NAME[self.name]
+        row = rows.row_named(self.name)
         if self.run.profile.paper_strict:
             strict = row.model is not None and not row.model.own_biases
             return Point(params={"biases": False} if strict else {})
@@ -61,7 +61,7 @@ class Cell:
     @property
     def replicates(self) -> range:
         """Numbers of the block's replicates within the run; rows of side tables may have fewer."""
-        few = self.run.simulated and rows.BY_NAME[self.name].side
+        few = self.run.simulated and rows.row_named(self.name).side
         block = self.run.blocks[self.block]
         return block[: self.run.profile.side_replicates] if few else block
 

@@ -49,7 +49,7 @@ class Study(Run):
 
     def cells_of(self, name: str, row: str) -> list[Cell]:
         """The cells of a row on a data set, one per block that the run is asked for; side rows have the first alone."""
-        return [Cell(self, name, row, block) for block in (self.asked[:1] if rows.BY_NAME[row].side else self.asked)]
+        return [Cell(self, name, row, block) for block in (self.asked[:1] if rows.row_named(row).side else self.asked)]
 
     def explanations(self, name: str, row: str = rows.LR, replicate: int = 0) -> Explanations:
         """The texts a row reads."""
@@ -60,9 +60,9 @@ class Study(Run):
         return self._text_job(name, row, replicate).text_set()
 
     def _text_job(self, name: str, row: str, replicate: int) -> TextJob:
-        if rows.BY_NAME[row].texts is None:
+        if rows.row_named(row).texts is None:
             raise InputError(f"the row {row!r} reads no texts: choose one with explanations, such as {rows.LR!r}.")
-        return text_job(self, name, rows.BY_NAME[row], replicate)
+        return text_job(self, name, rows.row_named(row), replicate)
 
     def run_rows(
         self,
@@ -129,7 +129,7 @@ class Study(Run):
 
 def runnable(name: str, dataset: Dataset) -> bool:
     """Whether a row can be computed on a data set with what is at hand."""
-    row = rows.BY_NAME[name]
+    row = rows.row_named(name)
     if not row.computed or (row.markets_only and not dataset.simulated):
         return False
     if dataset.name.startswith(rows.NULL_PREFIX):

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from lrrecsys_core import paths, rows
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.explain.explanations import Explanations
-from lrrecsys_core.explain.sources import Source
+from lrrecsys_core.explain.source import Source
 from lrrecsys_core.models.autoencoder import AutoEncoder, TextCodes, Vocabulary
 from lrrecsys_core.models.whitening import named_arrays, read_maps
 from lrrecsys_core.rows import Row, Texts

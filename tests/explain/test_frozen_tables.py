@@ -265,6 +265,8 @@ def test_rows_whose_texts_the_store_lacks_are_not_run(
     ask(url, movies, tmp_path / "own.sqlite", "--llm", "endpoint:my/model@1")
     monkeypatch.setenv("LRRECSYS_STORES", f"my/model={tmp_path / 'own.sqlite'}")
     assert study.explanations("movielens").explainer == "my/model, prompts house"
-    assert rows.LR in study.rows_of("movielens") and rows.LLAMA31 not in study.rows_of("movielens")
+    found = set(study.rows_of("movielens"))
+    assert found >= {rows.LR, rows.WITH + "my/model"} and rows.LLAMA31 not in found
+    assert study.explanations("movielens", rows.WITH + "my/model").explainer == "my/model, prompts house"
     monkeypatch.setenv("LRRECSYS_STORES", "")
     assert study.explanations("movielens").explainer.startswith("metadata")

@@ -23,13 +23,13 @@ from lrrecsys_core.explain.generate import explain_records
 from lrrecsys_core.explain.llm import Request, Result
 from lrrecsys_core.explain.prompts import VARIANTS
 from lrrecsys_core.explain.reasoners import MetadataExplainer
+from lrrecsys_core.explain.source import Source
 from lrrecsys_core.explain.sources import (
     MOST_ENVIRONMENTS,
     Extractive,
     Imported,
     Metadata,
     Simulated,
-    Source,
     Stored,
     default_source,
     source_without_llm,
