@@ -105,7 +105,7 @@ def test_zero_shot_shows_no_example_and_nothing_to_copy() -> None:
     for (_, kind), template in ZERO.templates.items():
         assert "xample" not in template.text and "..." not in template.text and "…" not in template.text
         assert len(template.text.split()) <= 75, "short enough for a small model"
-        assert template.answer_tokens == {"direct": 8, "aspects": 32}.get(kind, 64) and template.stop == ("\n\n",)
+        assert template.answer_tokens == {"direct": 8, "aspects": 32}.get(kind, 64) and template.stop == ("\n",)
         assert "you know" in template.text if kind == "profile" else True, "world knowledge is allowed"
     texts = [template.text for template in ZERO.templates.values()]
     assert len(set(texts)) == len(texts) == 4 * len(PLACES)
