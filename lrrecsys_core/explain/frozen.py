@@ -15,6 +15,8 @@ import polars as pl
 
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.answers import Answer, asked
+from lrrecsys_core.explain.checks import prompt_of
 from lrrecsys_core.explain.clients.formats import known_llm, split_revision
 from lrrecsys_core.explain.explanations import Explanations
 from lrrecsys_core.explain.generate import explain_records, item_profiles
@@ -100,23 +102,28 @@ class FrozenStore:
             if not path.is_file() or sha256(path.read_bytes()).hexdigest() != expected:
                 raise InputError(f"{path} is missing or differs from its manifest: copy the frozen folder again")
         paths = [self.folder / Path(name).name for name in sorted(self.manifest["files"])]
-        columns = ["key", "text"]
+        columns = ["key", "text", "finish_reason"]
         frame = pl.concat([pl.read_parquet(path, columns=columns) for path in paths]) if paths else None
         frame = pl.DataFrame(schema=dict.fromkeys(columns, pl.String)) if frame is None else frame
         self._keys = frame["key"].set_sorted()
-        self._texts = frame["text"]
+        self._said = frame.select("text", "finish_reason")
 
     def __len__(self) -> int:
         return len(self._keys)
 
-    def texts(self, keys: Sequence[str]) -> dict[str, str | None]:
-        """Stored answers by key; None where a failure is recorded; absent keys are left out."""
+    def answers(self, keys: Sequence[str]) -> dict[str, tuple[str | None, str]]:
+        """Stored answers by key with the reason why each ended; None where a failure is recorded."""
         if not len(self) or not keys:
             return {}
         wanted = pl.Series(list(keys), dtype=pl.String)
         places = self._keys.search_sorted(wanted).clip(0, len(self) - 1)
-        frame = pl.DataFrame({"key": wanted, "found": self._keys.gather(places), "text": self._texts.gather(places)})
-        return {key: text for key, found, text in frame.iter_rows() if key == found}
+        there = pl.DataFrame({"key": wanted, "found": self._keys.gather(places)})
+        rows = pl.concat([there, self._said[places]], how="horizontal").iter_rows()
+        return {key: (text, reason) for key, found, text, reason in rows if key == found}
+
+    def texts(self, keys: Sequence[str]) -> dict[str, str | None]:
+        """Stored answers by key; None where a failure is recorded; absent keys are left out."""
+        return {key: text for key, (text, _) in self.answers(keys).items()}
 
     def models(self) -> set[str]:
         """Identifiers, with revision, of the models that were asked."""
@@ -198,6 +205,27 @@ def recorded_profiles(split: Split, path: str | Path, model: str) -> list[str]:
     """
     with closing(open_store(path)) as store:
         return item_profiles(split, _recorded(store.models(), model), store=store)
+
+
+def recorded_answers(split: Split, path: str | Path, model: str, variant: str = "full") -> Iterator[Answer]:
+    """What a store holds of a split in a variant, or of its "profile"s, as the LLM wrote it and before second tries.
+
+    Parameters
+    ----------
+    split, path, model
+        As in :func:`recorded_explanations`.
+    """
+    with closing(open_store(path)) as store:
+        llm = _recorded(store.models(), model)
+        profiles = None if variant in ("profile", "no_profile") else item_profiles(split, llm, store=store)
+        for slot, requests in asked(split, variant, profiles):
+            while chunk := list(islice(requests, SAMPLE)):
+                keys = [request.key(llm.model) for request in chunk]
+                found = store.answers(list(dict.fromkeys(keys)))
+                for request, key in zip(chunk, keys, strict=True):
+                    if key in found:
+                        text, reason = found[key]
+                        yield Answer(llm.name, slot, prompt_of(request.messages), text or "", reason)
 
 
 def stored_variants(split: Split, path: str | Path, model: str) -> frozenset[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -19,12 +20,14 @@ from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.data.simulate import knowledge, market_truth, record_attributes
 from lrrecsys_core.data.split import Split, make_split
 from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.answers import Answer, answered
 from lrrecsys_core.explain.clients.formats import PAPER_LLMS
 from lrrecsys_core.explain.embeddings import Embedder, hidden_states_of, needed_encoder, sentence_encoder, vector_cache
 from lrrecsys_core.explain.explanations import Explanations
 from lrrecsys_core.explain.extractive import extractive_explanations
 from lrrecsys_core.explain.frozen import (
     holds,
+    recorded_answers,
     recorded_explanations,
     recorded_model,
     recorded_profiles,
@@ -92,6 +95,20 @@ class Source(ABC):
     def profiles(self, split: Split) -> list[str] | None:
         """Profile of each row of ``split.dataset.items`` (Sec 3.6); None where prompts play no part."""
         return item_profiles(split, self.reasoner(split)) if self.answers_prompts else None
+
+    def answers(self, split: Split, variant: str = "full") -> Iterator[Answer]:
+        """What was said about the records, or the items for "profile", as it came; texts without a prompt as they are.
+
+        Raises
+        ------
+        InputError
+            As `Source.explanations`.
+        """
+        if self.answers_prompts:
+            yield from answered(split, self.reasoner(split), variant)
+        elif variant != "profile":
+            told = self.explanations(split, variant)
+            yield from (Answer(told.explainer, slot, "", text) for slot in told.codes for text in told.texts(slot))
 
     def embedder(self) -> Embedder | None:
         """What gives the texts' raw vectors (Ablation 2): the sentence encoder of the environment, or None."""
@@ -243,6 +260,10 @@ class Stored(Source):
     def key(self) -> dict[str, Any]:
         """As `Source.key`: with all that the store holds."""
         return super().key() | {"model": self.model, "store": paths.digest(Path(self.place))}
+
+    def answers(self, split: Split, variant: str = "full") -> Iterator[Answer]:
+        """As `Source.answers`: those stored, before second tries."""
+        return recorded_answers(split, self.place, self.model, variant)
 
     def profiles(self, split: Split) -> list[str]:
         """As `Source.profiles`: those stored, an item's name where there is none."""
