@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -180,20 +180,27 @@ def prompts_(paper: Path | None, source: str | None, folder: Path) -> None:
 @explain.command()
 @_store
 def status(path: Path) -> None:
-    """Answers, failures and tokens by model and template, and the reasons of failures."""
+    """Answers, failures, tokens and faults by model and template, and the reasons of failures."""
+    from lrrecsys_core.explain.fault_report import store_faults, told_faults
     from lrrecsys_core.explain.store import ExplanationStore
 
     with ExplanationStore(path, write=False) as store:
-        _report(store.counts(), store.failures())
+        _report(store.counts(), store.failures(), told_faults(store_faults(store)))
+        if not store.keeps_requests:
+            click.echo("prompts were not kept: openings and copies of the prompt are not judged")
 
 
-def _report(counts: list[dict[str, Any]], failures: list[tuple[str, int]]) -> None:
+def _report(
+    counts: list[dict[str, Any]], failures: list[tuple[str, int]], faults: Mapping[tuple[str, str], str] | None = None
+) -> None:
     for row in counts:
         click.echo(
             f"{row['model']} ({row['client']}), {row['template']}: {row['answered']:,} answered, "
             f"{row['failed']:,} failed, {row['truncated']:,} cut at the token limit; "
             f"tokens {row['prompt_tokens']:,} in, {row['completion_tokens']:,} out"
         )
+        if faults and (told := faults.get((row["model"], row["template"]))):
+            click.echo(f"  {told}")
     for reason, count in failures[:10]:
         click.echo(f"  failed {count:,} times: {' '.join(reason.split())[:150]}")
     if not counts:

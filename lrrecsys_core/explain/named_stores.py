@@ -8,9 +8,9 @@ from pathlib import Path
 
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.clients.formats import EMBEDDED, PAPER_LLMS
-from lrrecsys_core.explain.frozen import holds, recorded_prompts
 from lrrecsys_core.explain.given import is_given, read_manifest
 from lrrecsys_core.explain.prompt_sets import BUILT_IN, PromptSet, prompt_set
+from lrrecsys_core.explain.recorded import holds, recorded_prompts
 
 STORES_VARIABLE = "LRRECSYS_STORES"
 

@@ -19,13 +19,7 @@ from lrrecsys_core.data.split import Split, make_split
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.checks import expected_openings
 from lrrecsys_core.explain.explanations import asked_in, told_by
-from lrrecsys_core.explain.frozen import (
-    freeze,
-    recorded_explanations,
-    recorded_profiles,
-    recorded_prompts,
-    stored_variants,
-)
+from lrrecsys_core.explain.frozen import freeze
 from lrrecsys_core.explain.generate import all_requests, explain_records, fill_records, item_profiles
 from lrrecsys_core.explain.llm import Request, Result
 from lrrecsys_core.explain.named_stores import stores
@@ -33,6 +27,7 @@ from lrrecsys_core.explain.plan import plan_dataset
 from lrrecsys_core.explain.prompt_sets import BUILT_IN, HOUSE, PLACES, PromptSet, prompt_set
 from lrrecsys_core.explain.prompts import VARIANTS, profile_request, record_requests
 from lrrecsys_core.explain.reasoners import MetadataExplainer
+from lrrecsys_core.explain.recorded import recorded_explanations, recorded_profiles, recorded_prompts, stored_variants
 from lrrecsys_core.explain.sources import Stored
 from lrrecsys_core.explain.store import ExplanationStore
 
