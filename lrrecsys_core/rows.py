@@ -14,6 +14,7 @@ from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain import sources
 from lrrecsys_core.explain.clients.formats import EMBEDDED
+from lrrecsys_core.explain.recorded import EXPECTED
 from lrrecsys_core.explain.source import Source
 from lrrecsys_core.explain.sources import Extractive, Imported, Metadata, Simulated, Stored, default_source
 from lrrecsys_core.models.ablations import FreeVectors, LRRecsysNCF, RawVectors, WithoutIds
@@ -62,6 +63,7 @@ OF_WRITER: Final = OF_LLM | {"smollm2": SMOLLM2}  # short names with a row that 
 DEFAULT_LLM: Final = "llama-3.1"  # writes the texts of every row of the paper that names no other
 DIRECT_LLAMA31: Final = "LLM Direct Recommendation (with Llama 3.1)"
 DIRECT: Final = "LLM Direct Recommendation (with this run's explainer)"
+DIRECT_EXPECTED: Final = "LLM Direct Recommendation (expected rating)"
 NO_PROFILE: Final = "LR-Recsys w/o Profile Augmentation"
 SUMMARY: Final = "Consumption History Summarization"
 METADATA: Final = "LR-Recsys with the metadata explainer"
@@ -278,6 +280,8 @@ def _table4() -> Iterable[Row]:
     yield _lr(SUMMARY, (4,), "variant", Texts(variant="summary", slots=_ONE), by_construction=True)
     answers = Texts(variant="direct", slots=_ONE)
     yield Row(DIRECT, (4,), "direct", texts=answers, floor="direct", written=True)
+    answers = Texts(variant=EXPECTED, slots=_ONE)
+    yield Row(DIRECT_EXPECTED, (4,), "direct", texts=answers, floor="direct", written=True, optional=True)
     for name, source in ((METADATA, Metadata()), (EXTRACTIVE, Extractive()), (IMPORTED, Imported())):
         yield _lr(name, (4,), "ours", Texts(source), optional=True)
     # A reasoner that knows nothing of S* still names something; the dial adds no spurious attribute, so that only the
