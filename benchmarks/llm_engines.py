@@ -1,6 +1,6 @@
 """The embedded model by each way of asking it, side by side in one run, and what kills cost.
 
-OpenVINO GenAI, transformers, and an OpenAI-compatible server that serves the model as "smollm2", where LRRECSYS_BASE_URL
+OpenVINO GenAI, transformers, and an OpenAI-compatible server that serves it as "smollm2" where LRRECSYS_BASE_URL
 names one.
 """
 

@@ -14,7 +14,7 @@ from lrrecsys_core.data.split import Split, make_split
 from lrrecsys_core.explain.fault_report import fault_report
 from lrrecsys_core.explain.generate import explain_records
 from lrrecsys_core.explain.reasoners import MetadataExplainer
-from lrrecsys_core.explain.sources import Stored, stores
+from lrrecsys_core.explain.sources import writers
 from lrrecsys_core.models.autoencoder import WIDTH, AutoEncoder
 from lrrecsys_core.models.base import Sizes
 from lrrecsys_core.models.lr_recsys import LRRecsys
@@ -92,7 +92,7 @@ def publish_signal(study: Study) -> pl.DataFrame:
 def publish_faults(study: Study) -> pl.DataFrame:
     """Keep and return what is wrong with the answers about every data set (first replicate), and write it as a table.
 
-    Judged are the answers behind LR-Recsys and those of every store that is named, profiles included.
+    Judged are the answers behind LR-Recsys and those of every real writer at hand, profiles included.
     """
     keep(study.run, "faults", collect_faults(study))
     return write_faults(study.run)
@@ -104,7 +104,7 @@ def collect_faults(study: Study) -> pl.DataFrame:
     for name in study.datasets:
         split = study.split(name)
         own = text_job(study, name, rows.BY_NAME[rows.LR], 0).source
-        named = [source for source in map(Stored, stores()) if source.available(split.dataset)]
+        named = [source for source in writers() if source.available(split.dataset)]
         title = pl.lit(titled(split.dataset)).alias("title")
         found += [fault_report(split, source).select(title, pl.all()) for source in dict.fromkeys([own, *named])]
     return pl.concat(found)

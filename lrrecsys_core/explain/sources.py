@@ -19,6 +19,7 @@ from lrrecsys_core.data.simulate import knowledge, market_truth, record_attribut
 from lrrecsys_core.data.split import Split, make_split
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.answers import Answer
+from lrrecsys_core.explain.clients.formats import EMBEDDED
 from lrrecsys_core.explain.embeddings import Embedder, hidden_states_of, needed_encoder, sentence_encoder, vector_cache
 from lrrecsys_core.explain.explanations import Explanations
 from lrrecsys_core.explain.extractive import extractive_explanations
@@ -213,6 +214,12 @@ def named_source(writer: str) -> Source:
     """Where the texts are read from of a writer named in LRRECSYS_STORES: an imported table, or an LLM's store."""
     store = stores().get(writer)
     return Given(writer, store.path) if store and is_given(store.path) else Stored(writer)
+
+
+def writers() -> list[Source]:
+    """Every real writer whose texts are at hand: those named, and the embedded models' that come with the repository."""
+    shipped = [model for model in EMBEDDED if model not in stores() and store_of(model)]
+    return [*map(named_source, stores()), *map(Stored, shipped)]
 
 
 _STORED: dict[tuple[object, ...], frozenset[str]] = {}
