@@ -106,7 +106,7 @@ def _judged(answer: str, instruction: str, example: str, finish_reason: str) -> 
     asked = _asked(instruction, example)
     openings = asked.openings
     letters = [character for character in text if character.isalpha()]
-    latin = sum(character < "\u0250" for character in letters) >= 0.8 * len(letters)
+    latin = text.isascii() or sum(character < "\u0250" for character in letters) >= 0.8 * len(letters)
     count = len(text.split())
     english = count < TERMS or any(word.lower().strip(".,;") in _COMMON for word in text.split())
     own = _without(_words(text), openings)

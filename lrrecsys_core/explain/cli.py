@@ -13,6 +13,7 @@ from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.prompts import VARIANTS
 
 Command = Callable[..., Any]
+MOST_JUDGED = 100_000  # answers of a store looked at for faults: half a minute
 
 
 @click.group()
@@ -185,7 +186,10 @@ def status(path: Path) -> None:
     from lrrecsys_core.explain.store import ExplanationStore
 
     with ExplanationStore(path, write=False) as store:
-        _report(store.counts(), store.failures(), told_faults(store_faults(store)))
+        every = 1 + len(store) // MOST_JUDGED
+        _report(store.counts(), store.failures(), told_faults(store_faults(store, every)))
+        if every > 1:
+            click.echo(f"faults are those of one answer in {every}")
         if not store.keeps_requests:
             click.echo("prompts were not kept: openings and copies of the prompt are not judged")
 

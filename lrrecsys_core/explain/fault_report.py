@@ -84,9 +84,17 @@ def fault_report(split: Split, source: Source, variants: Sequence[str] = ("profi
     return pl.concat(found).select("explainer", "variant", *list(SCHEMA)[1:])
 
 
-def store_faults(store: ExplanationStore) -> pl.DataFrame:
-    """The same from a store alone, whatever data it is about: by model, with the template for slot; no second tries."""
-    return count_faults(_first_answers(store))
+def store_faults(store: ExplanationStore, every: int = 1) -> pl.DataFrame:
+    """The same from a store alone, whatever data it is about: by model, with the template for slot; no second tries.
+
+    Parameters
+    ----------
+    store
+        The answers.
+    every
+        Judges one answer in so many.
+    """
+    return count_faults(_first_answers(store, every))
 
 
 def told_faults(report: pl.DataFrame) -> dict[tuple[str, str], str]:
@@ -101,8 +109,8 @@ def told_faults(report: pl.DataFrame) -> dict[tuple[str, str], str]:
     return told
 
 
-def _first_answers(store: ExplanationStore) -> Iterator[Answer]:
-    for row in store.rows():
+def _first_answers(store: ExplanationStore, every: int) -> Iterator[Answer]:
+    for row in store.rows(every=every):
         if row["text"] is None:
             continue
         messages = json.loads(str(row["request"]))["messages"] if row["request"] else []

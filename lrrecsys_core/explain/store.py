@@ -193,10 +193,14 @@ class ExplanationStore:
             raise
         self._db.execute("COMMIT")
 
-    def rows(self, *, ordered: bool = False) -> Iterator[dict[str, object]]:
-        """Every row as a dictionary, the request unpacked; sorted by key where equal contents must come out equally."""
+    def rows(self, *, ordered: bool = False, every: int = 1) -> Iterator[dict[str, object]]:
+        """Every row as a dictionary, the request unpacked; sorted by key where equal contents must come out equally.
+
+        With `every` above 1 a sample: one row in so many, in the order they came.
+        """
         columns = f"{COLUMNS}, model, template, client"
         query = f"SELECT {columns} FROM answers JOIN sources ON sources.id = answers.source"
+        query += f" WHERE answers.id % {int(every)} = 0"
         names = columns.split(", ")
         for values in self._db.execute(query + (" ORDER BY key" if ordered else "")):
             row = dict(zip(names, values, strict=True))

@@ -122,7 +122,14 @@ def test_short_answers_are_copies_only_as_a_whole() -> None:
         (AS_ASKED + "this consumer watched the current movie.", True),
         (AS_ASKED + "it is the most convincing reason why this consumer watched the current movie.", True),
         (AS_ASKED + "the consumer ... and the movie ...", True),
-        (AS_ASKED + "the consumer… and the movie has tea.", True),  # the form is given back, not filled in
+        # Five words in a row are enough where they are most of what is said.
+        (AS_ASKED + "that is a reason why this consumer watched films.", True),
+        # The form is given back, not filled in, whatever else is said.
+        (
+            AS_ASKED
+            + "the consumer… and the movie is full of tea that old men drink at home in long and dark winters.",
+            True,
+        ),
         (AS_ASKED + "...", True),
         ("The consumer watched this movie because", True),
         # A title with dots is no form, and a few words of the question are no repetition of it.
@@ -161,6 +168,13 @@ def test_unfinished_by_the_reason_given_or_by_the_missing_full_stop() -> None:
     assert faults(f'"{AS_ASKED}{words}."', PROMPT) == []
     assert faults(AS_ASKED + words.removesuffix(" 19"), PROMPT) == []
     assert faults(f"{GOOD}\n\n{words}", PROMPT) == ["unfinished"], "it ran on, in what nobody reads"
+
+
+def test_forms_are_quoted_in_more_ways_than_one() -> None:
+    assert wanted_openings("Use the format: “The guest liked it because …”.") == ("The guest liked it because",)
+    assert wanted_openings('Begin with "A guest ..." or "No guest".') == ("A guest", "No guest")
+    assert wanted_openings('Never say "because" or "x", nor speak of "The End".') == ()
+    assert faults("A guest came.", '[Instruction] Begin with "A guest".\n[Input]\n- Inn\n[Output]') == []
 
 
 def test_what_is_asked_for_stands_in_the_prompt() -> None:

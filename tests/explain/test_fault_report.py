@@ -170,6 +170,18 @@ def test_a_store_alone_tells_the_same_by_model_and_template(split: Split, tmp_pa
     }
 
 
+def test_of_a_large_store_status_judges_a_sample(split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = filled(tmp_path / "s.sqlite", split)
+    with ExplanationStore(place, write=False) as store:
+        assert len(store) == 12
+        reports = [store_faults(store, every) for every in (1, 2, 3)]
+    judged = [report.filter(pl.col("fault").is_in(FAULTS))["records"].sum() for report in reports]
+    assert judged == [12, 6, 4], "each answer has one fault"
+    monkeypatch.setattr("lrrecsys_core.explain.cli.MOST_JUDGED", 5)
+    said = CliRunner().invoke(explain, ["status", "--store", str(place)], catch_exceptions=False)
+    assert "faults are those of one answer in 3" in said.output and "copied from the example 100%" in said.output
+
+
 def test_status_prints_the_shares(split: Split, tmp_path: Path) -> None:
     said = CliRunner().invoke(
         explain, ["status", "--store", str(filled(tmp_path / "s", split))], catch_exceptions=False

@@ -9,6 +9,8 @@ import pytest
 
 from lrrecsys_core import rows as r
 from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.answers import Answer
+from lrrecsys_core.explain.fault_report import count_faults
 from lrrecsys_core.report.claims import evidence_table
 from lrrecsys_core.report.drawings import collect_figures, draw_all
 from lrrecsys_core.report.evidence import null_markets, sources
@@ -50,6 +52,16 @@ def files_of(root: Path) -> dict[str, bytes]:
     """Every table, figure and page below a folder, by name."""
     found = [*root.glob("paper_tables/*/*"), *root.glob("figures/*/*.p*"), *root.glob("results/*/*")]
     return {file.relative_to(root).as_posix(): file.read_bytes() for file in found}
+
+
+def test_the_page_has_the_faults_of_the_answers_where_they_were_counted(root: Path) -> None:
+    collected("smoke", *study({r.LR: 0.1, "SASRec": 0.2}, replicates=2, users=10))
+    assert "Faults of the answers" not in write_report("smoke").read_text(encoding="utf-8")
+    counted = count_faults([Answer("the <b>dull", "positive", "", "I'm sorry.")])
+    keep("smoke", "faults", counted.select(pl.lit("inns (simulated)").alias("title"), pl.all()))
+    text = write_report("smoke").read_text(encoding="utf-8")
+    assert "Faults of the answers (SIMULATED markets)" in text and "the &lt;b&gt;dull" in text
+    assert "<figcaption>Faults of the answers, by explainer and slot</figcaption>" in text
 
 
 def test_page_is_complete_and_self_contained(root: Path) -> None:
