@@ -217,7 +217,7 @@ def named_source(writer: str) -> Source:
 
 
 def writers() -> list[Source]:
-    """Every real writer whose texts are at hand: those named, and the embedded models' that come with the repository."""
+    """Every real writer whose texts are at hand: those named, and embedded models whose store is in the repository."""
     shipped = [model for model in EMBEDDED if model not in stores() and store_of(model)]
     return [*map(named_source, stores()), *map(Stored, shipped)]
 
