@@ -2,6 +2,7 @@
 # make reproduce PROFILE=smoke DATASETS=movielens:path/to/ml   the same on real ratings (several: a:path,b:path)
 # make reproduce MARKETS=all                      all simulated markets: the first ones are kept, the rest computed
 # make test                                       what continuous integration runs
+# make llm                                        the embedded language model and its engine alone; reproduce and test install them too
 # make bench | lab | clean                        benchmarks | JupyterLab | remove caches and .venv, keep results
 PYTHON ?= python3
 PROFILE ?= demo
@@ -14,7 +15,7 @@ export MKL_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: reproduce test bench lab clean
+.PHONY: reproduce test llm bench lab clean
 .DEFAULT_GOAL := reproduce
 
 # The stamp is written last, so an installation cut short is taken up again; pip itself skips what is already there.
@@ -26,20 +27,27 @@ export TOKENIZERS_PARALLELISM = false
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-reproduce: .venv/installed
+# Without what their packages declare: the lock above has all that is used of it.
+.venv/llm: requirements-llm.lock .venv/installed
+	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-llm.lock
+	@touch $@
+
+llm: .venv/llm
+
+reproduce: .venv/llm
 	$(BIN)/lrrecsys reproduce --profile "$(PROFILE)" --datasets "$(DATASETS)" $(if $(MARKETS),--markets "$(MARKETS)")
 
-test: .venv/installed
+test: .venv/llm
 	$(BIN)/ruff check .
 	$(BIN)/mypy lrrecsys_core
 	$(BIN)/python -m pytest tests -q -p no:nbval
 	$(BIN)/python -m pytest -q --nbval-lax --nbval-current-env --nbval-sanitize-with notebooks/sanitize.cfg notebooks
 	$(BIN)/lrrecsys reproduce --profile smoke
 
-bench: .venv/installed
+bench: .venv/llm
 	$(BIN)/python -m benchmarks
 
-lab: .venv/installed
+lab: .venv/llm
 	$(BIN)/jupyter lab notebooks
 
 clean:

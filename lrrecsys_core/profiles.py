@@ -59,6 +59,11 @@ class Profile:
     free_per_item: bool = False
 
     @property
+    def sizes(self) -> dict[str, int]:
+        """Size of a simulated market, as `MarketParameters` names it."""
+        return {"users": self.users, "items": self.items, "records_per_user": self.records_per_user}
+
+    @property
     def seeds(self) -> tuple[int, ...]:
         """Seeds of the replicates, in order."""
         return tuple(range(self.first_seed, self.first_seed + self.replicates))

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain import sources
+from lrrecsys_core.explain.named_stores import stores
 from lrrecsys_core.explain.source import Source
 from lrrecsys_core.explain.sources import Extractive, Imported, Metadata, Simulated, Stored, default_source
 from lrrecsys_core.models.ablations import FreeVectors, LRRecsysNCF, RawVectors, WithoutIds
@@ -340,7 +341,7 @@ def rows_of(table: int | str, found: Iterable[str] | None = None) -> list[Row]:
     They are the writers with a row in ``found``, the names of rows with results; by default those of LRRECSYS_STORES.
     """
     if found is None:
-        found = [WITH + writer for writer in sources.stores() if writer not in OF_LLM]
+        found = [WITH + writer for writer in stores() if writer not in OF_LLM]
         if taken := sorted(set(found) & set(BY_NAME)):
             raise InputError(f"{taken[0]!r} is another row already: that writer needs another name in LRRECSYS_STORES.")
     own = [row_named(name) for name in sorted(set(found) - set(BY_NAME)) if name.startswith(WITH)]

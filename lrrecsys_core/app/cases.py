@@ -110,8 +110,9 @@ def question(study: Study, name: str, at: int, slot: str = "positive", replicate
     slot : "positive" or "negative".
     """
     split = study.split(name, replicate)
-    profiles = text_job(study, name, rows.BY_NAME[rows.LR], replicate).source.profiles(split)
-    return next(record_requests(split, profiles, "full", slot, np.array([at]))).messages[-1][1]
+    source = text_job(study, name, rows.BY_NAME[rows.LR], replicate).source
+    asked = record_requests(split, source.profiles(split), "full", slot, np.array([at]), prompts=source.prompts)
+    return next(asked).messages[-1][1]
 
 
 def told_about(study: Study, name: str, at: int, replicate: int = 0) -> dict[str, str]:

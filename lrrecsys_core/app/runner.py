@@ -277,15 +277,15 @@ def _first_line(source: str) -> str:
 def _named_texts() -> dict[str, Path]:
     """The stores that the environment names; its relative paths, the encoder's too, become absolute, as for data."""
     from lrrecsys_core.explain.embeddings import ENCODER_VARIABLE
-    from lrrecsys_core.explain.sources import STORES_VARIABLE, stores
+    from lrrecsys_core.explain.named_stores import STORES_VARIABLE, stores
 
     named = stores()
     if named:
-        os.environ[STORES_VARIABLE] = ",".join(f"{model}={place}" for model, place in named.items())
+        os.environ[STORES_VARIABLE] = ",".join(f"{model}={store}" for model, store in named.items())
     encoder = os.environ.get(ENCODER_VARIABLE)
     if encoder and Path(encoder).is_dir():
         os.environ[ENCODER_VARIABLE] = str(Path(encoder).resolve())
-    return {model: Path(place) for model, place in named.items()}
+    return {model: Path(store.path) for model, store in named.items()}
 
 
 def _absolute(spec: str) -> str:

@@ -28,6 +28,10 @@ _dataset = click.option(
 
 def _data(command: Command) -> Command:
     command = click.option(
+        "--prompts", "words", default="house", show_default=True, metavar="SET",
+        help="house, zero-shot, or a folder of your own.",
+    )(command)  # fmt: skip
+    command = click.option(
         "--variant", "variants", multiple=True, default=("full",), show_default=True,
         help=f"Repeatable: {', '.join(VARIANTS)}.",
     )(command)  # fmt: skip
@@ -80,9 +84,12 @@ def _split(data: str, variants: tuple[str, ...], fraction: float) -> Split:
 @click.option("--price-in", default=0.0, help="Price of a million tokens read.")
 @click.option("--price-out", default=0.0, help="Price of a million tokens written.")
 @click.option("--rate", default=20.0, show_default=True, help="Answers a second.")
-def plan(data: str, variants: tuple[str, ...], tokenizer: str, price_in: float, price_out: float, rate: float) -> None:
+def plan(
+    data: str, variants: tuple[str, ...], words: str, tokenizer: str, price_in: float, price_out: float, rate: float
+) -> None:
     """Count prompts, tokens, cost and hours before any call."""
     from lrrecsys_core.explain.plan import plan_dataset
+    from lrrecsys_core.explain.prompt_sets import prompt_set
 
     count: Callable[[str], int] | None = None
     if tokenizer:
@@ -93,7 +100,7 @@ def plan(data: str, variants: tuple[str, ...], tokenizer: str, price_in: float, 
         except (OSError, ValueError) as error:
             raise InputError(f"the tokenizer {tokenizer!r} cannot be loaded: give a folder with its files") from error
         count = lambda text: len(counting(text)["input_ids"])  # noqa: E731
-    steps = plan_dataset(data, variants, count_tokens=count)
+    steps = plan_dataset(data, variants, count_tokens=count, prompts=prompt_set(words))
     click.echo(
         f"{'step':<22}{'prompts':>14}{'distinct':>14}{'tokens in':>18}{'tokens out':>16}{'cost':>14}{'hours':>10}"
     )
@@ -125,8 +132,8 @@ def _figures(row: list[float]) -> str:
 @click.option("--dtype", default=None, help="transformers: such as bfloat16.")
 @click.option("--without-prompts", is_flag=True, help="Keep answers only: a smaller store.")
 def run(
-    data: str, variants: tuple[str, ...], fraction: float, llm_spec: str, revision: str, chat_format: str, path: Path,
-    second_try: bool, limit: int | None, without_prompts: bool,
+    data: str, variants: tuple[str, ...], words: str, fraction: float, llm_spec: str, revision: str, chat_format: str,
+    path: Path, second_try: bool, limit: int | None, without_prompts: bool,
     **options: Any,
 ) -> None:  # fmt: skip
     """Ask for every text that is not stored yet; stop and start it as you like."""
@@ -134,14 +141,15 @@ def run(
 
     from lrrecsys_core.explain.generate import fill_records
     from lrrecsys_core.explain.open import open_llm
+    from lrrecsys_core.explain.prompt_sets import prompt_set
     from lrrecsys_core.explain.store import ExplanationStore
 
-    llm = open_llm(llm_spec, revision=revision, chat_format=chat_format, **options)
+    prompts, llm = prompt_set(words), open_llm(llm_spec, revision=revision, chat_format=chat_format, **options)
     split = _split(data, variants, fraction)
     records = None if limit is None else np.arange(min(limit, len(split.user)))
     with ExplanationStore(path, keep_requests=not without_prompts) as store:
         for variant in variants:
-            fill_records(split, llm, store, variant, records=records, second_try=second_try)
+            fill_records(split, llm, store, variant, records=records, prompts=prompts, second_try=second_try)
         _report(store.counts(), store.failures())
 
 
@@ -177,8 +185,8 @@ def _report(counts: list[dict[str, Any]], failures: list[tuple[str, int]]) -> No
 @click.option("--go-on", is_flag=True, help="Names stand in for profiles that lack an answer.")
 @click.option("--lines", default=50_000, show_default=True, type=click.IntRange(min=1), help="Most lines in a shard.")
 def export(
-    data: str, variants: tuple[str, ...], fraction: float, llm_spec: str, revision: str, served_as: str | None,
-    chat_format: str, path: Path, folder: Path, go_on: bool, lines: int,
+    data: str, variants: tuple[str, ...], words: str, fraction: float, llm_spec: str, revision: str,
+    served_as: str | None, chat_format: str, path: Path, folder: Path, go_on: bool, lines: int,
 ) -> None:  # fmt: skip
     """Write what is not answered yet as OpenAI Batch files, which ``vllm run-batch`` reads too.
 
@@ -188,14 +196,18 @@ def export(
     from lrrecsys_core.explain.clients.endpoint import Endpoint
     from lrrecsys_core.explain.generate import all_requests
     from lrrecsys_core.explain.open import open_llm
+    from lrrecsys_core.explain.prompt_sets import prompt_set
     from lrrecsys_core.explain.store import ExplanationStore
 
-    llm = open_llm(llm_spec, revision=revision, chat_format=chat_format, served_as=served_as)
+    prompts, llm = (
+        prompt_set(words),
+        open_llm(llm_spec, revision=revision, chat_format=chat_format, served_as=served_as),
+    )
     if not isinstance(llm, Endpoint):
         raise InputError(f"batch files are for endpoints: write --llm endpoint:MODEL, not {llm_spec!r}")
     split = _split(data, variants, fraction)
     with ExplanationStore(path) as store:
-        step, requests = all_requests(split, llm.model, store, variants, go_on=go_on)
+        step, requests = all_requests(split, llm.model, store, variants, go_on=go_on, prompts=prompts)
         shards = export_batch(requests, llm, store, folder, lines=lines)
     for shard in shards:
         click.echo(str(shard))

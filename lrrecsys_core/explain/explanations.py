@@ -9,6 +9,8 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+_ASKED_IN = ", prompts "
+
 
 @dataclass(frozen=True)
 class Explanations:
@@ -17,7 +19,7 @@ class Explanations:
     Parameters
     ----------
     explainer
-        Name of the LLM, as shown in tables.
+        Who wrote them, as shown in tables; of an LLM's stored texts with the prompt set (:func:`told_by`).
     variant
         One of :data:`lrrecsys_core.explain.prompts.VARIANTS`.
     sentences
@@ -49,3 +51,13 @@ class Explanations:
     def coverage(self) -> dict[str, float]:
         """Share of records with a text, by slot."""
         return {slot: float(np.mean(codes > 0)) if len(codes) else 0.0 for slot, codes in self.codes.items()}
+
+
+def told_by(llm: str, prompts: str) -> str:
+    """An LLM with the prompt set it was asked in, as tables name the author of texts: "Llama 3.1, prompts house"."""
+    return f"{llm}{_ASKED_IN}{prompts}"
+
+
+def asked_in(explainer: str) -> str:
+    """The prompt set that :func:`told_by` put into an explainer's name; "" where it put none."""
+    return explainer.rpartition(_ASKED_IN)[2] if _ASKED_IN in explainer else ""

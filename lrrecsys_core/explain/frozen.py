@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,9 +17,10 @@ import polars as pl
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.clients.formats import known_llm, split_revision
-from lrrecsys_core.explain.explanations import Explanations
+from lrrecsys_core.explain.explanations import Explanations, told_by
 from lrrecsys_core.explain.generate import explain_records, item_profiles
 from lrrecsys_core.explain.llm import LLM, Request, Result
+from lrrecsys_core.explain.prompt_sets import BUILT_IN, HOUSE, PromptSet, prompt_set
 from lrrecsys_core.explain.prompts import VARIANTS, record_requests
 from lrrecsys_core.explain.store import ExplanationStore
 
@@ -118,9 +120,9 @@ class FrozenStore:
         frame = pl.DataFrame({"key": wanted, "found": self._keys.gather(places), "text": self._texts.gather(places)})
         return {key: text for key, found, text in frame.iter_rows() if key == found}
 
-    def models(self) -> set[str]:
-        """Identifiers, with revision, of the models that were asked."""
-        return {source["model"] for source in self.manifest["sources"]}
+    def asked(self) -> set[tuple[str, str]]:
+        """Who was asked what: identifier, with revision, of the model and name of the template."""
+        return _pairs(self.manifest)
 
     def close(self) -> None:
         """Nothing to close: everything was read when it was opened."""
@@ -162,10 +164,13 @@ class Recorded:
         raise InputError(f"{self.name} stands for stored answers only: open its store for reading, or name a real LLM")
 
 
-def recorded_explanations(split: Split, path: str | Path, model: str, variant: str = "full") -> Explanations:
+def recorded_explanations(
+    split: Split, path: str | Path, model: str, variant: str = "full", *, prompts: PromptSet | None = None
+) -> Explanations:
     """Texts of every record from a store alone: how a row of Table 4 is rebuilt where there is no LLM.
 
-    Corrected answers are preferred where the store holds any.
+    Corrected answers are preferred where the store holds any. The explainer, as tables show it, is the LLM with the
+    prompt set it was asked in: "Llama 3.1, prompts house".
 
     Parameters
     ----------
@@ -178,52 +183,62 @@ def recorded_explanations(split: Split, path: str | Path, model: str, variant: s
         be left out where the store holds only one.
     variant
         One of :data:`lrrecsys_core.explain.prompts.VARIANTS`.
+    prompts
+        The set the answers were made with; None takes the store's own, where that is one built-in set.
 
     Raises
     ------
     InputError
-        When the store cannot be read, or holds none of the answers, or those of several revisions.
+        When the store cannot be read, or holds none of the answers, those of several revisions, or (with ``prompts``
+        None) answers to several sets or a user's.
     """
     with closing(open_store(path)) as store:
-        return explain_records(split, _recorded(store.models(), model), variant, store=store, second_try=True)
+        llm = _recorded(store.asked(), model)
+        prompts = prompts or _prompts(store.asked(), llm.model, path)
+        told = explain_records(split, llm, variant, store=store, prompts=prompts, second_try=True)
+    return replace(told, explainer=told_by(told.explainer, prompts.name))
 
 
-def recorded_profiles(split: Split, path: str | Path, model: str) -> list[str]:
+def recorded_profiles(split: Split, path: str | Path, model: str, *, prompts: PromptSet | None = None) -> list[str]:
     """Stored profile of each row of ``split.dataset.items`` (Sec 3.6), its name where there is none.
 
     Parameters
     ----------
-    split, path, model
+    split, path, model, prompts
         As in :func:`recorded_explanations`.
     """
     with closing(open_store(path)) as store:
-        return item_profiles(split, _recorded(store.models(), model), store=store)
+        llm = _recorded(store.asked(), model)
+        return item_profiles(split, llm, store=store, prompts=prompts or _prompts(store.asked(), llm.model, path))
 
 
-def stored_variants(split: Split, path: str | Path, model: str) -> frozenset[str]:
+def stored_variants(split: Split, path: str | Path, model: str, *, prompts: PromptSet | None = None) -> frozenset[str]:
     """The variants for which a store was asked about every record, by a sample of them: what its rows can be made of.
 
     A trial of the first records does not count, nor does a variant without any answer; failures do.
 
     Parameters
     ----------
-    split, path, model
+    split, path, model, prompts
         As in :func:`recorded_explanations`.
 
     Raises
     ------
     InputError
-        When the store cannot be read, or holds answers of several revisions of the model.
+        As :func:`recorded_explanations`, but for a store without answers.
     """
     with closing(open_store(path)) as store:
-        llm = _recorded(store.models(), model)
-        looked_up = ((variant, *_sampled(split, store, llm, variant)) for variant in VARIANTS)
+        llm = _recorded(store.asked(), model)
+        prompts = prompts or _prompts(store.asked(), llm.model, path)
+        if split.dataset.domain.name not in prompts.domains:
+            return frozenset()
+        looked_up = ((variant, *_sampled(split, store, llm, variant, prompts)) for variant in VARIANTS)
         return frozenset(variant for variant, unasked, answers in looked_up if not unasked and answers)
 
 
 def holds(path: str | Path, model: str) -> bool:
     """Whether there is a store that was asked anything of a model; the revision behind "@" may be left out."""
-    return any(model in (name, split_revision(name)[0]) for name in _asked(Path(path)))
+    return any(model in (name, split_revision(name)[0]) for name, _ in _asked(Path(path)))
 
 
 def recorded_model(path: str | Path, model: str) -> str:
@@ -237,34 +252,68 @@ def recorded_model(path: str | Path, model: str) -> str:
     return _recorded(_asked(Path(path)), model).model
 
 
-def _asked(path: Path) -> set[str]:
-    """The models that a store was asked anything of; empty where there is no store."""
+def recorded_prompts(path: str | Path, model: str) -> PromptSet:
+    """The built-in prompt set with which a store's answers were made, by the names of the templates recorded there.
+
+    Parameters
+    ----------
+    path, model
+        As in :func:`recorded_explanations`.
+
+    Raises
+    ------
+    InputError
+        When the model was asked in several sets, or in a user's own.
+    """
+    asked = _asked(Path(path))
+    return _prompts(asked, _recorded(asked, model).model, path)
+
+
+def _asked(path: Path) -> set[tuple[str, str]]:
+    """Who was asked what in a store, model and template; empty where there is no store."""
     manifest = path / "manifest.json"
     if manifest.is_file():  # reading the answers would take longer than the question is worth
-        return {source["model"] for source in json.loads(manifest.read_text()).get("sources", ())}
+        return _pairs(json.loads(manifest.read_text()))
     if not path.is_file():
         return set()
     with closing(ExplanationStore(path, write=False)) as store:
-        return store.models()
+        return store.asked()
 
 
-def _sampled(split: Split, store: ExplanationStore | FrozenStore, llm: Recorded, variant: str) -> tuple[int, int]:
+def _pairs(manifest: dict[str, Any]) -> set[tuple[str, str]]:
+    return {(source["model"], source["template"]) for source in manifest.get("sources", ())}
+
+
+def _prompts(asked: set[tuple[str, str]], model: str, path: str | Path) -> PromptSet:
+    found = sorted({template.partition("/")[0] for name, template in asked if name == model and template})
+    if len(found) <= 1 and set(found) <= set(BUILT_IN):
+        return prompt_set(found[0]) if found else HOUSE
+    several = "several prompt sets" if len(found) > 1 else "a prompt set of your own"
+    raise InputError(
+        f"{path} holds answers of {model} in {several} ({', '.join(found)}): say which by MODEL=PATH?prompts=SET in "
+        "LRRECSYS_STORES (prompts=... in Python), where SET is house, zero-shot or a folder."
+    )
+
+
+def _sampled(
+    split: Split, store: ExplanationStore | FrozenStore, llm: Recorded, variant: str, prompts: PromptSet
+) -> tuple[int, int]:
     """Of the prompts about a sample of the records, how many were never asked and how many are answered."""
-    profiles = None if variant == "no_profile" else item_profiles(split, llm, store=store)
+    profiles = None if variant == "no_profile" else item_profiles(split, llm, store=store, prompts=prompts)
     sample = np.unique(np.linspace(0, len(split.user) - 1, SAMPLE).astype(int))
     keys = {
         request.key(llm.model)
         for slot in VARIANTS[variant]
-        for request in record_requests(split, profiles, variant, slot, sample)
+        for request in record_requests(split, profiles, variant, slot, sample, prompts=prompts)
     }
     found = store.texts(list(keys))
     return len(keys) - len(found), sum(text is not None for text in found.values())
 
 
-def _recorded(models: set[str], model: str) -> Recorded:
+def _recorded(asked: set[tuple[str, str]], model: str) -> Recorded:
     """The model as the store that was asked these knows it: with the revision it was pinned to."""
     known = known_llm(model)
-    held = {name for name in models if split_revision(name)[0] == known.model}
+    held = {name for name, _ in asked if split_revision(name)[0] == known.model}
     if known.revision or not held:
         return Recorded(known.name, known.pinned)
     if len(held) > 1:

@@ -16,6 +16,7 @@ from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.checks import SERIOUS, correction, expected_openings, faults, tidy
 from lrrecsys_core.explain.explanations import Explanations
 from lrrecsys_core.explain.llm import LLM, Request, Result
+from lrrecsys_core.explain.prompt_sets import HOUSE, PromptSet
 from lrrecsys_core.explain.prompts import VARIANTS, profile_request, record_requests
 
 CHUNK = 4096
@@ -110,24 +111,50 @@ def _read(requests: Iterable[Request], llm: LLM, store: Store | None, progress: 
     return stored_answers(requests, llm.model, store)
 
 
-def item_profiles(split: Split, llm: LLM, *, store: Store | None = None, progress: bool = False) -> list[str]:
-    """Step 0 (Sec 3.6): one profile for each row of ``split.dataset.items``; the item's name where a call failed."""
+def item_profiles(
+    split: Split,
+    llm: LLM,
+    *,
+    store: Store | None = None,
+    records: NDArray[np.integer] | None = None,
+    prompts: PromptSet = HOUSE,
+    progress: bool = False,
+) -> list[str]:
+    """Step 0 (Sec 3.6): one profile for each row of ``split.dataset.items``; the item's name where a call failed.
+
+    With ``records`` only the items in the prompts about these records are asked about; the others keep their names.
+    """
+    items = _items_of(split, records)
     label = "profiles" if progress else ""
+    requests = partial(profile_requests, split, items, prompts=prompts)
     if store is not None and store.writable:
-        fill(profile_requests(split), llm, store, progress=label, total=split.dataset.items.height)
-    return _profile_texts(split, _read(profile_requests(split), llm, store, label))
+        fill(requests(), llm, store, progress=label, total=len(items))
+    return _profile_texts(split, items, _read(requests(), llm, store, label))
 
 
-def _profile_texts(split: Split, answers: Iterable[str | None]) -> list[str]:
-    names = split.dataset.items["name"].to_list()
-    return [tidy(answer) or name if answer else name for answer, name in zip(answers, names, strict=True)]
+def _items_of(split: Split, records: NDArray[np.integer] | None) -> list[int]:
+    """Rows of the items that the prompts about some records hold, candidates and histories; of all items for None."""
+    if records is None:
+        return list(range(split.dataset.items.height))
+    history = split.history_position[records]
+    return np.unique(np.r_[split.item_position[records], history[history >= 0]]).tolist()
 
 
-def profile_requests(split: Split) -> Iterator[Request]:
-    """One request for each row of ``split.dataset.items``, in order (Sec 3.6)."""
-    items = split.dataset.items
-    for name, details in zip(items["name"].to_list(), items["details"].to_list(), strict=True):
-        yield profile_request(split.dataset.domain, name, details)
+def _profile_texts(split: Split, items: Sequence[int], answers: Iterable[str | None]) -> list[str]:
+    texts: list[str] = split.dataset.items["name"].to_list()
+    for item, answer in zip(items, answers, strict=True):
+        texts[item] = (tidy(answer) if answer else "") or texts[item]
+    return texts
+
+
+def profile_requests(
+    split: Split, items: Iterable[int] | None = None, *, prompts: PromptSet = HOUSE
+) -> Iterator[Request]:
+    """One request for each of these rows of ``split.dataset.items``, in order; for every row by default (Sec 3.6)."""
+    frame = split.dataset.items
+    names, details = frame["name"].to_list(), frame["details"].to_list()
+    for item in range(frame.height) if items is None else items:
+        yield profile_request(split.dataset.domain, names[item], details[item], prompts=prompts)
 
 
 def cache_friendly(split: Split, records: NDArray[np.integer]) -> NDArray[np.integer]:
@@ -137,7 +164,13 @@ def cache_friendly(split: Split, records: NDArray[np.integer]) -> NDArray[np.int
 
 
 def all_requests(
-    split: Split, model: str, store: Store, variants: Sequence[str], *, go_on: bool = False
+    split: Split,
+    model: str,
+    store: Store,
+    variants: Sequence[str],
+    *,
+    go_on: bool = False,
+    prompts: PromptSet = HOUSE,
 ) -> tuple[str, Iterator[Request]]:
     """What to ask next, with its name: profiles while some lack an answer and are needed, then all about records.
 
@@ -145,13 +178,15 @@ def all_requests(
     """
     profiles: list[str] | None = None
     if set(variants) - {"no_profile"}:
-        answers = list(stored_answers(profile_requests(split), model, store))
+        answers = list(stored_answers(profile_requests(split, prompts=prompts), model, store))
         if None in answers and not go_on:
-            return "profiles", profile_requests(split)
-        profiles = _profile_texts(split, answers)
+            return "profiles", profile_requests(split, prompts=prompts)
+        profiles = _profile_texts(split, _items_of(split, None), answers)
     records = cache_friendly(split, np.arange(len(split.user)))
     each = (
-        record_requests(split, profiles, variant, slot, records) for variant in variants for slot in VARIANTS[variant]
+        record_requests(split, profiles, variant, slot, records, prompts=prompts)
+        for variant in variants
+        for slot in VARIANTS[variant]
     )
     return "records", chain.from_iterable(each)
 
@@ -164,15 +199,16 @@ def fill_records(
     *,
     records: NDArray[np.integer] | None = None,
     profiles: Sequence[str] | None = None,
+    prompts: PromptSet = HOUSE,
     progress: bool = True,
     second_try: bool = False,
 ) -> None:
     """Ask and store what :func:`explain_records` reads, without keeping texts in memory; parameters as there."""
     if profiles is None and variant != "no_profile":
-        profiles = item_profiles(split, llm, store=store, progress=progress)
+        profiles = item_profiles(split, llm, store=store, records=records, prompts=prompts, progress=progress)
     chosen = cache_friendly(split, np.arange(len(split.user)) if records is None else np.asarray(records))
     for slot in VARIANTS[variant]:
-        requests = partial(record_requests, split, profiles, variant, slot, chosen)
+        requests = partial(record_requests, split, profiles, variant, slot, chosen, prompts=prompts)
         label = f"{variant} {slot}" if progress else ""
         fill(requests(), llm, store, progress=label, total=len(chosen))
         if second_try:
@@ -190,6 +226,7 @@ def explain_records(
     store: Store | None = None,
     records: NDArray[np.integer] | None = None,
     profiles: Sequence[str] | None = None,
+    prompts: PromptSet = HOUSE,
     progress: bool = False,
     second_try: bool = False,
 ) -> Explanations:
@@ -210,6 +247,8 @@ def explain_records(
         Record indices to explain; None means all. The others get "".
     profiles
         One text for each row of ``split.dataset.items``; None asks the LLM (Sec 3.6), or uses names in "no_profile".
+    prompts
+        Whose words the LLM is asked in.
     progress
         Show a bar.
     second_try
@@ -224,16 +263,17 @@ def explain_records(
     if variant not in VARIANTS:
         raise InputError(f"variant {variant!r} is unknown: choose one of {', '.join(VARIANTS)}")
     if profiles is None and variant != "no_profile":
-        profiles = item_profiles(split, llm, store=store, progress=progress)
+        profiles = item_profiles(split, llm, store=store, records=records, prompts=prompts, progress=progress)
     chosen = np.arange(len(split.user)) if records is None else np.asarray(records)
     if store is not None and store.writable:
         fill_records(
-            split, llm, store, variant, records=chosen, profiles=profiles, progress=progress, second_try=second_try
-        )
+            split, llm, store, variant,
+            records=chosen, profiles=profiles, prompts=prompts, progress=progress, second_try=second_try,
+        )  # fmt: skip
     sentences: dict[str, int] = {"": 0}
     codes: dict[str, NDArray[np.int32]] = {}
     for slot in VARIANTS[variant]:
-        requests = partial(record_requests, split, profiles, variant, slot, chosen)
+        requests = partial(record_requests, split, profiles, variant, slot, chosen, prompts=prompts)
         answers = _read(requests(), llm, store, f"{variant} {slot}" if progress else "")
         if second_try:
             openings = expected_openings(split.dataset.domain, variant, slot)

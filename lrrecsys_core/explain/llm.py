@@ -56,6 +56,9 @@ class Request:
     task
         What the prompt asks for, for the programmes that answer in an LLM's place; an LLM reads the messages, so this
         enters no key and is sent nowhere.
+    choices
+        Answers whose probabilities are wanted beside the text ("1" to "5"); a client that cannot tell them gives none.
+        They change no answer and enter no key.
     """
 
     messages: tuple[Message, ...]
@@ -64,11 +67,17 @@ class Request:
     stop: tuple[str, ...] = ()
     template: str = ""
     task: Task | None = field(default=None, compare=False)
+    choices: tuple[str, ...] = field(default=(), compare=False)
 
     def key(self, model: str) -> str:
         """Hash of the canonical whole request under a model (identifier with revision): 32 hexadecimal digits."""
         whole = (KEY_SCHEMA, model, self.messages, self.max_tokens, self.temperature, self.stop, self.template)
         return blake2b(json.dumps(whole, separators=(",", ":")).encode(), digest_size=16).hexdigest()
+
+    def until_stop(self, text: str) -> tuple[str, bool]:
+        """The answer up to the first of the stops, and whether there was one: engines may write past it."""
+        ends = [place for stop in self.stop if (place := text.find(stop)) >= 0]
+        return (text[: min(ends)], True) if ends else (text, False)
 
 
 @dataclass(slots=True)
@@ -89,6 +98,9 @@ class Result:
         Why there is no text.
     seconds
         Time the call took, retries included.
+    odds
+        Probability of each of the request's choices as the beginning of the answer, over all of them 1 or less; empty
+        when none were wanted or the client cannot tell.
     """
 
     key: str = ""
@@ -98,6 +110,7 @@ class Result:
     completion_tokens: int = 0
     error: str | None = None
     seconds: float = 0.0
+    odds: dict[str, float] = field(default_factory=dict)
 
 
 class LLM(Protocol):

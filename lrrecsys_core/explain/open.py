@@ -2,39 +2,52 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.data.load import load_dataset
-from lrrecsys_core.data.simulate import simulate_market
+from lrrecsys_core.data.simulate import DEFAULT_PARAMETERS, simulate_market
 from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.clients import openvino_llm
 from lrrecsys_core.explain.clients.endpoint import Endpoint
-from lrrecsys_core.explain.clients.formats import known_llm
+from lrrecsys_core.explain.clients.formats import EMBEDDED, known_llm
 from lrrecsys_core.explain.clients.transformers_llm import TransformersLLM
+from lrrecsys_core.explain.clients.weights import identity, packaged_gguf
 from lrrecsys_core.explain.llm import LLM
 from lrrecsys_core.explain.reasoners import MetadataExplainer
+from lrrecsys_core.profiles import get_profile
 
 
 def open_data(spec: str) -> Dataset:
     """A simulated market ("market:hotels", "market:restaurants" or "market:movies", seed 0), or real files.
+
+    "market:hotels@smoke" is the first market of the domain in the runs of that profile.
 
     Raises
     ------
     InputError
         When the text cannot be understood or the data cannot be loaded.
     """
-    kind, _, market = spec.partition(":")
+    kind, _, rest = spec.partition(":")
     if kind != "market":
         return load_dataset(spec)
-    if market not in ("hotels", "restaurants", "movies"):
+    market, _, name = rest.partition("@")
+    if market not in DEFAULT_PARAMETERS:
         raise InputError(f"there is no market {market!r}: write market:hotels, market:restaurants or market:movies")
-    return simulate_market(market, 0)
+    if not name:
+        return simulate_market(market, 0)
+    profile = get_profile(name)
+    return simulate_market(market, profile.first_seed, replace(DEFAULT_PARAMETERS[market], **profile.sizes))
 
 
 def open_llm(spec: str, *, revision: str = "", chat_format: str = "", **options: Any) -> LLM:
     """The LLM named by kind and model; nothing is loaded or called yet.
 
+    - ``smollm2``: the model that `make llm` installs; ``gguf:FILE``: any model in one GGUF file. Both through OpenVINO
+      GenAI where it is installed, through transformers where it is not or a device is named.
     - ``endpoint:MODEL``: OpenAI-compatible servers at ``LRRECSYS_BASE_URL``.
     - ``transformers:MODEL``: in this process, by hub name or folder.
     - ``metadata``: the metadata explainer, which is no LLM and needs nothing.
@@ -62,13 +75,35 @@ def open_llm(spec: str, *, revision: str = "", chat_format: str = "", **options:
     given = {name: value for name, value in options.items() if value is not None}
     if kind == "metadata" and not place:
         return MetadataExplainer()
+    if kind in EMBEDDED and not place:
+        return _gguf(packaged_gguf(kind), EMBEDDED[kind].name, given)
+    if kind == "gguf" and place:
+        return _gguf(Path(place), "", given)
     if kind not in ("endpoint", "transformers") or not place:
-        raise InputError(f"{spec!r} names no LLM: write endpoint:MODEL, transformers:MODEL or metadata")
+        known_kinds = f"{', '.join(EMBEDDED)}, gguf:FILE, endpoint:MODEL, transformers:MODEL or metadata"
+        raise InputError(f"{spec!r} names no LLM: write {known_kinds}")
     known = known_llm(place, revision)
     client: type[Endpoint | TransformersLLM] = Endpoint if kind == "endpoint" else TransformersLLM
-    if alien := sorted(given.keys() - {field.name for field in fields(client)}):
-        raise InputError(f"{kind}:{place} has no option {alien[0].replace('_', '-')!r}: leave it out")
+    _refuse_alien(given, client, spec)
     fallback = known.chat_format
     if kind == "transformers" and known.name == known.model:
         fallback = "auto"  # a model of one's own may come without a chat template, which only its tokenizer can tell
     return client(known.pinned, known.name, chat_format=chat_format or fallback, **given)
+
+
+def _gguf(path: Path, name: str, given: dict[str, Any]) -> LLM:
+    """A model in a GGUF file, by the engine that is at hand; a named device or type is transformers' business."""
+    if not path.is_file():
+        raise InputError(f"{path} does not exist: name a GGUF file")
+    name = name or path.stem
+    if openvino_llm.at_hand() and not {"device", "dtype", "batch_size"} & given.keys():
+        _refuse_alien(given, openvino_llm.OpenVinoLLM, f"gguf:{path.name}")
+        return openvino_llm.OpenVinoLLM(path, name, **given)
+    _refuse_alien(given, TransformersLLM, f"gguf:{path.name}")
+    engine = f"transformers {version('transformers')}"
+    return TransformersLLM(identity(path, engine), name, served_as=str(path), **given)
+
+
+def _refuse_alien(given: dict[str, Any], client: type, spec: str) -> None:
+    if alien := sorted(given.keys() - {field.name for field in fields(client)}):
+        raise InputError(f"{spec} has no option {alien[0].replace('_', '-')!r}: leave it out")

@@ -18,6 +18,7 @@ from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.generate import profile_requests
 from lrrecsys_core.explain.llm import Request
 from lrrecsys_core.explain.open import open_data
+from lrrecsys_core.explain.prompt_sets import HOUSE, PromptSet
 from lrrecsys_core.explain.prompts import VARIANTS, record_requests
 
 Codes = NDArray[np.uint64]
@@ -51,7 +52,11 @@ class Step:
 
 
 def plan_dataset(
-    spec: str, variants: Sequence[str] = ("full",), *, count_tokens: Callable[[str], int] | None = None
+    spec: str,
+    variants: Sequence[str] = ("full",),
+    *,
+    count_tokens: Callable[[str], int] | None = None,
+    prompts: PromptSet = HOUSE,
 ) -> list[Step]:
     """What a run over a data set would ask.
 
@@ -63,6 +68,8 @@ def plan_dataset(
         Any of :data:`~lrrecsys_core.explain.prompts.VARIANTS`.
     count_tokens
         Tokens of a text; by default a quarter of its characters.
+    prompts
+        The set that would be asked in.
 
     Raises
     ------
@@ -82,7 +89,7 @@ def plan_dataset(
         time = records["timestamp"].to_numpy() if dataset.ordered else None
         sample = _sample(dataset)
     count = count_tokens or (lambda text: round(len(text) / CHARACTERS_PER_TOKEN))
-    return _steps(user, item, time, items, sample, variants, count)
+    return _steps(user, item, time, items, sample, variants, count, prompts)
 
 
 def _sample(dataset: Dataset) -> Dataset:
@@ -136,13 +143,14 @@ def _steps(
     sample: Dataset,
     variants: Sequence[str],
     count: Callable[[str], int],
+    prompts: PromptSet,
 ) -> list[Step]:
     split = make_split(sample)
     some = np.random.default_rng(0).permutation(len(split.user))[:SAMPLE]
     seen, pair = (len(user), len(user)) if time is None else distinct_prompts(user, item, time)
     steps: list[Step] = []
     if set(variants) - {"no_profile"}:
-        asked = [request for request, _ in zip(profile_requests(split), range(SAMPLE), strict=False)]
+        asked = [request for request, _ in zip(profile_requests(split, prompts=prompts), range(SAMPLE), strict=False)]
         steps.append(Step("profiles", items, items, items * _mean(asked, count), items * ANSWER_TOKENS["profile"]))
     profiles = ["x" * PROFILE_CHARACTERS] * sample.items.height
     for variant in variants:
@@ -150,7 +158,7 @@ def _steps(
         distinct = seen if variant == "summary" else pair
         out = ANSWER_TOKENS.get(variant, SENTENCE_TOKENS)
         for slot in VARIANTS[variant]:
-            mean = _mean(list(record_requests(split, given, variant, slot, some)), count)
+            mean = _mean(list(record_requests(split, given, variant, slot, some, prompts=prompts)), count)
             steps.append(Step(f"{variant} {slot}", len(user), distinct, distinct * mean, distinct * out))
     return steps
 

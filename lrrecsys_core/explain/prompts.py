@@ -1,17 +1,13 @@
-"""What an LLM is asked: prompts of our own wording, filled from template files, for Tables 2-6.
+"""What an LLM is asked: the templates of a prompt set, filled with texts of items, for Tables 2-6.
 
-They keep the structure of the paper's (instruction, one worked example, input: App 10.2) and the form of the answer
-sentence; none of its printed prompts is used, and our profile prompt allows no knowledge beyond the given details.
-Only texts of items enter a prompt: the past five and the candidate. A record's rating and review never do.
+The built-in sets are worded by us: none of the paper's printed prompts (App 10.2) is used, but its form of the answer
+sentence is. Only texts of items enter a prompt: the past five and the candidate. A record's rating and review never do.
 """
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import blake2b
-from pathlib import Path
-from string import Template
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +16,8 @@ from lrrecsys_core.data.dataset import Domain
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.llm import Request, Task
+from lrrecsys_core.explain.prompt_sets import HOUSE, PromptSet, PromptTemplate
 
-FOLDER = Path(__file__).parent / "prompts"
 ITEM_CHARACTERS = 1_000  # longest item line: six of them leave room for the rest in a small model's context
 NO_HISTORY = "- none known"
 
@@ -38,12 +34,11 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 general (Table 5), alternative prompt (Table 6)."""
 
 _PLACE = re.compile(r"\$(history|candidate|item)\b")
-_ANSWER_TOKENS = {"direct": 8, "aspects": 32}
 
 
-def profile_request(domain: Domain, name: str, details: str) -> Request:
+def profile_request(domain: Domain, name: str, details: str, *, prompts: PromptSet = HOUSE) -> Request:
     """Ask for the profile of one item: who would enjoy it (Sec 3.6)."""
-    template = _template(Task(domain, "profile", "single"))
+    template = _template(prompts, Task(domain, "profile", "single"))
     return template.request({"item": _named(name, details)})
 
 
@@ -53,6 +48,8 @@ def record_requests(
     variant: str,
     slot: str,
     records: NDArray[np.integer],
+    *,
+    prompts: PromptSet = HOUSE,
 ) -> Iterator[Request]:
     """Ask about records, in the order given (Sec 3.4.1, Sec 5.5, Ablation 3).
 
@@ -66,17 +63,20 @@ def record_requests(
         See :data:`VARIANTS`.
     records
         (n,) record indices.
+    prompts
+        Whose words are used.
 
     Raises
     ------
     InputError
-        When the variant or slot is unknown, or there are not as many profiles as items.
+        When the variant or slot is unknown, the set has no prompts for the domain, or there are not as many profiles
+        as items.
     """
     if slot not in VARIANTS.get(variant, ()):
         known = "; ".join(f"{name} ({', '.join(slots)})" for name, slots in VARIANTS.items())
         raise InputError(f"there is no slot {slot!r} of variant {variant!r}: choose one of {known}.")
     dataset = split.dataset
-    template = _template(Task(dataset.domain, variant, slot, dataset.rating_min, dataset.rating_max))
+    template = _template(prompts, Task(dataset.domain, variant, slot, dataset.rating_min, dataset.rating_max))
     lines = item_lines(split, None if variant == "no_profile" else profiles)
     return _fill_all(template, lines, split.item_position[records].tolist(), split.history_position[records].tolist())
 
@@ -111,7 +111,7 @@ def _line(text: str) -> str:
     return "- " + (flat if len(flat) <= ITEM_CHARACTERS else flat[: ITEM_CHARACTERS - 1] + "…")
 
 
-def _file(variant: str, slot: str) -> str:
+def _kind(variant: str, slot: str) -> str:
     if slot == "single":
         return variant
     return f"alternative_{slot}" if variant == "alternative" else slot
@@ -131,29 +131,22 @@ class _Prompt:
 
     pieces: tuple[str, ...]
     fields: tuple[str, ...]
-    max_tokens: int
-    version: str
+    template: PromptTemplate
     task: Task
 
     def request(self, texts: dict[str, str]) -> Request:
         parts = [self.pieces[0]]
         for field, piece in zip(self.fields, self.pieces[1:], strict=True):
             parts += (texts[field], piece)
-        return Request((("user", "".join(parts)),), self.max_tokens, template=self.version, task=self.task)
+        asked, whose = "".join(parts), self.template
+        return Request((("user", asked),), whose.answer_tokens, stop=whose.stop, template=whose.name, task=self.task)
 
 
 @lru_cache
-def _template(task: Task) -> _Prompt:
+def _template(prompts: PromptSet, task: Task) -> _Prompt:
     """The template of a task; parts shared by all of its prompts come first, so that servers' prefix caches help."""
-    domain, kind = task.domain.name, _file(task.variant, task.slot)
-    path = FOLDER / domain / f"{kind}.txt"
-    if not path.is_file():
-        raise InputError(
-            f"there is no prompt template for {domain!r}: choose a domain that has a folder in explain/prompts."
-        )
-    text = path.read_text(encoding="utf-8").rstrip("\n")
-    version = f"{domain}/{kind}@{blake2b(text.encode(), digest_size=4).hexdigest()}"
-    text = Template(text).safe_substitute(low=f"{task.low:g}", high=f"{task.high:g}")
+    template = prompts.template(task.domain.name, _kind(task.variant, task.slot))
+    text = template.text.replace("$low", f"{task.low:g}").replace("$high", f"{task.high:g}")
     blocks = sorted(text.split("\n\n"), key=lambda block: _PLACE.search(block) is not None)
     pieces = _PLACE.split("\n\n".join(blocks))
-    return _Prompt(tuple(pieces[::2]), tuple(pieces[1::2]), _ANSWER_TOKENS.get(kind, 128), version, task)
+    return _Prompt(tuple(pieces[::2]), tuple(pieces[1::2]), template, task)

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import takewhile
 
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.checks import expected_openings
@@ -54,26 +55,26 @@ class _Reasoner(ABC):
         Raises
         ------
         InputError
-            If the request comes from elsewhere.
+            If the request comes from elsewhere, or from templates of a user's that name no past or current items.
         """
         if request.task is None:
             raise InputError("this explainer reads only prompts made from the package's templates: ask an LLM instead.")
-        given = _input(next(text for role, text in request.messages if role == "user"))
+        lines = next(text for role, text in request.messages if role == "user").split("\n")
         if request.task.variant == "profile":
-            phrases = self._read(given[0])
+            phrases = self._read(next((line for line in lines[::-1] if line.startswith("- ")), ""))
             return _PROFILE + "; ".join(phrases) + "." if phrases else "Suits people without particular wishes."
-        return _answer(self._case(given, request.task), request.task)
+        return _answer(self._case(lines, request.task), request.task)
 
-    def _case(self, given: list[str], task: Task) -> "_Case":
-        """Lines of a prompt's input, reduced to the phrases this reasoner knows."""
-        last = given.index(f"Current {task.domain.noun}:") if task.variant != "summary" else len(given)
-        history = [line for line in given[1:last] if line.startswith("- ") and line != NO_HISTORY]
+    def _case(self, lines: list[str], task: Task) -> "_Case":
+        """Lines of a prompt, reduced to the phrases of its input that this reasoner knows."""
+        history = [line for line in _below(f"Past {task.domain.plural}:", lines) if line != NO_HISTORY]
+        candidate = _below(f"Current {task.domain.noun}:", lines) if task.variant != "summary" else []
         return _Case(
             noun=task.domain.noun,
             plural=task.domain.plural,
             length=len(history),
             counts=Counter(phrase for line in history for phrase in self._read(line)),
-            present=self._read(given[last + 1]) if task.variant != "summary" else (),
+            present=self._read(candidate[0]) if candidate else (),
         )
 
 
@@ -226,11 +227,17 @@ def _level(value: float, levels: tuple[tuple[float, str], ...]) -> str:
     return next(name for low, name in levels if value >= low)
 
 
-def _input(prompt: str) -> list[str]:
-    """Lines of the prompt's input; item texts are single lines that start with a dash, so none can open a block."""
-    start = ("\n" + prompt).index("\n[Input]\n") + len("[Input]\n")
-    end = prompt.find("\n\n", start)
-    return prompt[start : end if end >= 0 else None].split("\n")
+def _below(heading: str, lines: list[str]) -> list[str]:
+    """The item lines below the last such heading: those of the input, which follows any example.
+
+    They start with a dash, so no item text can pass for a heading.
+    """
+    if heading not in lines:
+        raise InputError(
+            f"the prompt has no line {heading!r}, which this explainer reads it by: ask an LLM, or take a built-in set."
+        )
+    last = len(lines) - lines[::-1].index(heading)
+    return list(takewhile(lambda line: line.startswith("- "), lines[last:]))
 
 
 def _details(line: str) -> str:

@@ -12,6 +12,7 @@ from lrrecsys_core.explain.embeddings import Embedder, sentence_encoder
 from lrrecsys_core.explain.explanations import Explanations
 from lrrecsys_core.explain.generate import explain_records, item_profiles
 from lrrecsys_core.explain.llm import LLM
+from lrrecsys_core.explain.prompt_sets import HOUSE, PromptSet
 
 
 class Source(ABC):
@@ -30,6 +31,11 @@ class Source(ABC):
     def llm(self) -> str:
         """The LLM that wrote the texts, by short name or identifier; "" where none did."""
         return ""
+
+    @property
+    def prompts(self) -> PromptSet:
+        """The set that prompts are worded by where there are any."""
+        return HOUSE
 
     @property
     def form(self) -> tuple[str, tuple[str, ...]]:

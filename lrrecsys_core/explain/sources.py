@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -18,25 +17,24 @@ from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.data.simulate import knowledge, market_truth, record_attributes
 from lrrecsys_core.data.split import Split, make_split
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.clients.formats import PAPER_LLMS
 from lrrecsys_core.explain.embeddings import Embedder, hidden_states_of, needed_encoder, sentence_encoder, vector_cache
 from lrrecsys_core.explain.explanations import Explanations
 from lrrecsys_core.explain.extractive import extractive_explanations
 from lrrecsys_core.explain.frozen import (
-    holds,
     recorded_explanations,
     recorded_model,
     recorded_profiles,
     stored_variants,
 )
-from lrrecsys_core.explain.given import Given, is_given, read_manifest
+from lrrecsys_core.explain.given import Given, is_given
 from lrrecsys_core.explain.imported import imported_explanations
+from lrrecsys_core.explain.named_stores import STORES_VARIABLE, NamedStore, stores
+from lrrecsys_core.explain.prompt_sets import PromptSet
 from lrrecsys_core.explain.reasoners import MetadataExplainer, SimulatedReasoner
 from lrrecsys_core.explain.source import Source
 from lrrecsys_core.theory.markets import market_attributes
 from lrrecsys_core.theory.selection import lasso_support
 
-STORES_VARIABLE = "LRRECSYS_STORES"
 RANDOM_SEED = 11
 ENVIRONMENT_SEED = 20_000  # apart from settling seeds (0-9), reported markets (from 200) and theory (from 10,000)
 MOST_ENVIRONMENTS = 16
@@ -164,75 +162,50 @@ class Stored(Source):
         return self.model
 
     @property
-    def place(self) -> str:
-        """Where the store lies.
+    def store(self) -> NamedStore:
+        """Where the texts lie.
 
         Raises
         ------
         InputError
-            If the environment names none for this LLM.
+            If the environment names no store for this LLM.
         """
         found = stores().get(self.model)
         if found is None:
             raise InputError(f"no store of {self.model} is at hand: name one in {STORES_VARIABLE}.")
         return found
 
+    @property
+    def prompts(self) -> PromptSet:
+        """As `Source.prompts`: the set the store was asked in."""
+        return self.store.prompts
+
     def explanations(self, split: Split, variant: str = "full") -> Explanations:
         """As `Source.explanations`."""
-        return recorded_explanations(split, self.place, self.model, variant)
+        return recorded_explanations(split, self.store.path, self.model, variant, prompts=self.prompts)
 
     def available(self, dataset: Dataset, variant: str = "full", fraction: float = 1.0) -> bool:
         """As `Source.available`: once every record was asked about."""
         return self.model in stores() and variant in _stored(dataset, self.model, fraction)
 
     def key(self) -> dict[str, Any]:
-        """As `Source.key`: with all that the store holds."""
-        return super().key() | {"model": self.model, "store": paths.digest(Path(self.place))}
+        """As `Source.key`: with all that the store holds, and the prompts it is read with."""
+        held = paths.digest(Path(self.store.path))
+        return super().key() | {"model": self.model, "store": held, "prompts": self.prompts.digest}
 
     def profiles(self, split: Split) -> list[str]:
         """As `Source.profiles`: those stored, an item's name where there is none."""
-        return recorded_profiles(split, self.place, self.model)
+        return recorded_profiles(split, self.store.path, self.model, prompts=self.prompts)
 
     def embedder(self) -> Embedder | None:
         """As `Source.embedder`: the writing LLM's own hidden states where its weights lie on this machine."""
-        return hidden_states_of(recorded_model(self.place, self.model)) or super().embedder()
-
-
-def stores() -> dict[str, str]:
-    """Texts of real writers named in LRRECSYS_STORES, as ``llama-3.1=folder,gpt-2=file.sqlite``: writer -> path.
-
-    Raises
-    ------
-    InputError
-        If an entry is not of that form, or names a path where nothing is, or a writer that is neither in Table 4 nor
-        in what lies there.
-    """
-    found = {}
-    for entry in filter(None, os.environ.get(STORES_VARIABLE, "").split(",")):
-        model, equals, place = entry.partition("=")
-        given = bool(place) and is_given(place)
-        if given and read_manifest(place)["name"] != model:
-            raise InputError(
-                f"{STORES_VARIABLE} has {entry!r}: the texts there are those of {read_manifest(place)['name']!r}, so "
-                "name them by that."
-            )
-        if not equals or not (given or model in PAPER_LLMS or holds(place, model)):
-            raise InputError(
-                f"{STORES_VARIABLE} has {entry!r}: write MODEL=PATH with a MODEL among {', '.join(PAPER_LLMS)}, "
-                "or one whose answers the store holds, or NAME=FOLDER with an imported table."
-            )
-        if not Path(place).exists():
-            raise InputError(
-                f"{STORES_VARIABLE} names {place!r} for {model}, where nothing is: freeze its texts first."
-            )
-        found[model] = str(Path(place).resolve())
-    return found
+        return hidden_states_of(recorded_model(self.store.path, self.model)) or super().embedder()
 
 
 def named_source(writer: str) -> Source:
     """Where the texts are read from of a writer named in LRRECSYS_STORES: an imported table, or an LLM's store."""
-    place = stores().get(writer)
-    return Given(writer, place) if place and is_given(place) else Stored(writer)
+    named = stores().get(writer)
+    return Given(writer, named.path) if named and is_given(named.path) else Stored(writer)
 
 
 _STORED: dict[tuple[object, ...], frozenset[str]] = {}
@@ -240,10 +213,11 @@ _STORED: dict[tuple[object, ...], frozenset[str]] = {}
 
 def _stored(dataset: Dataset, model: str, fraction: float) -> frozenset[str]:
     """The variants for which the store named for a model was asked about every record of a data set."""
-    place = Path(stores()[model])
-    key = (place, place.stat().st_mtime_ns, model, dataset.fingerprint, fraction)
+    store = stores()[model]
+    place, prompts = Path(store.path), store.prompts
+    key = (place, place.stat().st_mtime_ns, model, prompts.digest, dataset.fingerprint, fraction)
     if key not in _STORED:
-        _STORED[key] = stored_variants(make_split(dataset, train_fraction=fraction), place, model)
+        _STORED[key] = stored_variants(make_split(dataset, train_fraction=fraction), place, model, prompts=prompts)
     return _STORED[key]
 
 

@@ -184,9 +184,9 @@ class ExplanationStore:
             row["request"] = zlib.decompress(row["request"]).decode() if row["request"] else None
             yield row
 
-    def models(self) -> set[str]:
-        """Identifiers, with revision, of the models that were asked."""
-        return {str(model) for (model,) in self._db.execute("SELECT DISTINCT model FROM sources")}
+    def asked(self) -> set[tuple[str, str]]:
+        """Who was asked what: identifier, with revision, of the model and name of the template."""
+        return set(self._db.execute("SELECT DISTINCT model, template FROM sources"))
 
     def counts(self) -> list[dict[str, object]]:
         """Answers, failures and tokens by model and template: what ``lrrecsys explain status`` prints."""

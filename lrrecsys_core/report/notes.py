@@ -132,7 +132,7 @@ def table_notes(table: int | str, metrics: pl.DataFrame) -> list[str]:
         notes += sizes_told(table, metrics) + short_rows(table, metrics)
     notes += silent_rows(table, metrics)
     authors = metrics.filter(pl.col("explainer") != "").group_by("row").agg(pl.col("explainer").unique().sort())
-    written = {row: ", ".join(names) for row, names in authors.iter_rows()}
+    written = {row: "; ".join(names) for row, names in authors.iter_rows()}
     by_author: dict[str, list[str]] = {}
     for spec in r.rows_of(table, metrics["row"]):
         if author := written.get(spec.name) or written.get(spec.same_as):

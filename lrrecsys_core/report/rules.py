@@ -16,6 +16,8 @@ import numpy as np
 from lrrecsys_core import metrics as m
 from lrrecsys_core import rows as r
 from lrrecsys_core import stats
+from lrrecsys_core.explain.explanations import asked_in
+from lrrecsys_core.explain.prompt_sets import BUILT_IN, HOUSE
 from lrrecsys_core.report import record_rules
 from lrrecsys_core.report.evidence import Evidence
 from lrrecsys_core.report.finding import Finding, absent, judged, missing, why_not
@@ -201,11 +203,14 @@ def _beats(evidence: Evidence) -> Iterable[Finding]:
 
 def _prompts(evidence: Evidence) -> Iterable[Finding]:
     pair = r.ABLATION3, r.LR
+    name = asked_in(evidence.explainer(pair[0])) or HOUSE.name  # programmes are asked in the house prompts
+    whose = "worded by us" if name in BUILT_IN else "the user's"
     for metric in m.METRICS:
         yield judged(
             evidence, metric, f"{pair[0]} vs {pair[1]}", evidence.improvement(metric, *pair), pair, unit="%",
             p=lambda e: e.p_within(MARGIN_PERCENT), holds=lambda e: e.inside(-MARGIN_PERCENT, MARGIN_PERCENT),
-            note=f"equivalence within {MARGIN_PERCENT:g}%", by_construction=evidence.by_construction(*pair),
+            note=f"equivalence within {MARGIN_PERCENT:g}%; both prompts from the set {name}, {whose}",
+            by_construction=evidence.by_construction(*pair),
         )  # fmt: skip
 
 

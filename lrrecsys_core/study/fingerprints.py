@@ -26,7 +26,7 @@ TEXT_CODE = ("data", "theory", "explain", "models")
 def code_hash(roots: tuple[str, ...], within: tuple[str, ...]) -> str:
     """Hash of these modules (``study.train_row``) and of all they import, directly or not, inside `within`.
 
-    Comments, layout and docstrings do not enter it; prompt templates beside the code do.
+    Comments, layout and docstrings do not enter it; prompt sets beside the code do.
     """
     files: set[Path] = set()
     waiting = [_file(f"lrrecsys_core.{root}") for root in roots]
@@ -40,8 +40,9 @@ def code_hash(roots: tuple[str, ...], within: tuple[str, ...]) -> str:
     for file in sorted(files):
         digest.update(f"{file.relative_to(PACKAGE).as_posix()}\0{_code(file)}\0".encode())
     if "explain" in within:
-        for file in sorted((PACKAGE / "explain" / "prompts").rglob("*.txt")):
-            digest.update(f"{file.name}\0".encode() + file.read_bytes())
+        sets = PACKAGE / "explain" / "prompts"
+        for file in sorted([*sets.rglob("*.txt"), *sets.rglob("*.toml")]):
+            digest.update(f"{file.relative_to(sets).as_posix()}\0".encode() + file.read_bytes())
     return digest.hexdigest()
 
 

@@ -124,9 +124,7 @@ def _market(name: str, seed: int, profile: Profile) -> Dataset:
     domain = name.removeprefix(rows.NULL_PREFIX)
     if domain not in DEFAULT_PARAMETERS:
         raise InputError(f"there is no simulated market {name!r}: choose among {', '.join((*DOMAINS, NULL_MARKET))}.")
-    parameters = replace(
-        DEFAULT_PARAMETERS[domain], users=profile.users, items=profile.items, records_per_user=profile.records_per_user
-    )
+    parameters = replace(DEFAULT_PARAMETERS[domain], **profile.sizes)
     return replace(simulate_market(domain, seed, parameters, null=name != domain), name=name)
 
 

@@ -77,8 +77,8 @@ def test_stores_of_texts_are_found_from_the_callers_folder(root: Path, monkeypat
     monkeypatch.chdir(root)
     monkeypatch.setenv("LRRECSYS_STORES", "gpt-2=mine.sqlite")
     monkeypatch.setenv("LRRECSYS_ENCODER", "encoder")
-    names = "from pathlib import Path\nimport os\nfrom lrrecsys_core.explain.sources import stores\n"
-    check = "assert Path(stores()['gpt-2']).is_file() and Path(os.environ['LRRECSYS_ENCODER']).is_dir()"
+    names = "from pathlib import Path\nimport os\nfrom lrrecsys_core.explain.named_stores import stores\n"
+    check = "assert Path(stores()['gpt-2'].path).is_file() and Path(os.environ['LRRECSYS_ENCODER']).is_dir()"
     write_notebook(root, "01_first", names + check)
     run_notebooks("smoke", progress=False)
     assert manifest_of(root)["texts"] == {"gpt-2": paths.digest(root / "mine.sqlite")}

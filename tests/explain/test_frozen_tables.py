@@ -26,7 +26,7 @@ from lrrecsys_core.explain.frozen import recorded_explanations, stored_variants
 from lrrecsys_core.explain.prompts import VARIANTS
 from lrrecsys_core.study.study import Study
 
-LLM = "Llama 3.1"
+LLM = "Llama 3.1, prompts house"
 FROM_STORE = {
     "positive": (rows.LLAMA31, rows.LR, rows.POSITIVE_ONLY, rows.ABLATION2, rows.NCF, rows.NO_IDS, rows.SHUFFLE_ALL),
     "no_profile": (rows.NO_PROFILE,),
@@ -264,9 +264,9 @@ def test_rows_whose_texts_the_store_lacks_are_not_run(
     assert study.explanations("movielens", half).explainer == LLM
     ask(url, movies, tmp_path / "own.sqlite", "--llm", "endpoint:my/model@1")
     monkeypatch.setenv("LRRECSYS_STORES", f"my/model={tmp_path / 'own.sqlite'}")
-    assert study.explanations("movielens").explainer == "my/model"
+    assert study.explanations("movielens").explainer == "my/model, prompts house"
     found = set(study.rows_of("movielens"))
     assert found >= {rows.LR, rows.WITH + "my/model"} and rows.LLAMA31 not in found
-    assert study.explanations("movielens", rows.WITH + "my/model").explainer == "my/model"
+    assert study.explanations("movielens", rows.WITH + "my/model").explainer == "my/model, prompts house"
     monkeypatch.setenv("LRRECSYS_STORES", "")
     assert study.explanations("movielens").explainer.startswith("metadata")

@@ -119,7 +119,7 @@ def test_a_reading_store_is_never_asked_and_an_alien_one_refused(split: Split, t
         with pytest.raises(InputError, match="no answer of 'other@2'"):
             explain_records(split, other, "no_profile", store=store)
     again = recorded_explanations(split, tmp_path / "s", "scripted@1", "no_profile")
-    assert (again.explainer, again.coverage["positive"]) == ("scripted", 1.0)
+    assert (again.explainer, again.coverage["positive"]) == ("scripted, prompts house", 1.0)
     assert llm.asked == []
 
 

@@ -24,7 +24,8 @@ from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.checks import MOST_WORDS
 from lrrecsys_core.explain.given import SEEN, Given
 from lrrecsys_core.explain.import_table import import_table, told
-from lrrecsys_core.explain.sources import Metadata, Stored, default_source, named_source, stores
+from lrrecsys_core.explain.named_stores import stores
+from lrrecsys_core.explain.sources import Metadata, Stored, default_source, named_source
 from lrrecsys_core.models.autoencoder import LENGTH
 from lrrecsys_core.profiles import get_profile
 from lrrecsys_core.report.evidence import Evidence
@@ -273,7 +274,10 @@ def test_writers_are_told_apart_by_what_the_environment_names(tmp_path: Path, mo
     monkeypatch.setenv("LRRECSYS_STORES", f"Carl={single.folder},Bert={part.folder},Anna={whole.folder}")
     assert default_source(data) == named_source("Anna") == whole and named_source("Dora") == Stored("Dora")
     assert whole.llm == "Anna" and not whole.programmed and whole.profiles(make_split(data)) is None
-    for bad, said in ((f"Dora={whole.folder}", "those of 'Anna'"), (f"gpt-2={whole.folder}", "those of 'Anna'")):
+    for bad, said in (
+        (f"Dora={whole.folder}", "those of 'Anna'"),
+        (f"Anna={whole.folder}?prompts=house", "in no prompts"),
+    ):
         monkeypatch.setenv("LRRECSYS_STORES", bad)
         with pytest.raises(InputError, match=said):
             stores()

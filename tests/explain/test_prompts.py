@@ -10,7 +10,8 @@ from lrrecsys_core.data.dataset import DOMAINS, make_dataset
 from lrrecsys_core.data.simulate import simulate_market
 from lrrecsys_core.data.split import make_split
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.prompts import FOLDER, NO_HISTORY, VARIANTS, item_lines, profile_request, record_requests
+from lrrecsys_core.explain.prompt_sets import HOUSE
+from lrrecsys_core.explain.prompts import NO_HISTORY, VARIANTS, item_lines, profile_request, record_requests
 
 ALL = [(variant, slot) for variant, slots in VARIANTS.items() for slot in slots]
 HOSTILE = [
@@ -52,7 +53,7 @@ def test_profile_prompt_by_hand():
     request = profile_request(DOMAINS["movie"], "The Fog", "drama; sea")
     assert request.messages[0][0] == "user"
     assert request.messages[0][1].endswith("[Input]\n- The Fog (drama; sea)\n[Output]")
-    assert request.template.startswith("movie/profile@")
+    assert request.template.startswith("house/movie/profile@")
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
@@ -81,7 +82,7 @@ def test_the_rating_scale_is_the_data_sets():
 def test_shared_parts_come_first(domain):
     prompt = prompts(split_of(["Ash", "Birch"], domain=domain))[1]
     assert prompt.index("[Instruction]") < prompt.index("[Input]")
-    blocks = (FOLDER / domain / "positive.txt").read_text(encoding="utf-8").rstrip("\n").split("\n\n")
+    blocks = (HOUSE.folder / domain / "positive.txt").read_text(encoding="utf-8").rstrip("\n").split("\n\n")
     assert sorted(block.split("\n")[0] for block in blocks) == sorted(
         block.split("\n")[0] for block in prompt.split("\n\n")
     )
@@ -145,6 +146,6 @@ def test_bad_requests_are_refused_at_once():
 
 
 def test_a_template_is_one_block_per_heading():
-    for path in FOLDER.rglob("*.txt"):
+    for path in HOUSE.folder.rglob("*.txt"):
         headings = [block.split("\n")[0] for block in path.read_text(encoding="utf-8").split("\n\n")]
         assert all(heading.startswith("[") and heading.endswith("]") for heading in headings), path.name

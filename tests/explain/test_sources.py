@@ -193,7 +193,7 @@ def test_a_store_is_available_for_the_variants_it_was_asked(
     assert [variant for variant in VARIANTS if source.available(real, variant)] == ["full"]
     assert not source.available(real, "full", 0.5)
     told = source.explanations(split)
-    assert told.explainer == "my/model"
+    assert told.explainer == "my/model, prompts house"
     assert told.fingerprint == Metadata().explanations(split).fingerprint
     assert source.profiles(split) == Metadata().profiles(split)
 

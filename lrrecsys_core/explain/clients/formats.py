@@ -79,6 +79,11 @@ PAPER_LLMS: dict[str, KnownLLM] = {
 }
 """By the short name that ``--llm`` takes. The paper gives no sizes for Llama (8B taken) and no variants (instruct)."""
 
+EMBEDDED: dict[str, KnownLLM] = {
+    "smollm2": KnownLLM("SmolLM2-135M", "SmolLM2-135M-Instruct.Q4_1", "template", 8_192),
+}
+"""Models that come inside an installed package (see `weights`): by the short name that ``--llm`` takes."""
+
 
 def known_llm(name: str, revision: str = "") -> KnownLLM:
     """A row of the table by short name, or any other model in the table's form.
@@ -86,7 +91,8 @@ def known_llm(name: str, revision: str = "") -> KnownLLM:
     ``name`` may carry its revision behind "@"; another model is taken to have a chat template.
     """
     model, pinned = split_revision(name)
-    return replace(PAPER_LLMS.get(model, KnownLLM(model, model, "template", 0)), revision=revision or pinned)
+    known = (PAPER_LLMS | EMBEDDED).get(model, KnownLLM(model, model, "template", 0))
+    return replace(known, revision=revision or pinned)
 
 
 def split_revision(model: str) -> tuple[str, str]:

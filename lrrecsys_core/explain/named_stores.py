@@ -1,0 +1,82 @@
+"""The stores of real writers' texts that the environment names for the tables."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.clients.formats import PAPER_LLMS
+from lrrecsys_core.explain.frozen import holds, recorded_prompts
+from lrrecsys_core.explain.given import is_given, read_manifest
+from lrrecsys_core.explain.prompt_sets import BUILT_IN, PromptSet, prompt_set
+
+STORES_VARIABLE = "LRRECSYS_STORES"
+
+
+@dataclass(frozen=True)
+class NamedStore:
+    """A store that LRRECSYS_STORES names for an LLM, or an imported table for its writer.
+
+    Attributes
+    ----------
+    path : the frozen folder or SQLite file, or the folder of an imported table.
+    model : the LLM, or the writer's name.
+    chosen : the prompt set named behind "?prompts="; "" where none is.
+    """
+
+    path: str
+    model: str
+    chosen: str = ""
+
+    def __str__(self) -> str:
+        """As it stands in the environment behind the model's name."""
+        return f"{self.path}?prompts={self.chosen}" if self.chosen else self.path
+
+    @property
+    def prompts(self) -> PromptSet:
+        """The set the store was asked in: the one named, or the built-in one whose templates it records.
+
+        Raises
+        ------
+        InputError
+            If there is no such set, or none is named and the store holds answers to several sets or to a user's.
+        """
+        return prompt_set(self.chosen) if self.chosen else recorded_prompts(self.path, self.model)
+
+
+def stores() -> dict[str, NamedStore]:
+    """Texts of real writers named in LRRECSYS_STORES, as ``llama-3.1=folder,gpt-2=file.sqlite?prompts=folder``.
+
+    Raises
+    ------
+    InputError
+        If an entry is not of that form, or names a path where nothing is, or a writer that is neither in Table 4 nor
+        in what lies there.
+    """
+    found = {}
+    for entry in filter(None, os.environ.get(STORES_VARIABLE, "").split(",")):
+        model, _, rest = entry.partition("=")
+        place, _, option = rest.partition("?")
+        chosen = option.removeprefix("prompts=")
+        given = bool(place) and is_given(place)
+        if given and (option or read_manifest(place)["name"] != model):
+            raise InputError(
+                f"{STORES_VARIABLE} has {entry!r}: the texts there are those of {read_manifest(place)['name']!r} and "
+                "were asked for in no prompts, so write that name and the folder alone."
+            )
+        known = given or model in PAPER_LLMS or holds(place, model)
+        if not known or not place or (option and chosen in ("", option)):
+            raise InputError(
+                f"{STORES_VARIABLE} has {entry!r}: write MODEL=PATH, or MODEL=PATH?prompts=FOLDER, with a MODEL among "
+                f"{', '.join(PAPER_LLMS)}, or one whose answers the store holds; or NAME=FOLDER of an imported table."
+            )
+        if not Path(place).exists():
+            raise InputError(
+                f"{STORES_VARIABLE} names {place!r} for {model}, where nothing is: freeze its texts first."
+            )
+        if chosen and chosen not in BUILT_IN:
+            chosen = str(Path(chosen).resolve())
+        found[model] = NamedStore(str(Path(place).resolve()), model, chosen)
+    return found
