@@ -20,10 +20,10 @@ import polars as pl
 
 from benchmarks.record import write
 from lrrecsys_core.explain.clients.endpoint import Endpoint
-from lrrecsys_core.explain.frozen import Recorded
 from lrrecsys_core.explain.generate import fill
 from lrrecsys_core.explain.llm import Request, Result
 from lrrecsys_core.explain.plan import plan_dataset
+from lrrecsys_core.explain.recorded import Recorded
 from lrrecsys_core.explain.store import ExplanationStore
 
 PROMPT = "Past movies:\n" + "- A film: a sea adventure for viewers who enjoy voyages and loyal companions.\n" * 6

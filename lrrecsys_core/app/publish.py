@@ -11,8 +11,10 @@ from torch import nn
 from lrrecsys_core import paths, rows
 from lrrecsys_core.data.dataset import make_dataset
 from lrrecsys_core.data.split import Split, make_split
+from lrrecsys_core.explain.fault_report import fault_report
 from lrrecsys_core.explain.generate import explain_records
 from lrrecsys_core.explain.reasoners import MetadataExplainer
+from lrrecsys_core.explain.sources import Stored, stores
 from lrrecsys_core.models.autoencoder import WIDTH, AutoEncoder
 from lrrecsys_core.models.base import Sizes
 from lrrecsys_core.models.lr_recsys import LRRecsys
@@ -21,12 +23,15 @@ from lrrecsys_core.report.claims import evidence_table
 from lrrecsys_core.report.description import write_description
 from lrrecsys_core.report.drawings import collect_figures
 from lrrecsys_core.report.evidence import null_markets, sources
+from lrrecsys_core.report.faults import write_faults
 from lrrecsys_core.report.kept import keep, kept, theory_of
 from lrrecsys_core.report.page import write_report
 from lrrecsys_core.report.schematics import toy_table
 from lrrecsys_core.report.signal import collect_signal, write_signal
+from lrrecsys_core.report.style import titled
 from lrrecsys_core.report.tables import write_tables
 from lrrecsys_core.study.study import Study
+from lrrecsys_core.study.text_sets import text_job
 from lrrecsys_core.theory.claims import evidence
 from lrrecsys_core.theory.study import Study as Simulations
 
@@ -82,6 +87,27 @@ def publish_signal(study: Study) -> pl.DataFrame:
     """
     keep_signal(study, study.metrics())
     return write_signal(study.run)
+
+
+def publish_faults(study: Study) -> pl.DataFrame:
+    """Keep and return what is wrong with the answers about every data set (first replicate), and write it as a table.
+
+    Judged are the answers behind LR-Recsys and those of every store that is named, profiles included.
+    """
+    keep(study.run, "faults", collect_faults(study))
+    return write_faults(study.run)
+
+
+def collect_faults(study: Study) -> pl.DataFrame:
+    """The lines of `fault_report` for every data set of a study and whoever wrote about it, with its ``title``."""
+    found = []
+    for name in study.datasets:
+        split = study.split(name)
+        own = text_job(study, name, rows.BY_NAME[rows.LR], 0).source
+        named = [source for source in map(Stored, stores()) if source.available(split.dataset)]
+        title = pl.lit(titled(split.dataset)).alias("title")
+        found += [fault_report(split, source).select(title, pl.all()) for source in dict.fromkeys([own, *named])]
+    return pl.concat(found)
 
 
 def publish_tables(study: Study) -> dict[int | str, pl.DataFrame]:

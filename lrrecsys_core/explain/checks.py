@@ -1,27 +1,39 @@
-"""What may be wrong with an answer, how often it is, and what is sent back when it is."""
+"""What may be wrong with an answer, how often it is, and what is sent back when it is.
+
+What was asked for is read from the prompt itself, so that prompts of any wording are judged by their own words.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from lrrecsys_core.data.dataset import Domain
 from lrrecsys_core.explain.explanations import Explanations
-from lrrecsys_core.explain.llm import Request
+from lrrecsys_core.explain.llm import Message, Request
 
 MOST_WORDS = 50
+TERMS = 12  # words that three aspect terms may take: no language is told by words that a list does without
+RUN = 5  # words in a row that nobody shares by chance; runs of four are already "and the hotel has"
+TWICE = 8  # the same within one answer, where names come back: two films of "The Lord of the Rings: The" share six
+COPIED = 0.5  # share of an answer's words in such runs from which on it says more of its source than of its own
+MOST_FREQUENT, SAME_TO_ALL = 10, 0.5
+"""The sentences, and the share of records told one of them, from which on nearly everybody is told the same."""
+
 FAULTS = (
-    "empty", "refusal", "echo of the prompt", "other language", "other opening",
-    "several sentences", f"over {MOST_WORDS} words", "control characters",
+    "empty", "refusal", "echo of the prompt", "other language", "other opening", "copied from the example",
+    "repeats the question", "several sentences", "says the same twice", "unfinished", f"over {MOST_WORDS} words",
+    "control characters",
 )  # fmt: skip
-SERIOUS = frozenset(FAULTS[:5])
-"""Faults for which an answer is sent back when second tries are asked for."""
+SERIOUS = frozenset(FAULTS[:7])
+"""Faults for which an answer is sent back when second tries are asked for: nothing in it is about this record, so that
+another can only tell more. A wordy, repetitive or broken-off answer has told its reason by then."""
 
 _REFUSAL = re.compile(
     r"\b(I('m| am) sorry|I (can|could) ?no?t|I can't|I am unable|I'm unable|as an AI|as a language model|"
@@ -34,9 +46,16 @@ _LABEL = re.compile(r"^\s*(\[Output\]|Explanation:|Answer:|Output:|Profile:|Rati
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _ENDS = re.compile(r"[.!?…](?=[\s\"”']+[A-Z])")
 _NOT_AN_END = re.compile(r"\b(Mr|Mrs|Ms|Dr|St|Jr|Sr|vs|No|Vol|e\.g|i\.e|etc|[A-Z])\.$")
+_CLOSED = re.compile(r"[.!?…。][\s\"”'’)*\]]*$")
 _COMMON = frozenset(
     ["a", "an", "and", "as", "because", "but", "for", "has", "in", "is", "it", "of", "or", "that", "the", "this", "to"]
 )
+_BLOCK = re.compile(r"^\[([^\]\n]+)\]", re.MULTILINE)
+_ITEM = re.compile(r"^- .*$", re.MULTILINE)
+_FORM = re.compile(r"\b(?:form:?|format:?|with|or)\s+[\"“]([A-Z][^\"”]+)[\"”]")
+_DOTS = "..."
+Run = tuple[str, ...]
+_WORD = re.compile(r"\w+(?:['’-]\w+)*|\.{3,}|…")
 
 
 def tidy(text: str) -> str:
@@ -60,49 +79,153 @@ def expected_openings(domain: Domain, variant: str, slot: str) -> tuple[str, ...
     return (f"The consumer {verb} this {domain.noun} because",)
 
 
-def faults(text: str, openings: Sequence[str] = ()) -> list[str]:
-    """What is wrong with a tidied answer, by the names in :data:`FAULTS`; empty when all is well."""
-    words = text.split()
-    if not words:
-        return ["empty"]
+def faults(answer: str, prompt: str = "", finish_reason: str = "stop") -> list[str]:
+    """What is wrong with an answer, by the names in :data:`FAULTS`; empty when all is well.
+
+    Writing that :func:`tidy` hides is judged as it came (the same twice, unfinished, control characters), all else in
+    the tidied text, which is what networks and later prompts read.
+
+    Parameters
+    ----------
+    answer
+        As received.
+    prompt
+        What it answers (:func:`prompt_of`); without one, openings, sentences and copies are not judged.
+    finish_reason
+        As reported: "length" where the answer was cut at the limit of tokens.
+    """
+    return list(_judged(answer, *_parts(prompt), finish_reason))
+
+
+@lru_cache(maxsize=1 << 16)
+def _judged(answer: str, instruction: str, example: str, finish_reason: str) -> tuple[str, ...]:
+    text = tidy(answer)
+    if not text:
+        return ("empty",)
+    asked = _asked(instruction, example)
+    openings = asked.openings
     letters = [character for character in text if character.isalpha()]
     latin = sum(character < "\u0250" for character in letters) >= 0.8 * len(letters)
-    english = len(words) < 8 or any(word.lower().strip(".,;") in _COMMON for word in words)
+    count = len(text.split())
+    english = count < TERMS or any(word.lower().strip(".,;") in _COMMON for word in text.split())
+    own = _without(_words(text), openings)
     found = [
-        bool(_REFUSAL.search(text)) and not text.startswith(tuple(openings) or ("The consumer",)),
+        bool(_REFUSAL.search(text)) and not text.startswith(openings or ("The consumer",)),
         bool(_ECHO.search(text)),
         not (latin and english),
-        bool(openings) and not text.startswith(tuple(openings)),
-        any(not _NOT_AN_END.search(text[: end.end()]) for end in _ENDS.finditer(text)),
-        len(words) > MOST_WORDS,
-        bool(_CONTROL.search(text)),
+        bool(openings) and not text.startswith(openings),
+        bool(asked.example) and (own == asked.example or _share(own, asked.copied) >= COPIED),
+        _asks_back(own, asked),
+        asked.single and any(not _NOT_AN_END.search(text[: end.end()]) for end in _ENDS.finditer(text)),
+        _says_twice(answer, openings),
+        finish_reason == "length" or (len(answer.split()) > MOST_WORDS // 2 and not _CLOSED.search(answer)),
+        count > MOST_WORDS,
+        bool(_CONTROL.search(answer)),
     ]
-    return [name for name, present in zip(FAULTS[1:], found, strict=True) if present]
+    return tuple(name for name, present in zip(FAULTS[1:], found, strict=True) if present)
 
 
-def correction(request: Request, answer: str, openings: Sequence[str]) -> Request | None:
+def prompt_of(messages: Iterable[Message]) -> str:
+    """The text of a conversation that is not the model's own."""
+    return "\n\n".join(text for role, text in messages if role != "assistant")
+
+
+@lru_cache(maxsize=256)
+def wanted_openings(instruction: str) -> tuple[str, ...]:
+    """How an answer has to begin: the sentences that the instruction quotes, up to "because" or the dots."""
+    quoted = (form.partition(_DOTS)[0] for form in _FORM.findall(instruction))
+    return tuple("".join(form.partition("because")[:2]).strip() for form in quoted)
+
+
+def _parts(prompt: str) -> tuple[str, str]:
+    """The instruction of a prompt and its example's output: "" where there is none."""
+    before, *rest = _BLOCK.split(_ITEM.sub("", prompt))
+    blocks = list(zip(map(str.lower, rest[::2]), rest[1::2], strict=True))
+    instruction = [before, *(text for name, text in blocks if name.startswith("instruction"))]
+    example = [text for name, text in blocks if name.startswith("example output")]
+    return "\n".join(instruction).strip(), "\n".join(example).strip()
+
+
+def _words(text: str) -> list[str]:
+    return [_DOTS if word[0] in ".…" else word for word in _WORD.findall(text.lower())]
+
+
+def _runs(words: list[str], length: int) -> list[Run]:
+    return list(zip(*(words[step:] for step in range(length)), strict=False))
+
+
+def _without(words: list[str], openings: Sequence[str]) -> list[str]:
+    """The words that an answer adds to the openings it was asked to have."""
+    joined = f" {' '.join(words)} "
+    for opening in openings:
+        joined = joined.replace(f" {' '.join(_words(opening))} ", " ")
+    return joined.split()
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a prompt asks for: openings, whether of one sentence, and the runs of its words that are no answer.
+
+    Those of the example are counted without the opening that every answer shares with it, those of the ``form`` are the
+    ones with its dots.
+    """
+
+    openings: tuple[str, ...]
+    single: bool
+    instruction: frozenset[Run]
+    form: frozenset[Run]
+    example: list[str]
+    copied: frozenset[Run]
+
+
+@lru_cache(maxsize=256)
+def _asked(instruction: str, example: str) -> _Asked:
+    openings = wanted_openings(instruction)
+    runs = frozenset(_runs(_words(instruction), RUN))
+    form = frozenset(run for run in runs if _DOTS in run)
+    shown = _without(_words(example), openings)
+    return _Asked(openings, "one sentence" in instruction, runs, form, shown, frozenset(_runs(shown, RUN)))
+
+
+def _share(words: list[str], runs: frozenset[Run]) -> float:
+    """Share of the words that stand in one of the runs."""
+    starts = [at for at, run in enumerate(_runs(words, RUN)) if run in runs]
+    return len({at + step for at in starts for step in range(RUN)}) / max(len(words), 1)
+
+
+def _asks_back(own: list[str], asked: _Asked) -> bool:
+    """Whether an answer adds nothing to the instruction's words, or gives back the form with its dots."""
+    nothing = bool(asked.openings) and not set(own) - {_DOTS}
+    return nothing or _share(own, asked.instruction) >= COPIED or not asked.form.isdisjoint(_runs(own, RUN))
+
+
+def _says_twice(answer: str, openings: Sequence[str]) -> bool:
+    """Whether a sentence of four words or more, or a run of eight, comes twice in the answer."""
+    sentences = [tuple(_words(part)) for part in re.split(r"(?<=[.!?…])[\s\"”]+|\n", answer)]
+    told = [sentence for sentence in sentences if len(sentence) >= 4]
+    runs = _runs(_without(_words(answer), openings), TWICE)
+    return len(set(told)) < len(told) or len(set(runs)) < len(runs)
+
+
+def same_to_all(sentences: Counter[str]) -> float:
+    """Share of the records that are told one of the ten most frequent sentences; one told once only does not count."""
+    told = (uses for sentence, uses in sentences.most_common(MOST_FREQUENT + 1) if sentence and uses > 1)
+    return sum(list(told)[:MOST_FREQUENT]) / max(sentences.total(), 1)
+
+
+def correction(request: Request, answer: str) -> Request | None:
     """The request that sends a faulty answer back, or None when the answer will do."""
-    if not SERIOUS.intersection(faults(tidy(answer), openings)):
+    prompt = prompt_of(request.messages)
+    found = SERIOUS.intersection(faults(answer, prompt))
+    if not found:
         return None
     wish = "Answer with exactly one sentence"
-    if openings:
+    if openings := wanted_openings(_parts(prompt)[0]):
         wish += " that begins with " + " or ".join(f'"{opening}"' for opening in openings)
-    return replace(request, messages=(*request.messages, ("assistant", answer), ("user", f"{wish}, and nothing else.")))
-
-
-def quality_report(explanations: Explanations, domain: Domain) -> pl.DataFrame:
-    """How many records' texts show each fault: slot, check, records, share (of all records of the split)."""
-    rows = []
-    for slot, codes in explanations.codes.items():
-        openings = expected_openings(domain, explanations.variant, slot)
-        uses = np.bincount(codes, minlength=len(explanations.sentences))
-        counts: Counter[str] = Counter()
-        for sentence, used in zip(explanations.sentences, uses.tolist(), strict=True):
-            if used:
-                counts.update(dict.fromkeys(faults(sentence, openings) or ["none"], used))
-        for check in ("none", *FAULTS):
-            rows.append((slot, check, counts[check], counts[check] / max(len(codes), 1)))
-    return pl.DataFrame(rows, schema=["slot", "check", "records", "share"], orient="row")
+    wish += ", and nothing else."
+    wish += " Speak of the input, not of the example." if "copied from the example" in found else ""
+    wish += " Do not repeat the question." if "repeats the question" in found else ""
+    return replace(request, messages=(*request.messages, ("assistant", answer), ("user", wish)))
 
 
 _NUMBER = re.compile(r"(?<![\w.,-])-?\d+(?:[.,]\d+)?(?![\w]|[.,]\d)")

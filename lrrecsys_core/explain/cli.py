@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -153,23 +153,54 @@ def run(
         _report(store.counts(), store.failures())
 
 
+@explain.command("prompts")
+@click.option("--from", "paper", type=click.Path(path_type=Path), help="Text of the paper, as pdftotext writes it.")
+@click.option("--copy", "source", metavar="SET", help="house, zero-shot, or a folder of your own.")
+@click.argument("folder", type=click.Path(path_type=Path))
+def prompts_(paper: Path | None, source: str | None, folder: Path) -> None:
+    """Begin a prompt set of your own in FOLDER: a copy of another, or the prompts printed in the paper (App 10.2)."""
+    from lrrecsys_core.explain.paper_prompts import copy_set, cut_paper, listed
+
+    if (paper is None) == (source is None):
+        raise InputError("say where the prompts come from: --from PAPER.txt or --copy SET")
+    if source is not None:
+        made = copy_set(source, folder)
+        click.echo(f"{made.folder}: a copy of {source}; change it, then name it by --prompts")
+    if paper is not None:
+        cut = cut_paper(paper, folder)
+        click.echo(f"cut from the paper: {listed(cut.printed)}")
+        click.echo(f"taken from house, since the paper prints none: {listed(cut.taken)}")
+        if cut.added:
+            click.echo(f"with the candidate added, for which the print has no place: {listed(cut.added)}")
+        if cut.absent:
+            click.echo(f"not in the set, since the paper prints nothing for it: {', '.join(cut.absent)}")
+        click.echo(f"{cut.prompts.folder}: name it by --prompts")
+
+
 @explain.command()
 @_store
 def status(path: Path) -> None:
-    """Answers, failures and tokens by model and template, and the reasons of failures."""
+    """Answers, failures, tokens and faults by model and template, and the reasons of failures."""
+    from lrrecsys_core.explain.fault_report import store_faults, told_faults
     from lrrecsys_core.explain.store import ExplanationStore
 
     with ExplanationStore(path, write=False) as store:
-        _report(store.counts(), store.failures())
+        _report(store.counts(), store.failures(), told_faults(store_faults(store)))
+        if not store.keeps_requests:
+            click.echo("prompts were not kept: openings and copies of the prompt are not judged")
 
 
-def _report(counts: list[dict[str, Any]], failures: list[tuple[str, int]]) -> None:
+def _report(
+    counts: list[dict[str, Any]], failures: list[tuple[str, int]], faults: Mapping[tuple[str, str], str] | None = None
+) -> None:
     for row in counts:
         click.echo(
             f"{row['model']} ({row['client']}), {row['template']}: {row['answered']:,} answered, "
             f"{row['failed']:,} failed, {row['truncated']:,} cut at the token limit; "
             f"tokens {row['prompt_tokens']:,} in, {row['completion_tokens']:,} out"
         )
+        if faults and (told := faults.get((row["model"], row["template"]))):
+            click.echo(f"  {told}")
     for reason, count in failures[:10]:
         click.echo(f"  failed {count:,} times: {' '.join(reason.split())[:150]}")
     if not counts:

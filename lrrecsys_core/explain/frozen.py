@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
-from lrrecsys_core.data.split import Split
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.clients.formats import known_llm, split_revision
-from lrrecsys_core.explain.explanations import Explanations, told_by
-from lrrecsys_core.explain.generate import explain_records, item_profiles
 from lrrecsys_core.explain.llm import LLM, Request, Result
-from lrrecsys_core.explain.prompt_sets import BUILT_IN, HOUSE, PromptSet, prompt_set
-from lrrecsys_core.explain.prompts import VARIANTS, record_requests
 from lrrecsys_core.explain.store import ExplanationStore
 
 FORMAT = "lrrecsys-explanations-1"
 ROWS_PER_FILE = 500_000
-SAMPLE = 256  # records looked up to tell whether a store was asked about all of them
 FRAME_SCHEMA = {
     "key": pl.String, "model": pl.String, "template": pl.String, "client": pl.String, "request": pl.String,
     "text": pl.String, "finish_reason": pl.String, "prompt_tokens": pl.Int64, "completion_tokens": pl.Int64,
@@ -102,27 +92,32 @@ class FrozenStore:
             if not path.is_file() or sha256(path.read_bytes()).hexdigest() != expected:
                 raise InputError(f"{path} is missing or differs from its manifest: copy the frozen folder again")
         paths = [self.folder / Path(name).name for name in sorted(self.manifest["files"])]
-        columns = ["key", "text"]
+        columns = ["key", "text", "finish_reason"]
         frame = pl.concat([pl.read_parquet(path, columns=columns) for path in paths]) if paths else None
         frame = pl.DataFrame(schema=dict.fromkeys(columns, pl.String)) if frame is None else frame
         self._keys = frame["key"].set_sorted()
-        self._texts = frame["text"]
+        self._said = frame.select("text", "finish_reason")
 
     def __len__(self) -> int:
         return len(self._keys)
 
-    def texts(self, keys: Sequence[str]) -> dict[str, str | None]:
-        """Stored answers by key; None where a failure is recorded; absent keys are left out."""
+    def answers(self, keys: Sequence[str]) -> dict[str, tuple[str | None, str]]:
+        """Stored answers by key with the reason why each ended; None where a failure is recorded."""
         if not len(self) or not keys:
             return {}
         wanted = pl.Series(list(keys), dtype=pl.String)
         places = self._keys.search_sorted(wanted).clip(0, len(self) - 1)
-        frame = pl.DataFrame({"key": wanted, "found": self._keys.gather(places), "text": self._texts.gather(places)})
-        return {key: text for key, found, text in frame.iter_rows() if key == found}
+        there = pl.DataFrame({"key": wanted, "found": self._keys.gather(places)})
+        rows = pl.concat([there, self._said[places]], how="horizontal").iter_rows()
+        return {key: (text, reason) for key, found, text, reason in rows if key == found}
+
+    def texts(self, keys: Sequence[str]) -> dict[str, str | None]:
+        """Stored answers by key; None where a failure is recorded; absent keys are left out."""
+        return {key: text for key, (text, _) in self.answers(keys).items()}
 
     def asked(self) -> set[tuple[str, str]]:
         """Who was asked what: identifier, with revision, of the model and name of the template."""
-        return _pairs(self.manifest)
+        return asked_of(self.manifest)
 
     def close(self) -> None:
         """Nothing to close: everything was read when it was opened."""
@@ -138,189 +133,9 @@ class FrozenStore:
         raise InputError(f"{self.folder} is frozen: add answers to the store it was made from and freeze that again")
 
 
-@dataclass(frozen=True)
-class Recorded:
-    """Stands for an LLM whose answers are all stored: names the row and the keys, and is never asked.
-
-    Parameters
-    ----------
-    name
-        Shown in tables.
-    model
-        Identifier with revision, as it was when the answers were made.
-    """
-
-    name: str
-    model: str
-
-    def complete(self, requests: object) -> Iterator[Result]:
-        """Refused: there is no LLM here.
-
-        Raises
-        ------
-        InputError
-            Always.
-        """
-        raise InputError(f"{self.name} stands for stored answers only: open its store for reading, or name a real LLM")
-
-
-def recorded_explanations(
-    split: Split, path: str | Path, model: str, variant: str = "full", *, prompts: PromptSet | None = None
-) -> Explanations:
-    """Texts of every record from a store alone: how a row of Table 4 is rebuilt where there is no LLM.
-
-    Corrected answers are preferred where the store holds any. The explainer, as tables show it, is the LLM with the
-    prompt set it was asked in: "Llama 3.1, prompts house".
-
-    Parameters
-    ----------
-    split
-        The records.
-    path
-        A frozen folder, or an SQLite store.
-    model
-        Short name of one of the paper's LLMs, or the identifier the answers were made with. The revision behind "@" may
-        be left out where the store holds only one.
-    variant
-        One of :data:`lrrecsys_core.explain.prompts.VARIANTS`.
-    prompts
-        The set the answers were made with; None takes the store's own, where that is one built-in set.
-
-    Raises
-    ------
-    InputError
-        When the store cannot be read, or holds none of the answers, those of several revisions, or (with ``prompts``
-        None) answers to several sets or a user's.
-    """
-    with closing(open_store(path)) as store:
-        llm = _recorded(store.asked(), model)
-        prompts = prompts or _prompts(store.asked(), llm.model, path)
-        told = explain_records(split, llm, variant, store=store, prompts=prompts, second_try=True)
-    return replace(told, explainer=told_by(told.explainer, prompts.name))
-
-
-def recorded_profiles(split: Split, path: str | Path, model: str, *, prompts: PromptSet | None = None) -> list[str]:
-    """Stored profile of each row of ``split.dataset.items`` (Sec 3.6), its name where there is none.
-
-    Parameters
-    ----------
-    split, path, model, prompts
-        As in :func:`recorded_explanations`.
-    """
-    with closing(open_store(path)) as store:
-        llm = _recorded(store.asked(), model)
-        return item_profiles(split, llm, store=store, prompts=prompts or _prompts(store.asked(), llm.model, path))
-
-
-def stored_variants(split: Split, path: str | Path, model: str, *, prompts: PromptSet | None = None) -> frozenset[str]:
-    """The variants for which a store was asked about every record, by a sample of them: what its rows can be made of.
-
-    A trial of the first records does not count, nor does a variant without any answer; failures do.
-
-    Parameters
-    ----------
-    split, path, model, prompts
-        As in :func:`recorded_explanations`.
-
-    Raises
-    ------
-    InputError
-        As :func:`recorded_explanations`, but for a store without answers.
-    """
-    with closing(open_store(path)) as store:
-        llm = _recorded(store.asked(), model)
-        prompts = prompts or _prompts(store.asked(), llm.model, path)
-        if split.dataset.domain.name not in prompts.domains:
-            return frozenset()
-        looked_up = ((variant, *_sampled(split, store, llm, variant, prompts)) for variant in VARIANTS)
-        return frozenset(variant for variant, unasked, answers in looked_up if not unasked and answers)
-
-
-def holds(path: str | Path, model: str) -> bool:
-    """Whether there is a store that was asked anything of a model; the revision behind "@" may be left out."""
-    return any(model in (name, split_revision(name)[0]) for name, _ in _asked(Path(path)))
-
-
-def recorded_model(path: str | Path, model: str) -> str:
-    """Identifier and revision with which a store's answers were made.
-
-    Parameters
-    ----------
-    path, model
-        As in :func:`recorded_explanations`.
-    """
-    return _recorded(_asked(Path(path)), model).model
-
-
-def recorded_prompts(path: str | Path, model: str) -> PromptSet:
-    """The built-in prompt set with which a store's answers were made, by the names of the templates recorded there.
-
-    Parameters
-    ----------
-    path, model
-        As in :func:`recorded_explanations`.
-
-    Raises
-    ------
-    InputError
-        When the model was asked in several sets, or in a user's own.
-    """
-    asked = _asked(Path(path))
-    return _prompts(asked, _recorded(asked, model).model, path)
-
-
-def _asked(path: Path) -> set[tuple[str, str]]:
-    """Who was asked what in a store, model and template; empty where there is no store."""
-    manifest = path / "manifest.json"
-    if manifest.is_file():  # reading the answers would take longer than the question is worth
-        return _pairs(json.loads(manifest.read_text()))
-    if not path.is_file():
-        return set()
-    with closing(ExplanationStore(path, write=False)) as store:
-        return store.asked()
-
-
-def _pairs(manifest: dict[str, Any]) -> set[tuple[str, str]]:
+def asked_of(manifest: dict[str, Any]) -> set[tuple[str, str]]:
+    """The pairs of model and template that a frozen store's manifest names."""
     return {(source["model"], source["template"]) for source in manifest.get("sources", ())}
-
-
-def _prompts(asked: set[tuple[str, str]], model: str, path: str | Path) -> PromptSet:
-    found = sorted({template.partition("/")[0] for name, template in asked if name == model and template})
-    if len(found) <= 1 and set(found) <= set(BUILT_IN):
-        return prompt_set(found[0]) if found else HOUSE
-    several = "several prompt sets" if len(found) > 1 else "a prompt set of your own"
-    raise InputError(
-        f"{path} holds answers of {model} in {several} ({', '.join(found)}): say which by MODEL=PATH?prompts=SET in "
-        "LRRECSYS_STORES (prompts=... in Python), where SET is house, zero-shot or a folder."
-    )
-
-
-def _sampled(
-    split: Split, store: ExplanationStore | FrozenStore, llm: Recorded, variant: str, prompts: PromptSet
-) -> tuple[int, int]:
-    """Of the prompts about a sample of the records, how many were never asked and how many are answered."""
-    profiles = None if variant == "no_profile" else item_profiles(split, llm, store=store, prompts=prompts)
-    sample = np.unique(np.linspace(0, len(split.user) - 1, SAMPLE).astype(int))
-    keys = {
-        request.key(llm.model)
-        for slot in VARIANTS[variant]
-        for request in record_requests(split, profiles, variant, slot, sample, prompts=prompts)
-    }
-    found = store.texts(list(keys))
-    return len(keys) - len(found), sum(text is not None for text in found.values())
-
-
-def _recorded(asked: set[tuple[str, str]], model: str) -> Recorded:
-    """The model as the store that was asked these knows it: with the revision it was pinned to."""
-    known = known_llm(model)
-    held = {name for name, _ in asked if split_revision(name)[0] == known.model}
-    if known.revision or not held:
-        return Recorded(known.name, known.pinned)
-    if len(held) > 1:
-        raise InputError(
-            f"the store holds answers of {' and '.join(sorted(held))}: keep each revision in a store of its own"
-        )
-    return Recorded(known.name, held.pop())
 
 
 def open_store(path: str | Path) -> ExplanationStore | FrozenStore:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.checks import SERIOUS, correction, expected_openings, faults, tidy
+from lrrecsys_core.explain.checks import SERIOUS, correction, faults, prompt_of, tidy
 from lrrecsys_core.explain.explanations import Explanations
 from lrrecsys_core.explain.llm import LLM, Request, Result
 from lrrecsys_core.explain.prompt_sets import HOUSE, PromptSet
@@ -212,9 +212,8 @@ def fill_records(
         label = f"{variant} {slot}" if progress else ""
         fill(requests(), llm, store, progress=label, total=len(chosen))
         if second_try:
-            openings = expected_openings(split.dataset.domain, variant, slot)
             answers = stored_answers(requests(), llm.model, store)
-            faulty = (correction(one, said, openings) for one, said in zip(requests(), answers, strict=True) if said)
+            faulty = (correction(one, said) for one, said in zip(requests(), answers, strict=True) if said)
             fill((one for one in faulty if one), llm, store, progress=label and f"{label} corrected")
 
 
@@ -276,8 +275,7 @@ def explain_records(
         requests = partial(record_requests, split, profiles, variant, slot, chosen, prompts=prompts)
         answers = _read(requests(), llm, store, f"{variant} {slot}" if progress else "")
         if second_try:
-            openings = expected_openings(split.dataset.domain, variant, slot)
-            answers = _second_answers(requests(), list(answers), openings, llm, store)
+            answers = _second_answers(requests(), list(answers), llm, store)
         texts: dict[str | None, int] = {None: 0}
         codes[slot] = np.zeros(len(split.user), dtype=np.int32)
         for record, answer in zip(chosen.tolist(), answers, strict=True):
@@ -292,15 +290,17 @@ def explain_records(
 
 
 def _second_answers(
-    requests: Iterable[Request], answers: list[str | None], openings: tuple[str, ...], llm: LLM, store: Store | None
+    requests: Iterable[Request], answers: list[str | None], llm: LLM, store: Store | None
 ) -> Iterator[str | None]:
     """The answers, those with serious faults replaced by the answer to a correction where that one has none."""
     needed = [
-        correction(request, answer, openings) if answer else None
-        for request, answer in zip(requests, answers, strict=True)
+        correction(request, answer) if answer else None for request, answer in zip(requests, answers, strict=True)
     ]
     again = _read((request for request in needed if request is not None), llm, store)
     for request, answer in zip(needed, answers, strict=True):
-        second = next(again) if request is not None else None
-        better = second and not SERIOUS.intersection(faults(tidy(second), openings))
-        yield second if better else answer
+        if request is None:
+            yield answer
+            continue
+        second = next(again)
+        good = second and not SERIOUS.intersection(faults(second, prompt_of(request.messages)))
+        yield second if good else answer

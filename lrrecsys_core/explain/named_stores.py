@@ -1,4 +1,4 @@
-"""The stores of real writers' texts that the environment names for the tables."""
+"""The real writers' texts that the environment names for the tables: stores of LLMs, and imported tables."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.clients.formats import PAPER_LLMS
-from lrrecsys_core.explain.frozen import holds, recorded_prompts
+from lrrecsys_core.explain.clients.formats import EMBEDDED, PAPER_LLMS
 from lrrecsys_core.explain.given import is_given, read_manifest
 from lrrecsys_core.explain.prompt_sets import BUILT_IN, PromptSet, prompt_set
+from lrrecsys_core.explain.recorded import holds, recorded_prompts
 
 STORES_VARIABLE = "LRRECSYS_STORES"
 
 
 @dataclass(frozen=True)
 class NamedStore:
-    """A store that LRRECSYS_STORES names for an LLM, or an imported table for its writer.
+    """What LRRECSYS_STORES names for a writer.
 
     Attributes
     ----------
-    path : the frozen folder or SQLite file, or the folder of an imported table.
-    model : the LLM, or the writer's name.
+    path : the frozen folder or SQLite file of an LLM's answers, or the folder of an imported table.
+    model : the LLM, or whoever wrote the table.
     chosen : the prompt set named behind "?prompts="; "" where none is.
     """
 
@@ -66,11 +66,12 @@ def stores() -> dict[str, NamedStore]:
                 f"{STORES_VARIABLE} has {entry!r}: the texts there are those of {read_manifest(place)['name']!r} and "
                 "were asked for in no prompts, so write that name and the folder alone."
             )
-        known = given or model in PAPER_LLMS or holds(place, model)
+        known = given or model in PAPER_LLMS | EMBEDDED or holds(place, model)
         if not known or not place or (option and chosen in ("", option)):
             raise InputError(
                 f"{STORES_VARIABLE} has {entry!r}: write MODEL=PATH, or MODEL=PATH?prompts=FOLDER, with a MODEL among "
-                f"{', '.join(PAPER_LLMS)}, or one whose answers the store holds; or NAME=FOLDER of an imported table."
+                f"{', '.join(PAPER_LLMS | EMBEDDED)}, or one whose answers the store holds, or NAME=FOLDER with an "
+                "imported table."
             )
         if not Path(place).exists():
             raise InputError(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.answers import Answer, answered
 from lrrecsys_core.explain.embeddings import Embedder, sentence_encoder
 from lrrecsys_core.explain.explanations import Explanations
 from lrrecsys_core.explain.generate import explain_records, item_profiles
@@ -33,14 +35,14 @@ class Source(ABC):
         return ""
 
     @property
-    def prompts(self) -> PromptSet:
-        """The set that prompts are worded by where there are any."""
-        return HOUSE
-
-    @property
     def form(self) -> tuple[str, tuple[str, ...]]:
         """Variant and slots of the texts that a row named after this source reads."""
         return "full", ("positive", "negative")
+
+    @property
+    def prompts(self) -> PromptSet:
+        """The set that prompts are worded by where there are any."""
+        return HOUSE
 
     def explanations(self, split: Split, variant: str = "full") -> Explanations:
         """The texts of every record of a split in a variant of the prompts.
@@ -77,6 +79,20 @@ class Source(ABC):
     def profiles(self, split: Split) -> list[str] | None:
         """Profile of each row of ``split.dataset.items`` (Sec 3.6); None where prompts play no part."""
         return item_profiles(split, self.reasoner(split)) if self.answers_prompts else None
+
+    def answers(self, split: Split, variant: str = "full") -> Iterator[Answer]:
+        """What was said about the records, or the items for "profile", as it came; texts without a prompt as they are.
+
+        Raises
+        ------
+        InputError
+            As `Source.explanations`.
+        """
+        if self.answers_prompts:
+            yield from answered(split, self.reasoner(split), variant)
+        elif variant != "profile":
+            told = self.explanations(split, variant)
+            yield from (Answer(told.explainer, slot, "", text) for slot in told.codes for text in told.texts(slot))
 
     def embedder(self) -> Embedder | None:
         """What gives the texts' raw vectors (Ablation 2): the sentence encoder of the environment, or None."""

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -17,20 +18,22 @@ from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.data.simulate import knowledge, market_truth, record_attributes
 from lrrecsys_core.data.split import Split, make_split
 from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.answers import Answer
 from lrrecsys_core.explain.embeddings import Embedder, hidden_states_of, needed_encoder, sentence_encoder, vector_cache
 from lrrecsys_core.explain.explanations import Explanations
 from lrrecsys_core.explain.extractive import extractive_explanations
-from lrrecsys_core.explain.frozen import (
-    recorded_explanations,
-    recorded_model,
-    recorded_profiles,
-    stored_variants,
-)
 from lrrecsys_core.explain.given import Given, is_given
 from lrrecsys_core.explain.imported import imported_explanations
 from lrrecsys_core.explain.named_stores import STORES_VARIABLE, NamedStore, stores
 from lrrecsys_core.explain.prompt_sets import PromptSet
 from lrrecsys_core.explain.reasoners import MetadataExplainer, SimulatedReasoner
+from lrrecsys_core.explain.recorded import (
+    recorded_answers,
+    recorded_explanations,
+    recorded_model,
+    recorded_profiles,
+    stored_variants,
+)
 from lrrecsys_core.explain.source import Source
 from lrrecsys_core.theory.markets import market_attributes
 from lrrecsys_core.theory.selection import lasso_support
@@ -193,6 +196,10 @@ class Stored(Source):
         held = paths.digest(Path(self.store.path))
         return super().key() | {"model": self.model, "store": held, "prompts": self.prompts.digest}
 
+    def answers(self, split: Split, variant: str = "full") -> Iterator[Answer]:
+        """As `Source.answers`: those stored, before second tries."""
+        return recorded_answers(split, self.store.path, self.model, variant, prompts=self.prompts)
+
     def profiles(self, split: Split) -> list[str]:
         """As `Source.profiles`: those stored, an item's name where there is none."""
         return recorded_profiles(split, self.store.path, self.model, prompts=self.prompts)
@@ -204,8 +211,8 @@ class Stored(Source):
 
 def named_source(writer: str) -> Source:
     """Where the texts are read from of a writer named in LRRECSYS_STORES: an imported table, or an LLM's store."""
-    named = stores().get(writer)
-    return Given(writer, named.path) if named and is_given(named.path) else Stored(writer)
+    store = stores().get(writer)
+    return Given(writer, store.path) if store and is_given(store.path) else Stored(writer)
 
 
 _STORED: dict[tuple[object, ...], frozenset[str]] = {}

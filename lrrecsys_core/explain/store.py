@@ -62,7 +62,7 @@ class ExplanationStore:
     def __init__(self, path: str | Path, *, write: bool = True, keep_requests: bool = True) -> None:
         self.path = Path(path)
         self.writable = write
-        self.keep_requests = keep_requests
+        self._keep_requests = keep_requests
         self._lock = self._take_lock() if write else None
         self._sources: dict[tuple[str, str, str], int] = {}
         if not write and not self.path.is_file():
@@ -115,15 +115,19 @@ class ExplanationStore:
     def __len__(self) -> int:
         return int(self._db.execute("SELECT count(*) FROM answers").fetchone()[0])
 
-    def texts(self, keys: Sequence[str]) -> dict[str, str | None]:
-        """Stored answers by key; None where a failure is recorded; absent keys are left out."""
-        found: dict[str, str | None] = {}
+    def answers(self, keys: Sequence[str]) -> dict[str, tuple[str | None, str]]:
+        """Stored answers by key with the reason why each ended; None where a failure is recorded."""
+        found: dict[str, tuple[str | None, str]] = {}
         for start in range(0, len(keys), LOOKUP):
             part = [bytes.fromhex(key) for key in keys[start : start + LOOKUP]]
             places = ",".join("?" * len(part))
-            rows = self._db.execute(f"SELECT key, text FROM answers WHERE key IN ({places})", part)
-            found.update((key.hex(), text) for key, text in rows)
+            rows = self._db.execute(f"SELECT key, text, finish_reason FROM answers WHERE key IN ({places})", part)
+            found.update((key.hex(), (text, reason)) for key, text, reason in rows)
         return found
+
+    def texts(self, keys: Sequence[str]) -> dict[str, str | None]:
+        """Stored answers by key; None where a failure is recorded; absent keys are left out."""
+        return {key: text for key, (text, _) in self.answers(keys).items()}
 
     def _source(self, model: str, template: str, client: str) -> int:
         source = (model, template, client)
@@ -137,7 +141,7 @@ class ExplanationStore:
         """Record one result durably: an answer already stored under the key stays."""
         row = (
             bytes.fromhex(result.key), self._source(llm.model, request.template, llm.name),
-            pack(request) if self.keep_requests else None, storable(result.text), result.finish_reason,
+            pack(request) if self._keep_requests else None, storable(result.text), result.finish_reason,
             result.prompt_tokens, result.completion_tokens, storable(result.error), result.seconds, time.time(),
         )  # fmt: skip
         self._db.execute(
@@ -183,6 +187,12 @@ class ExplanationStore:
             row["key"] = row["key"].hex()
             row["request"] = zlib.decompress(row["request"]).decode() if row["request"] else None
             yield row
+
+    @property
+    def keeps_requests(self) -> bool:
+        """Whether the prompt of every answer is kept beside it."""
+        query = "SELECT EXISTS (SELECT 1 FROM answers WHERE request IS NULL AND text IS NOT NULL)"
+        return not self._db.execute(query).fetchone()[0]
 
     def asked(self) -> set[tuple[str, str]]:
         """Who was asked what: identifier, with revision, of the model and name of the template."""

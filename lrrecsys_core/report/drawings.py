@@ -15,6 +15,8 @@ from lrrecsys_core import paths
 from lrrecsys_core.report import bridge, environment_figures, figures, more_figures, schematics, text_figures
 from lrrecsys_core.report import theory_figures as theory
 from lrrecsys_core.report.evidence import Evidence
+from lrrecsys_core.report.faults import TITLE as FAULTS
+from lrrecsys_core.report.faults import faults
 from lrrecsys_core.report.kept import file_of, keep, kept, needed, theory_of
 from lrrecsys_core.report.signal import TITLE, signal
 from lrrecsys_core.report.style import parts_of, save
@@ -111,6 +113,7 @@ DRAWINGS: Final = (
     Drawing("signal", f"{TITLE}: validation, where links are compared, and test", signal),
     Drawing("data_ratings", "Ratings", text_figures.ratings),
     Drawing("data_activity", "Activity of users and items", text_figures.activity),
+    Drawing("faults", f"{FAULTS}, by explainer and slot", faults),
     Drawing("explanation_lengths", "Length of the explanations", text_figures.lengths),
     Drawing("keywords", "Words of the explanations of one item", text_figures.keywords),
     Drawing("autoencoder_curves", "The AutoEncoder's loss by rate", text_figures.curves),

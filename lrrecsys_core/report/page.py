@@ -16,6 +16,7 @@ from lrrecsys_core.report.claim_report import COLUMNS, claim_grids, headlines, w
 from lrrecsys_core.report.claims import verdicts
 from lrrecsys_core.report.description import write_description
 from lrrecsys_core.report.drawings import draw_all, pictures
+from lrrecsys_core.report.faults import faults_grids, faults_notes, faults_title, write_faults
 from lrrecsys_core.report.formats import Grid
 from lrrecsys_core.report.kept import kept, needed, theory_of
 from lrrecsys_core.report.notes import markets_told, unordered
@@ -134,6 +135,9 @@ def write_report(run: str, *, redraw: bool = True) -> Path:
     if kept(run, "signal") is not None:
         links = write_signal(run)
         sections.append(Section(signal_title(links), signal_notes(links), signal_grids(links)))
+    if kept(run, "faults") is not None:
+        answers = write_faults(run)
+        sections.append(Section(faults_title(answers), faults_notes(answers), faults_grids(answers)))
     sections.append(Section("Size and training time", markets_told(metrics), [costs_grid(costs_table(metrics))]))
     first = headlines(claims) + unordered(metrics)
     page = paths.results(run) / "report.html"

@@ -25,6 +25,7 @@ from lrrecsys_core.report.style import (
     Line,
     by_column,
     empty,
+    kinds_of,
     panels,
     plain,
     table,
@@ -147,11 +148,7 @@ def _lost(line: Line) -> str:
 
 def signal_title(frame: pl.DataFrame) -> str:
     """Title of the table, which says whether its data are simulated."""
-    simulated = [str(title).endswith("(simulated)") for title in frame["title"]]
-    words = [
-        word for word, there in (("SIMULATED markets", any(simulated)), ("real data", not all(simulated))) if there
-    ]
-    return f"{TITLE} ({' and '.join(words)})"
+    return f"{TITLE} ({kinds_of(frame)})"
 
 
 def signal_notes(frame: pl.DataFrame) -> list[str]:

@@ -168,3 +168,10 @@ def titled(source: Evidence | Dataset) -> str:
     if source.simulated:
         return f"{name} (simulated)"
     return name if source.ordered else f"{name} (unordered)"
+
+
+def kinds_of(frame: pl.DataFrame) -> str:
+    """Whether the data sets that the lines of an aggregate name in their ``title`` are simulated, real or both."""
+    simulated = [str(title).endswith("(simulated)") for title in frame["title"]]
+    kinds = (("SIMULATED markets", any(simulated)), ("real data", not all(simulated)))
+    return " and ".join(kind for kind, there in kinds if there)

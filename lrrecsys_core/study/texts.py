@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from lrrecsys_core.data.simulate import shifted
 from lrrecsys_core.data.split import Split
+from lrrecsys_core.explain.checks import SAME_TO_ALL, same_to_all
 from lrrecsys_core.explain.embeddings import Embedder, embed_texts, vector_cache
 from lrrecsys_core.explain.generate import explain_records
 from lrrecsys_core.explain.sources import default_source
@@ -88,16 +91,21 @@ def make_text_set(
     seen = {slot: said[said > 0] for slot in slots for said in [told.codes[slot][split.train]]}
     counts = np.bincount(np.concatenate(list(seen.values())), minlength=len(sentences))
     listed = list(sentences)
+    same = told_the_same(listed, seen)
     coder: TextCodes | None = None
     embeddings: NDArray[np.floating]
     if texts.raw:
         embeddings, name = raw_vectors(listed, [listed[k] for k in np.flatnonzero(counts)], source.embedder())
-        report: dict[str, Any] = {"note": f"raw text vectors: {name}"}
+        notes = [f"raw text vectors: {name}"]
+        report: dict[str, Any] = {}
     else:
-        coder, codes, note = _codes(listed, counts, seen, seed, epochs, strict)
+        coder, codes, notes = _codes(listed, counts, seen, same, seed, epochs, strict)
         embeddings = codes
         report = coder.facts() | {"words": len(coder.vocabulary.words), "sentences": int((counts > 0).sum())}
-        report |= {"note": note} | _shape(codes, seen)
+        report |= _shape(codes, seen)
+    # Of a programme it is noted only where its code says little: its row tells how much it knows.
+    notes += list(same.values()) if source.llm else []
+    report["note"] = "; ".join(dict.fromkeys(filter(None, notes)))
     keep = {slot: told.codes[slot] for slot in slots}
     shift = {slot: moved[slot] for slot in slots} if moved else {}
     maps = {slot: Whitening.of(embeddings[said]) for slot, said in seen.items()}
@@ -107,36 +115,60 @@ def make_text_set(
     return made, coder
 
 
-def _codes(
-    sentences: list[str], counts: NDArray[np.int64], seen: Seen, seed: int, epochs: int, strict: bool
-) -> tuple[TextCodes, NDArray[np.float64], str]:
-    """The autoencoder of the sentences that occur (`counts`), the codes (E, 8) of all of them, and a note on it.
+def told_the_same(sentences: list[str], seen: Seen) -> dict[str, str]:
+    """The slots in which nearly every training record is told one of ten sentences, with a note that says so."""
+    found = {}
+    for slot, said in seen.items():
+        share = same_to_all(Counter(sentences[k] for k in said.tolist()))
+        if share > SAME_TO_ALL:
+            found[slot] = f"nearly everybody is told the same ({slot}): {share:.0%} on ten sentences"
+    return found
 
-    `strict` trains it at the paper's rate for all its epochs; where its code collapses, at the chosen rate instead.
+
+def _codes(
+    sentences: list[str], counts: NDArray[np.int64], seen: Seen, same: dict[str, str], seed: int, epochs: int,
+    strict: bool,
+) -> tuple[TextCodes, NDArray[np.float64], list[str]]:  # fmt: skip
+    """The autoencoder of the sentences that occur (`counts`), the codes (E, 8) of all of them, and notes on it.
+
+    `strict` trains it at the paper's rate for all its epochs; where its code collapses, at the chosen rate instead. In
+    a slot where nearly everybody is told the `same`, a code that says little is what the texts are: it is noted.
 
     Raises
     ------
     InputError
-        If the code collapsed in some slot.
+        If the code is not finite, or collapsed in some other slot.
     """
     training, note = np.flatnonzero(counts), ""
     data = [sentences[k] for k in training], counts[training]
     if strict:
         coder = train_autoencoder(*data, seed=seed, rates=(PAPER_RATE,), epochs=epochs, early_stop=False)
-        codes = coder.embed(sentences)
-        if not (reason := _collapsed(coder, codes, seen)):
-            return coder, codes, f"autoencoder at the paper's rate {PAPER_RATE:g}"
-        note = f", since at the paper's rate {PAPER_RATE:g} its code collapsed ({reason})"
+        codes = _embedded(coder, sentences)
+        if not (reasons := _collapsed(coder, codes, seen)):
+            return coder, codes, [f"autoencoder at the paper's rate {PAPER_RATE:g}"]
+        note = f", since at the paper's rate {PAPER_RATE:g} its code collapsed ({next(iter(reasons.values()))})"
     coder = train_autoencoder(*data, seed=seed, epochs=epochs, early_stop=not strict)
-    codes = coder.embed(sentences)
-    complain_if_collapsed(coder, _collapsed(coder, codes, seen))
-    return coder, codes, f"autoencoder at {coder.lr:g}{note}" if note else ""
+    codes = _embedded(coder, sentences)
+    reasons = _collapsed(coder, codes, seen)
+    finite = np.isfinite(coder.validation_loss) and np.isfinite(codes).all()
+    serious = (reason for slot, reason in reasons.items() if slot not in same or not finite)
+    complain_if_collapsed(coder, next(serious, ""))
+    return coder, codes, [f"autoencoder at {coder.lr:g}{note}" if note else "", *(same[slot] for slot in reasons)]
 
 
-def _collapsed(coder: TextCodes, codes: NDArray[np.float64], seen: Seen) -> str:
-    """Why the codes (E, 8) carry nothing in some slot, over the training records; or ""."""
-    reasons = {slot: collapsed(coder, codes[said], len(np.unique(said))) for slot, said in seen.items()}
-    return next((f"slot {slot}: {reason}" for slot, reason in reasons.items() if reason), "")
+def _embedded(coder: TextCodes, sentences: list[str]) -> NDArray[np.float64]:
+    """The codes (E, 8) of sentences, in the network's own units where a single training sentence has no spread."""
+    if not torch.isfinite(coder.spread):
+        coder.spread = torch.ones_like(coder.spread)
+    return coder.embed(sentences)
+
+
+def _collapsed(coder: TextCodes, codes: NDArray[np.float64], seen: Seen) -> dict[str, str]:
+    """Why the codes (E, 8) carry nothing over the training records, by slot, where they do not."""
+    if not np.isfinite(codes).all():
+        return dict.fromkeys(seen, "it is not finite")
+    reasons = {slot: collapsed(coder, codes[said], len(np.unique(said))) for slot, said in seen.items() if len(said)}
+    return {slot: f"slot {slot}: {reason}" for slot, reason in reasons.items() if reason}
 
 
 def _shape(codes: NDArray[np.float64], seen: Seen) -> dict[str, Any]:

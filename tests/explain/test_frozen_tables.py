@@ -22,8 +22,8 @@ from lrrecsys_core.data.load import load_dataset
 from lrrecsys_core.data.split import Split, make_split
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.checks import tidy
-from lrrecsys_core.explain.frozen import recorded_explanations, stored_variants
 from lrrecsys_core.explain.prompts import VARIANTS
+from lrrecsys_core.explain.recorded import recorded_explanations, stored_variants
 from lrrecsys_core.study.study import Study
 
 LLM = "Llama 3.1, prompts house"

@@ -14,7 +14,7 @@ import pytest
 from lrrecsys_core.data.dataset import make_dataset
 from lrrecsys_core.data.split import Split, make_split
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.frozen import FrozenStore, Recorded, freeze, recorded_explanations
+from lrrecsys_core.explain.frozen import FrozenStore, freeze
 from lrrecsys_core.explain.generate import (
     all_requests,
     cache_friendly,
@@ -25,6 +25,7 @@ from lrrecsys_core.explain.generate import (
 )
 from lrrecsys_core.explain.llm import Request, Result
 from lrrecsys_core.explain.prompts import VARIANTS, record_requests
+from lrrecsys_core.explain.recorded import Recorded, recorded_explanations
 from lrrecsys_core.explain.store import ExplanationStore
 
 
@@ -178,7 +179,8 @@ class Blocker:
 
 sys.meta_path.insert(0, Blocker())
 import pickle
-from lrrecsys_core.explain.frozen import FrozenStore, Recorded
+from lrrecsys_core.explain.frozen import FrozenStore
+from lrrecsys_core.explain.recorded import Recorded
 from lrrecsys_core.explain.generate import explain_records
 split = pickle.load(open(sys.argv[1], "rb"))
 for variant in sys.argv[3:]:

@@ -276,6 +276,7 @@ def test_writers_are_told_apart_by_what_the_environment_names(tmp_path: Path, mo
     assert whole.llm == "Anna" and not whole.programmed and whole.profiles(make_split(data)) is None
     for bad, said in (
         (f"Dora={whole.folder}", "those of 'Anna'"),
+        (f"llama-3.1={whole.folder}", "those of 'Anna'"),
         (f"Anna={whole.folder}?prompts=house", "in no prompts"),
     ):
         monkeypatch.setenv("LRRECSYS_STORES", bad)

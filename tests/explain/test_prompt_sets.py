@@ -13,18 +13,13 @@ import numpy as np
 import polars as pl
 import pytest
 
+from lrrecsys_core.cli import main
 from lrrecsys_core.data.dataset import DOMAINS, make_dataset
 from lrrecsys_core.data.split import Split, make_split
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.checks import expected_openings
 from lrrecsys_core.explain.explanations import asked_in, told_by
-from lrrecsys_core.explain.frozen import (
-    freeze,
-    recorded_explanations,
-    recorded_profiles,
-    recorded_prompts,
-    stored_variants,
-)
+from lrrecsys_core.explain.frozen import freeze
 from lrrecsys_core.explain.generate import all_requests, explain_records, fill_records, item_profiles
 from lrrecsys_core.explain.llm import Request, Result
 from lrrecsys_core.explain.named_stores import stores
@@ -32,6 +27,7 @@ from lrrecsys_core.explain.plan import plan_dataset
 from lrrecsys_core.explain.prompt_sets import BUILT_IN, HOUSE, PLACES, PromptSet, prompt_set
 from lrrecsys_core.explain.prompts import VARIANTS, profile_request, record_requests
 from lrrecsys_core.explain.reasoners import MetadataExplainer
+from lrrecsys_core.explain.recorded import recorded_explanations, recorded_profiles, recorded_prompts, stored_variants
 from lrrecsys_core.explain.sources import Stored
 from lrrecsys_core.explain.store import ExplanationStore
 
@@ -342,6 +338,42 @@ def test_texts_of_a_trial_are_those_of_the_whole_run(split: Split) -> None:
     whole, few = explain_records(split, Counting()), explain_records(split, Counting(), records=np.array([2, 4]))
     for slot in VARIANTS["full"]:
         assert few.texts(slot) == [text if k in (2, 4) else "" for k, text in enumerate(whole.texts(slot))]
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> str:
+    """Records of 8 users, each with three items of their own, as a file."""
+    lines = [f"u{user},i{3 * user + k},{1 + k % 5},{10 * user + k}" for user in range(8) for k in range(3)]
+    (tmp_path / "t.csv").write_text("\n".join(["user_id,item_id,rating,timestamp", *lines]))
+    return f"table:{tmp_path / 't.csv'}?timestamp=timestamp&domain=hotel"
+
+
+def test_the_commands_ask_in_the_set_and_for_no_more_than_the_limit(
+    table: str, tmp_path: Path, mine: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "s.sqlite"
+    run = ["explain", "run", "--data", table, "--llm", "metadata", "--store", str(store), "--prompts", "zero-shot"]
+    counts = []
+    for limit in (["--limit", "4"], []):  # of the first user three items, of the second one; then of all eight users
+        main([*run, *limit])
+        with ExplanationStore(store, write=False) as opened:
+            counts.append({row["template"].partition("@")[0]: row["answered"] for row in opened.counts()})
+    kinds = [f"zero-shot/hotel/{kind}" for kind in ("profile", "positive", "negative")]
+    assert counts == [dict.fromkeys(kinds, 4), dict.fromkeys(kinds, 24)]
+    capsys.readouterr()
+    for prompts in ("house", "zero-shot", str(mine)):
+        main(["explain", "plan", "--data", table, "--prompts", prompts])
+    house, zero, own = (said.split("profiles")[1] for said in capsys.readouterr().out.split("step")[1:])
+    assert house == own != zero
+    main(
+        ["explain", "export", "--data", table, "--llm", "endpoint:gpt-2", "--store", str(tmp_path / "e.sqlite")]
+        + ["--folder", str(tmp_path / "out"), "--prompts", str(mine)]
+    )
+    with ExplanationStore(tmp_path / "e.sqlite", write=False) as opened:
+        assert {template.partition("@")[0] for _, template in opened.asked()} == {"mine/hotel/profile"}
+    with pytest.raises(SystemExit):
+        main([*run[:-1], "hause"])
+    assert "no prompt set 'hause'" in capsys.readouterr().err
 
 
 def test_the_set_in_an_explainers_name() -> None:

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from lrrecsys_core.data.dataset import DOMAINS
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.clients.endpoint import Endpoint
-from lrrecsys_core.explain.frozen import FrozenStore, Recorded, freeze, open_store
+from lrrecsys_core.explain.frozen import FrozenStore, freeze, open_store
 from lrrecsys_core.explain.llm import Request, Result, Task
+from lrrecsys_core.explain.recorded import Recorded
 from lrrecsys_core.explain.store import ExplanationStore, pack
 
 LLM = Recorded("Tiny", "tiny@1")

@@ -79,6 +79,22 @@ def test_prompt_claim_is_equivalence_not_a_missing_difference() -> None:
     assert _verdict("C15", study(noise, users=3, replicates=12)[0]) == "not supported"
 
 
+@pytest.mark.parametrize(
+    ("by", "said"),
+    [
+        ("Llama 3.1, prompts house", "from the set house, worded by us"),
+        ("Llama 3.1, prompts zero-shot", "from the set zero-shot, worded by us"),
+        ("GPT-2, prompts theirs", "from the set theirs, the user's"),
+        ("metadata explainer (no LLM)", "from the set house, worded by us"),
+    ],
+)
+def test_the_prompt_claim_says_whose_prompts_were_used(by: str, said: str) -> None:
+    metrics, predictions = study({r.LR: 0.15, r.ABLATION3: 0.15}, simulated=False, replicates=2)
+    told = metrics.with_columns(explainer=pl.lit(by))
+    lines = claims_table(evidence_table(told, predictions)).filter(pl.col("claim") == "C15")
+    assert lines.height == 3 and all(said in note for note in lines["note"]) and set(lines["explainer"]) == {by}
+
+
 def test_quarter_of_the_data_within_one_percent() -> None:
     quarter = r.at_fraction(r.LR, 25)
     assert _verdict("C3", study({"SASRec": 0.2, quarter: 0.1})[0]) == "supported"

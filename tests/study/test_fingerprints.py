@@ -254,3 +254,26 @@ def test_code_is_what_a_module_imports_and_no_more(tmp_path: Path, monkeypatch: 
     assert before != hashed(models__a=files["models__a"] + "from lrrecsys_core.models.d import T\n")
     for cached in (prints.code_hash, prints._tree, prints._code):
         cached.cache_clear()
+
+
+@pytest.mark.parametrize("changed", ["house/hotel/positive.txt", "house/set.toml", "brief/hotel/positive.txt"])
+def test_the_code_of_texts_covers_prompt_sets(changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = package(tmp_path, explain__a="X = 1\n")
+    sets = place / "explain" / "prompts"
+    for name in ("house/hotel/positive.txt", "house/set.toml", "brief/hotel/positive.txt"):
+        (sets / name).parent.mkdir(parents=True, exist_ok=True)
+        (sets / name).write_text("x\n")
+
+    def hashed(within: str) -> str:
+        for cached in (prints.code_hash, prints._tree, prints._code):
+            cached.cache_clear()
+        return prints.code_hash(("explain.a",), (within,))
+
+    monkeypatch.setattr(prints, "PACKAGE", place)
+    before, elsewhere = hashed("explain"), hashed("models")
+    (sets / "notes.md").write_text("no template")
+    assert hashed("explain") == before
+    (sets / changed).write_text("y\n")
+    assert hashed("explain") != before and hashed("models") == elsewhere
+    for cached in (prints.code_hash, prints._tree, prints._code):
+        cached.cache_clear()
