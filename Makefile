@@ -3,6 +3,7 @@
 # make reproduce MARKETS=all                      all simulated markets: the first ones are kept, the rest computed
 # make test                                       what continuous integration runs
 # make llm                                        the embedded language model and its engine alone; reproduce and test install them too
+# make texts                                      what that model writes about simulated markets, for its row of Table 4
 # make bench | lab | clean                        benchmarks | JupyterLab | remove caches and .venv, keep results
 PYTHON ?= python3
 PROFILE ?= demo
@@ -15,7 +16,7 @@ export MKL_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: reproduce test llm bench lab clean
+.PHONY: reproduce test llm texts bench lab clean
 .DEFAULT_GOAL := reproduce
 
 # The stamp is written last, so an installation cut short is taken up again; pip itself skips what is already there.
@@ -43,6 +44,16 @@ test: .venv/llm
 	$(BIN)/python -m pytest tests -q -p no:nbval
 	$(BIN)/python -m pytest -q --nbval-lax --nbval-current-env --nbval-sanitize-with notebooks/sanitize.cfg notebooks
 	$(BIN)/lrrecsys reproduce --profile smoke
+
+# What the embedded model writes about the first market of each domain, as it comes with the repository (about 7,200
+# prompts); what is answered already is not asked again.
+texts: .venv/llm
+	for market in hotels restaurants movies; do \
+	  $(BIN)/lrrecsys explain run --data market:$$market@smoke --llm smollm2 --prompts zero-shot --store results/texts/smollm2.sqlite \
+	    --without-prompts || exit; \
+	done
+	rm -rf results/texts/smollm2
+	$(BIN)/lrrecsys explain freeze --store results/texts/smollm2.sqlite --folder results/texts/smollm2
 
 bench: .venv/llm
 	$(BIN)/python -m benchmarks

@@ -13,7 +13,8 @@ from typing import Any, Final, Literal
 from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain import sources
-from lrrecsys_core.explain.named_stores import stores
+from lrrecsys_core.explain.clients.formats import EMBEDDED
+from lrrecsys_core.explain.recorded import EXPECTED
 from lrrecsys_core.explain.source import Source
 from lrrecsys_core.explain.sources import Extractive, Imported, Metadata, Simulated, Stored, default_source
 from lrrecsys_core.models.ablations import FreeVectors, LRRecsysNCF, RawVectors, WithoutIds
@@ -57,9 +58,12 @@ GPT2: Final = "LR-Recsys with GPT-2"
 OF_LLM: Final = {
     "llama-3.1": LLAMA31, "llama-3": LLAMA3, "mixtral": MIXTRAL, "vicuna": VICUNA, "qwen2": QWEN2, "gpt-2": GPT2,
 }  # fmt: skip
+SMOLLM2: Final = f"{WITH}{EMBEDDED['smollm2'].name}"
+OF_WRITER: Final = OF_LLM | {"smollm2": SMOLLM2}  # short names with a row that is always shown
 DEFAULT_LLM: Final = "llama-3.1"  # writes the texts of every row of the paper that names no other
 DIRECT_LLAMA31: Final = "LLM Direct Recommendation (with Llama 3.1)"
 DIRECT: Final = "LLM Direct Recommendation (with this run's explainer)"
+DIRECT_EXPECTED: Final = "LLM Direct Recommendation (expected rating)"
 NO_PROFILE: Final = "LR-Recsys w/o Profile Augmentation"
 SUMMARY: Final = "Consumption History Summarization"
 METADATA: Final = "LR-Recsys with the metadata explainer"
@@ -268,7 +272,7 @@ def _sensitivity() -> Iterable[Row]:
 
 
 def _table4() -> Iterable[Row]:
-    for llm, name in OF_LLM.items():
+    for llm, name in OF_WRITER.items():
         yield _lr(name, (4,), "ours", Texts(Stored(llm)), llm=llm)
     answers = Texts(Stored(DEFAULT_LLM), "direct", _ONE)
     yield Row(DIRECT_LLAMA31, (4,), "direct", texts=answers, floor="direct", llm=DEFAULT_LLM)
@@ -276,6 +280,8 @@ def _table4() -> Iterable[Row]:
     yield _lr(SUMMARY, (4,), "variant", Texts(variant="summary", slots=_ONE), by_construction=True)
     answers = Texts(variant="direct", slots=_ONE)
     yield Row(DIRECT, (4,), "direct", texts=answers, floor="direct", written=True)
+    answers = Texts(variant=EXPECTED, slots=_ONE)
+    yield Row(DIRECT_EXPECTED, (4,), "direct", texts=answers, floor="direct", written=True, optional=True)
     for name, source in ((METADATA, Metadata()), (EXTRACTIVE, Extractive()), (IMPORTED, Imported())):
         yield _lr(name, (4,), "ours", Texts(source), optional=True)
     # A reasoner that knows nothing of S* still names something; the dial adds no spurious attribute, so that only the
@@ -341,8 +347,8 @@ def rows_of(table: int | str, found: Iterable[str] | None = None) -> list[Row]:
     They are the writers with a row in ``found``, the names of rows with results; by default those of LRRECSYS_STORES.
     """
     if found is None:
-        found = [WITH + writer for writer in stores() if writer not in OF_LLM]
+        found = [WITH + writer for writer in sources.stores() if writer not in OF_WRITER]
         if taken := sorted(set(found) & set(BY_NAME)):
             raise InputError(f"{taken[0]!r} is another row already: that writer needs another name in LRRECSYS_STORES.")
     own = [row_named(name) for name in sorted(set(found) - set(BY_NAME)) if name.startswith(WITH)]
-    return [row for known in ROWS if table in known.tables for row in (known, *(own if known.name == GPT2 else ()))]
+    return [row for known in ROWS if table in known.tables for row in (known, *(own if known.name == SMOLLM2 else ()))]

@@ -92,7 +92,7 @@ def _on(cell: Cell, shown: str, again: bool) -> Iterable[str]:
         yield f"  {metric:<7} {values or 'not kept'}{more}"
 
 
-def _numbers(replicates: range) -> str:
+def _numbers(replicates: Sequence[int]) -> str:
     return "-".join(map(str, dict.fromkeys((replicates[0], replicates[-1]))))
 
 

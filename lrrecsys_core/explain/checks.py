@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -19,6 +19,7 @@ from lrrecsys_core.explain.explanations import Explanations
 from lrrecsys_core.explain.llm import Message, Request
 
 MOST_WORDS = 50
+LEAST_ODDS = 0.01  # of all ratings together, below which their proportions say nothing
 TERMS = 12  # words that three aspect terms may take: no language is told by words that a list does without
 RUN = 5  # words in a row that nobody shares by chance; runs of four are already "and the hotel has"
 TWICE = 8  # the same within one answer, where names come back: two films of "The Lord of the Rings: The" share six
@@ -252,6 +253,19 @@ def parse_rating(text: str, low: float, high: float) -> tuple[float | None, str]
     if stated:
         return None, "several numbers"
     return None, "refusal" if _REFUSAL.search(text) else "no number"
+
+
+def expected_rating(odds: Mapping[str, float]) -> str:
+    """Mean of the choices by their odds, as text with four digits; "" where hardly any answer begins with a choice.
+
+    Parameters
+    ----------
+    odds
+        Probability of each choice, as :class:`~lrrecsys_core.explain.llm.Result` carries them; they need not sum to 1,
+        since an answer may begin with something else.
+    """
+    whole = sum(odds.values())
+    return f"{sum(float(choice) * p for choice, p in odds.items()) / whole:.4f}" if whole >= LEAST_ODDS else ""
 
 
 @dataclass(frozen=True)

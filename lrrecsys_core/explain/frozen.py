@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -17,10 +17,11 @@ from lrrecsys_core.explain.store import ExplanationStore
 
 FORMAT = "lrrecsys-explanations-1"
 ROWS_PER_FILE = 500_000
+SAID = ["text", "finish_reason", "odds"]
 FRAME_SCHEMA = {
     "key": pl.String, "model": pl.String, "template": pl.String, "client": pl.String, "request": pl.String,
     "text": pl.String, "finish_reason": pl.String, "prompt_tokens": pl.Int64, "completion_tokens": pl.Int64,
-    "error": pl.String, "attempts": pl.Int64, "seconds": pl.Float64, "created": pl.Float64,
+    "error": pl.String, "odds": pl.String, "attempts": pl.Int64, "seconds": pl.Float64, "created": pl.Float64,
 }  # fmt: skip
 
 
@@ -92,24 +93,36 @@ class FrozenStore:
             if not path.is_file() or sha256(path.read_bytes()).hexdigest() != expected:
                 raise InputError(f"{path} is missing or differs from its manifest: copy the frozen folder again")
         paths = [self.folder / Path(name).name for name in sorted(self.manifest["files"])]
-        columns = ["key", "text", "finish_reason"]
-        frame = pl.concat([pl.read_parquet(path, columns=columns) for path in paths]) if paths else None
-        frame = pl.DataFrame(schema=dict.fromkeys(columns, pl.String)) if frame is None else frame
+        columns = ["key", *SAID]
+        parts = [pl.DataFrame(schema=dict.fromkeys(columns, pl.String))]
+        for path in paths:  # odds are younger than the format
+            there = pl.read_parquet_schema(path)
+            parts.append(pl.read_parquet(path, columns=[name for name in columns if name in there]))
+        frame = pl.concat(parts, how="diagonal")
         self._keys = frame["key"].set_sorted()
-        self._said = frame.select("text", "finish_reason")
+        self._said = frame.select(SAID)
 
     def __len__(self) -> int:
         return len(self._keys)
 
     def answers(self, keys: Sequence[str]) -> dict[str, tuple[str | None, str]]:
         """Stored answers by key with the reason why each ended; None where a failure is recorded."""
+        return {key: (text, reason) for key, text, reason, _ in self._rows(keys)}
+
+    def odds(self, keys: Sequence[str]) -> dict[str, dict[str, float]]:
+        """Probabilities of the choices, by key, of the answers that were stored with any."""
+        return {key: json.loads(odds) for key, _, _, odds in self._rows(keys) if odds}
+
+    def _rows(self, keys: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        """Key and what :data:`SAID` names, for each of the keys that is there."""
         if not len(self) or not keys:
-            return {}
+            return
         wanted = pl.Series(list(keys), dtype=pl.String)
         places = self._keys.search_sorted(wanted).clip(0, len(self) - 1)
         there = pl.DataFrame({"key": wanted, "found": self._keys.gather(places)})
-        rows = pl.concat([there, self._said[places]], how="horizontal").iter_rows()
-        return {key: (text, reason) for key, found, text, reason in rows if key == found}
+        for key, found, *said in pl.concat([there, self._said[places]], how="horizontal").iter_rows():
+            if key == found:
+                yield key, *said
 
     def texts(self, keys: Sequence[str]) -> dict[str, str | None]:
         """Stored answers by key; None where a failure is recorded; absent keys are left out."""

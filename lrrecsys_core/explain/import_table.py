@@ -13,7 +13,7 @@ from lrrecsys_core.data.columns import read_table, require_columns, seconds_colu
 from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.checks import MOST_WORDS
-from lrrecsys_core.explain.clients.formats import PAPER_LLMS
+from lrrecsys_core.explain.clients.formats import EMBEDDED, PAPER_LLMS
 from lrrecsys_core.explain.given import FORMAT, FORMS, SEEN, read_manifest
 
 NAMED: Final = 5  # keys quoted of each kind that did not fit
@@ -96,10 +96,10 @@ def _check_writer(dataset: Dataset, name: str, seen: str) -> None:
         )
     if seen not in SEEN:
         raise InputError(f"--seen {seen!r} is unknown: say what the writer had read, one of {', '.join(SEEN)}")
-    theirs = {word.lower() for short, llm in PAPER_LLMS.items() for word in (short, llm.name, llm.model)}
+    theirs = {word.lower() for short, llm in (PAPER_LLMS | EMBEDDED).items() for word in (short, llm.name, llm.model)}
     if name.lower() in theirs:
         raise InputError(
-            f"{name!r} is one of the paper's LLMs, whose rows are made from its answers to our prompts: give these "
+            f"{name!r} has a row already, which is made from its answers to our prompts: give these "
             f"texts a name of their own, such as '{name} (elsewhere)'"
         )
     if not name or name != " ".join(name.split()) or set(name) & set(",="):

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from lrrecsys_core import paths
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.clients.formats import EMBEDDED, PAPER_LLMS
 from lrrecsys_core.explain.given import is_given, read_manifest
@@ -13,6 +14,7 @@ from lrrecsys_core.explain.prompt_sets import BUILT_IN, PromptSet, prompt_set
 from lrrecsys_core.explain.recorded import holds, recorded_prompts
 
 STORES_VARIABLE = "LRRECSYS_STORES"
+SHIPPED = Path("results/texts")  # what an embedded model wrote about simulated markets (`make texts`)
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,15 @@ class NamedStore:
             If there is no such set, or none is named and the store holds answers to several sets or to a user's.
         """
         return prompt_set(self.chosen) if self.chosen else recorded_prompts(self.path, self.model)
+
+
+def store_of(model: str) -> NamedStore | None:
+    """The store named for an LLM, or else the one that comes with this repository; None where there is neither."""
+    named = stores().get(model)
+    place = paths.repository() / SHIPPED / model
+    if named is None and model in EMBEDDED and (place / "manifest.json").is_file():
+        return NamedStore(str(place), model)
+    return named
 
 
 def stores() -> dict[str, NamedStore]:

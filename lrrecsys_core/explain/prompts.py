@@ -133,13 +133,17 @@ class _Prompt:
     fields: tuple[str, ...]
     template: PromptTemplate
     task: Task
+    choices: tuple[str, ...]
 
     def request(self, texts: dict[str, str]) -> Request:
         parts = [self.pieces[0]]
         for field, piece in zip(self.fields, self.pieces[1:], strict=True):
             parts += (texts[field], piece)
         asked, whose = "".join(parts), self.template
-        return Request((("user", asked),), whose.answer_tokens, stop=whose.stop, template=whose.name, task=self.task)
+        return Request(
+            (("user", asked),), whose.answer_tokens, stop=whose.stop, template=whose.name, task=self.task,
+            choices=self.choices,
+        )  # fmt: skip
 
 
 @lru_cache
@@ -149,4 +153,11 @@ def _template(prompts: PromptSet, task: Task) -> _Prompt:
     text = template.text.replace("$low", f"{task.low:g}").replace("$high", f"{task.high:g}")
     blocks = sorted(text.split("\n\n"), key=lambda block: _PLACE.search(block) is not None)
     pieces = _PLACE.split("\n\n".join(blocks))
-    return _Prompt(tuple(pieces[::2]), tuple(pieces[1::2]), template, task)
+    choices = rating_choices(task.low, task.high) if task.variant == "direct" else ()
+    return _Prompt(tuple(pieces[::2]), tuple(pieces[1::2]), template, task, choices)
+
+
+def rating_choices(low: float, high: float) -> tuple[str, ...]:
+    """The ratings of a scale in whole steps, in halves where it begins with half a point: "1" to "5", "0.5" to "5"."""
+    step = 1.0 if float(low).is_integer() else 0.5
+    return tuple(f"{low + step * k:g}" for k in range(round((high - low) / step) + 1))

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.answers import Answer, requests_about
-from lrrecsys_core.explain.checks import prompt_of
+from lrrecsys_core.explain.checks import expected_rating, prompt_of
 from lrrecsys_core.explain.clients.formats import known_llm, split_revision
 from lrrecsys_core.explain.explanations import Explanations, told_by
 from lrrecsys_core.explain.frozen import FrozenStore, asked_of, open_store
@@ -24,6 +25,8 @@ from lrrecsys_core.explain.prompt_sets import BUILT_IN, HOUSE, PromptSet, prompt
 from lrrecsys_core.explain.prompts import VARIANTS, record_requests
 from lrrecsys_core.explain.store import ExplanationStore
 
+EXPECTED = "expected"
+"""A reading of the answers to "direct": the mean rating by the probabilities that the LLM gave to each, as text."""
 SAMPLE = 256  # records looked up to tell whether a store was asked about all of them
 
 
@@ -71,7 +74,7 @@ def recorded_explanations(
         Short name of one of the paper's LLMs, or the identifier the answers were made with. The revision behind "@" may
         be left out where the store holds only one.
     variant
-        One of :data:`lrrecsys_core.explain.prompts.VARIANTS`.
+        One of :data:`lrrecsys_core.explain.prompts.VARIANTS`, or :data:`EXPECTED`.
     prompts
         The set the answers were made with; None takes the store's own, where that is one built-in set.
 
@@ -81,10 +84,11 @@ def recorded_explanations(
         When the store cannot be read, or holds none of the answers, those of several revisions, or (with ``prompts``
         None) answers to several sets or a user's.
     """
-    with closing(open_store(path)) as store:
-        llm = _recorded(store.asked(), model)
-        prompts = prompts or _prompts(store.asked(), llm.model, path)
-        told = explain_records(split, llm, variant, store=store, prompts=prompts, second_try=True)
+    with _opened(path, model, prompts) as (store, llm, prompts):
+        if variant == EXPECTED:
+            told = _expected(split, llm, store, prompts)
+        else:
+            told = explain_records(split, llm, variant, store=store, prompts=prompts, second_try=True)
     return replace(told, explainer=told_by(told.explainer, prompts.name))
 
 
@@ -96,9 +100,8 @@ def recorded_profiles(split: Split, path: str | Path, model: str, *, prompts: Pr
     split, path, model, prompts
         As in :func:`recorded_explanations`.
     """
-    with closing(open_store(path)) as store:
-        llm = _recorded(store.asked(), model)
-        return item_profiles(split, llm, store=store, prompts=prompts or _prompts(store.asked(), llm.model, path))
+    with _opened(path, model, prompts) as (store, llm, prompts):
+        return item_profiles(split, llm, store=store, prompts=prompts)
 
 
 def recorded_answers(
@@ -111,9 +114,7 @@ def recorded_answers(
     split, path, model, prompts
         As in :func:`recorded_explanations`.
     """
-    with closing(open_store(path)) as store:
-        llm = _recorded(store.asked(), model)
-        prompts = prompts or _prompts(store.asked(), llm.model, path)
+    with _opened(path, model, prompts) as (store, llm, prompts):
         named = variant in ("profile", "no_profile")
         profiles = None if named else item_profiles(split, llm, store=store, prompts=prompts)
         for slot, requests in requests_about(split, variant, profiles, prompts):
@@ -143,13 +144,14 @@ def stored_variants(split: Split, path: str | Path, model: str, *, prompts: Prom
     InputError
         As :func:`recorded_explanations`, but for a store without answers.
     """
-    with closing(open_store(path)) as store:
-        llm = _recorded(store.asked(), model)
-        prompts = prompts or _prompts(store.asked(), llm.model, path)
+    with _opened(path, model, prompts) as (store, llm, prompts):
         if split.dataset.domain.name not in prompts.domains:
             return frozenset()
         looked_up = ((variant, *_sampled(split, store, llm, variant, prompts)) for variant in VARIANTS)
-        return frozenset(variant for variant, unasked, answers in looked_up if not unasked and answers)
+        found = frozenset(variant for variant, unasked, answers in looked_up if not unasked and answers)
+        sample = _sample(split)
+        rated = "direct" in found and _expected(split, llm, store, prompts, sample).codes["single"].any()
+    return found | {EXPECTED} if rated else found
 
 
 def holds(path: str | Path, model: str) -> bool:
@@ -212,14 +214,45 @@ def _sampled(
 ) -> tuple[int, int]:
     """Of the prompts about a sample of the records, how many were never asked and how many are answered."""
     profiles = None if variant == "no_profile" else item_profiles(split, llm, store=store, prompts=prompts)
-    sample = np.unique(np.linspace(0, len(split.user) - 1, SAMPLE).astype(int))
     keys = {
         request.key(llm.model)
         for slot in VARIANTS[variant]
-        for request in record_requests(split, profiles, variant, slot, sample, prompts=prompts)
+        for request in record_requests(split, profiles, variant, slot, _sample(split), prompts=prompts)
     }
     found = store.texts(list(keys))
     return len(keys) - len(found), sum(text is not None for text in found.values())
+
+
+def _sample(split: Split) -> NDArray[np.int64]:
+    """Records spread over a split, its first and last among them."""
+    return np.unique(np.linspace(0, len(split.user) - 1, SAMPLE).astype(int))
+
+
+def _expected(
+    split: Split, llm: Recorded, store: ExplanationStore | FrozenStore, prompts: PromptSet,
+    records: NDArray[np.int64] | None = None,
+) -> Explanations:  # fmt: skip
+    """Expected ratings (:data:`EXPECTED`) of all records, or of some; "" where the LLM gave no probabilities."""
+    profiles = item_profiles(split, llm, store=store, prompts=prompts)
+    chosen = np.arange(len(split.user)) if records is None else records
+    requests = record_requests(split, profiles, "direct", "single", chosen, prompts=prompts)
+    keys = [request.key(llm.model) for request in requests]
+    odds = store.odds(list(dict.fromkeys(keys)))
+    sentences = {"": 0}
+    codes = np.zeros(len(split.user), dtype=np.int32)
+    for record, key in zip(chosen.tolist(), keys, strict=True):
+        codes[record] = sentences.setdefault(expected_rating(odds.get(key, {})), len(sentences))
+    return Explanations(llm.name, EXPECTED, tuple(sentences), {"single": codes})
+
+
+@contextmanager
+def _opened(
+    path: str | Path, model: str, prompts: PromptSet | None
+) -> Iterator[tuple[ExplanationStore | FrozenStore, Recorded, PromptSet]]:
+    """A store for reading, the model as it knows it, and the prompt set it was asked in."""
+    with closing(open_store(path)) as store:
+        llm = _recorded(store.asked(), model)
+        yield store, llm, prompts or _prompts(store.asked(), llm.model, path)
 
 
 def _recorded(asked: set[tuple[str, str]], model: str) -> Recorded:

@@ -24,7 +24,7 @@ from lrrecsys_core.explain.explanations import Explanations
 from lrrecsys_core.explain.extractive import extractive_explanations
 from lrrecsys_core.explain.given import Given, is_given
 from lrrecsys_core.explain.imported import imported_explanations
-from lrrecsys_core.explain.named_stores import STORES_VARIABLE, NamedStore, stores
+from lrrecsys_core.explain.named_stores import STORES_VARIABLE, NamedStore, store_of, stores
 from lrrecsys_core.explain.prompt_sets import PromptSet
 from lrrecsys_core.explain.reasoners import MetadataExplainer, SimulatedReasoner
 from lrrecsys_core.explain.recorded import (
@@ -149,7 +149,7 @@ class Extractive(Source):
 
 @dataclass(frozen=True)
 class Stored(Source):
-    """Answers of an LLM, read from the store that LRRECSYS_STORES names for it.
+    """Answers of an LLM, read from the store that LRRECSYS_STORES names for it, or that comes with the repository.
 
     Attributes
     ----------
@@ -173,7 +173,7 @@ class Stored(Source):
         InputError
             If the environment names no store for this LLM.
         """
-        found = stores().get(self.model)
+        found = store_of(self.model)
         if found is None:
             raise InputError(f"no store of {self.model} is at hand: name one in {STORES_VARIABLE}.")
         return found
@@ -189,7 +189,7 @@ class Stored(Source):
 
     def available(self, dataset: Dataset, variant: str = "full", fraction: float = 1.0) -> bool:
         """As `Source.available`: once every record was asked about."""
-        return self.model in stores() and variant in _stored(dataset, self.model, fraction)
+        return store_of(self.model) is not None and variant in _stored(dataset, self.model, fraction)
 
     def key(self) -> dict[str, Any]:
         """As `Source.key`: with all that the store holds, and the prompts it is read with."""
@@ -219,8 +219,8 @@ _STORED: dict[tuple[object, ...], frozenset[str]] = {}
 
 
 def _stored(dataset: Dataset, model: str, fraction: float) -> frozenset[str]:
-    """The variants for which the store named for a model was asked about every record of a data set."""
-    store = stores()[model]
+    """The variants for which a model's store was asked about every record of a data set."""
+    store = Stored(model).store
     place, prompts = Path(store.path), store.prompts
     key = (place, place.stat().st_mtime_ns, model, prompts.digest, dataset.fingerprint, fraction)
     if key not in _STORED:

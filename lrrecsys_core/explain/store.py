@@ -14,9 +14,9 @@ from types import TracebackType
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.llm import LLM, Request, Result
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 LOOKUP = 900  # below the 999 placeholders that the oldest SQLite builds accept
-COLUMNS = "key, request, text, finish_reason, prompt_tokens, completion_tokens, error, attempts, seconds, created"
+COLUMNS = "key, request, text, finish_reason, prompt_tokens, completion_tokens, error, odds, attempts, seconds, created"
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS sources (
@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS sources (
 CREATE TABLE IF NOT EXISTS answers (
     id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, source INTEGER NOT NULL REFERENCES sources (id),
     request BLOB, text TEXT, finish_reason TEXT NOT NULL, prompt_tokens INTEGER NOT NULL,
-    completion_tokens INTEGER NOT NULL, error TEXT, attempts INTEGER NOT NULL, seconds REAL NOT NULL,
+    completion_tokens INTEGER NOT NULL, error TEXT, odds TEXT, attempts INTEGER NOT NULL, seconds REAL NOT NULL,
     created REAL NOT NULL
 );
 """
@@ -36,7 +36,8 @@ KEEP_FIRST_ANSWER = """
 ON CONFLICT (key) DO UPDATE SET
     source = excluded.source, text = excluded.text, finish_reason = excluded.finish_reason,
     prompt_tokens = excluded.prompt_tokens, completion_tokens = excluded.completion_tokens, error = excluded.error,
-    attempts = answers.attempts + excluded.attempts, seconds = excluded.seconds, created = excluded.created
+    odds = excluded.odds, attempts = answers.attempts + excluded.attempts, seconds = excluded.seconds,
+    created = excluded.created
 WHERE answers.text IS NULL
 """
 
@@ -86,13 +87,17 @@ class ExplanationStore:
         return lock
 
     def _prepare(self) -> None:
-        if not self.writable:
-            self._db.execute("PRAGMA query_only = ON")
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version == 1:  # before answers had odds
+            self._db.execute("ALTER TABLE answers ADD COLUMN odds TEXT")
+            self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            version = SCHEMA_VERSION
         tables = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if (tables or not self.writable) and (version != SCHEMA_VERSION or "answers" not in tables):
             raise sqlite3.DatabaseError(f"schema version {version}, expected {SCHEMA_VERSION}")
         self._db.execute("PRAGMA cache_size = -65536")
+        if not self.writable:
+            self._db.execute("PRAGMA query_only = ON")
         if self.writable:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
@@ -129,6 +134,16 @@ class ExplanationStore:
         """Stored answers by key; None where a failure is recorded; absent keys are left out."""
         return {key: text for key, (text, _) in self.answers(keys).items()}
 
+    def odds(self, keys: Sequence[str]) -> dict[str, dict[str, float]]:
+        """Probabilities of the choices, by key, of the answers that were stored with any."""
+        found: dict[str, dict[str, float]] = {}
+        for start in range(0, len(keys), LOOKUP):
+            part = [bytes.fromhex(key) for key in keys[start : start + LOOKUP]]
+            places = ",".join("?" * len(part))
+            rows = self._db.execute(f"SELECT key, odds FROM answers WHERE odds NOT NULL AND key IN ({places})", part)
+            found.update((key.hex(), json.loads(odds)) for key, odds in rows)
+        return found
+
     def _source(self, model: str, template: str, client: str) -> int:
         source = (model, template, client)
         if source not in self._sources:
@@ -142,11 +157,12 @@ class ExplanationStore:
         row = (
             bytes.fromhex(result.key), self._source(llm.model, request.template, llm.name),
             pack(request) if self._keep_requests else None, storable(result.text), result.finish_reason,
-            result.prompt_tokens, result.completion_tokens, storable(result.error), result.seconds, time.time(),
+            result.prompt_tokens, result.completion_tokens, storable(result.error), _odds(result), result.seconds,
+            time.time(),
         )  # fmt: skip
         self._db.execute(
             "INSERT INTO answers (key, source, request, text, finish_reason, prompt_tokens, completion_tokens, error, "
-            f"attempts, seconds, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?) {KEEP_FIRST_ANSWER}",
+            f"odds, attempts, seconds, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?) {KEEP_FIRST_ANSWER}",
             row,
         )
 
@@ -158,9 +174,9 @@ class ExplanationStore:
         key = bytes.fromhex(result.key)
         changed = self._db.execute(
             "UPDATE answers SET text = ?, finish_reason = ?, prompt_tokens = ?, completion_tokens = ?, error = ?, "
-            "created = ? WHERE key = ? AND text IS NULL",
+            "odds = ?, created = ? WHERE key = ? AND text IS NULL",
             (storable(result.text), result.finish_reason, result.prompt_tokens, result.completion_tokens,
-             storable(result.error), time.time(), key),
+             storable(result.error), _odds(result), time.time(), key),
         ).rowcount  # fmt: skip
         if changed:
             return True
@@ -239,6 +255,10 @@ class ExplanationStore:
 def storable(text: str | None) -> str | None:
     """The text with what UTF-8 cannot carry (lone surrogates) replaced; everything else stays as received."""
     return None if text is None else text.encode("utf-8", "replace").decode()
+
+
+def _odds(result: Result) -> str | None:
+    return json.dumps(result.odds) if result.odds else None
 
 
 def pack(request: Request) -> bytes:

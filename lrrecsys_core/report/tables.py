@@ -215,7 +215,7 @@ def _place(name: str) -> tuple[float, str]:
     if name in names:
         return names.index(name), name
     # Writers of one's own follow the paper's LLMs.
-    return names.index(r.LR if name == r.IMPROVED else r.GPT2) + 0.5, name
+    return names.index(r.LR if name == r.IMPROVED else r.SMOLLM2) + 0.5, name
 
 
 def _cell(line: dict[str, object] | None, side: str) -> str:

@@ -59,11 +59,21 @@ class Cell:
         return chosen_point(row, self.dataset)
 
     @property
-    def replicates(self) -> range:
-        """Numbers of the block's replicates within the run; rows of side tables may have fewer."""
-        few = self.run.simulated and rows.row_named(self.name).side
-        block = self.run.blocks[self.block]
-        return block[: self.run.profile.side_replicates] if few else block
+    def replicates(self) -> tuple[int, ...]:
+        """Numbers of the block's replicates within the run.
+
+        Rows of side tables may have fewer, and so have those that read what an LLM wrote about some markets only.
+        """
+        row, block = rows.row_named(self.name), tuple(self.run.blocks[self.block])
+        if not self.run.simulated:
+            return block
+        if row.side:
+            block = block[: self.run.profile.side_replicates]
+        if row.texts is None:
+            return block
+        markets, variant = self.run.data(self.dataset), row.texts.variant
+        source = row.texts.source_on(markets[0], row.fraction)
+        return tuple(k for k in block if source.available(markets[k], variant, row.fraction))
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -100,7 +110,7 @@ class Cell:
         return (row.model.__name__ if row.model else "", json.dumps(plain(row.params), sort_keys=True))
 
     @property
-    def own_data(self) -> range:
+    def own_data(self) -> tuple[int, ...]:
         """Replicates with data of their own: all of them on markets, the first alone where the data are real."""
         return self.replicates if self.run.simulated else self.replicates[:1]
 

@@ -48,8 +48,12 @@ class Study(Run):
         return sorted((cell for pair in wanted for cell in self.cells_of(*pair)), key=lambda cell: cell.shape)
 
     def cells_of(self, name: str, row: str) -> list[Cell]:
-        """The cells of a row on a data set, one per block that the run is asked for; side rows have the first alone."""
-        return [Cell(self, name, row, block) for block in (self.asked[:1] if rows.row_named(row).side else self.asked)]
+        """The cells of a row on a data set, one per block that the run is asked for; side rows have the first alone.
+
+        A row that an LLM wrote has none in blocks whose markets nobody asked it about.
+        """
+        asked = self.asked[:1] if rows.row_named(row).side else self.asked
+        return [cell for block in asked if (cell := Cell(self, name, row, block)).replicates]
 
     def explanations(self, name: str, row: str = rows.LR, replicate: int = 0) -> Explanations:
         """The texts a row reads."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -163,3 +164,19 @@ def test_merging_joins_by_key_and_ours_stays(tmp_path: Path) -> None:
         assert ours.merge([tmp_path / "b"]) == 0
         with pytest.raises(InputError, match="does not exist"):
             ours.merge([tmp_path / "c"])
+
+
+def test_odds_come_back_from_store_and_frozen_folder_and_older_stores_are_taken_on(tmp_path):
+    asked = [Request((("user", f"rate {k}"),), choices=("1", "2")) for k in range(3)]
+    odds = {"1": 0.25, "2": 0.5}
+    with ExplanationStore(tmp_path / "new.sqlite") as store:
+        store.add(asked[0], Result(asked[0].key(LLM.model), "2", odds=odds), LLM)
+        store.add(asked[1], Result(asked[1].key(LLM.model), "1"), LLM)
+        keys = [one.key(LLM.model) for one in asked]
+        assert store.odds(keys) == {keys[0]: odds}
+        freeze(store, tmp_path / "frozen")
+    assert FrozenStore(tmp_path / "frozen").odds(keys) == {keys[0]: odds}
+    with closing(sqlite3.connect(tmp_path / "new.sqlite")) as db:  # as a store was before there were odds
+        db.executescript("ALTER TABLE answers DROP COLUMN odds; PRAGMA user_version = 1;")
+    with ExplanationStore(tmp_path / "new.sqlite", write=False) as store:
+        assert store.texts(keys) == {keys[0]: "2", keys[1]: "1"} and store.odds(keys) == {}
