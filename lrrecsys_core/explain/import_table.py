@@ -99,7 +99,7 @@ def _check_writer(dataset: Dataset, name: str, seen: str) -> None:
     theirs = {word.lower() for short, llm in (PAPER_LLMS | EMBEDDED).items() for word in (short, llm.name, llm.model)}
     if name.lower() in theirs:
         raise InputError(
-            f"{name!r} is one of the paper's LLMs, whose rows are made from its answers to our prompts: give these "
+            f"{name!r} has a row already, which is made from its answers to our prompts: give these "
             f"texts a name of their own, such as '{name} (elsewhere)'"
         )
     if not name or name != " ".join(name.split()) or set(name) & set(",="):

@@ -72,9 +72,10 @@ def stores() -> dict[str, NamedStore]:
         place, _, option = rest.partition("?")
         chosen = option.removeprefix("prompts=")
         given = bool(place) and is_given(place)
-        if given and (name := read_manifest(place)["name"]) != model:
+        if given and (option or read_manifest(place)["name"] != model):
             raise InputError(
-                f"{STORES_VARIABLE} has {entry!r}: the texts there are those of {name!r}, so name them by that."
+                f"{STORES_VARIABLE} has {entry!r}: the texts there are those of {read_manifest(place)['name']!r} and "
+                "were asked for in no prompts, so write that name and the folder alone."
             )
         known = given or model in PAPER_LLMS | EMBEDDED or holds(place, model)
         if not known or not place or (option and chosen in ("", option)):

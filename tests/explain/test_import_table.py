@@ -24,7 +24,8 @@ from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.checks import MOST_WORDS
 from lrrecsys_core.explain.given import SEEN, Given
 from lrrecsys_core.explain.import_table import import_table, told
-from lrrecsys_core.explain.sources import Metadata, Stored, default_source, named_source, stores
+from lrrecsys_core.explain.named_stores import stores
+from lrrecsys_core.explain.sources import Metadata, Stored, default_source, named_source
 from lrrecsys_core.models.autoencoder import LENGTH
 from lrrecsys_core.profiles import get_profile
 from lrrecsys_core.report.evidence import Evidence
@@ -187,9 +188,10 @@ def test_columns_may_go_by_other_names(tmp_path: Path) -> None:
     [
         ({"seen": "target-review"}, "contains the answer"),
         ({"seen": "everything"}, "one of titles, training-reviews, other-reviews"),
-        ({"name": "Llama 3.1"}, "one of the paper's LLMs"),
-        ({"name": "GPT-2"}, "one of the paper's LLMs"),
-        ({"name": "meta-llama/Llama-3.1-8B-Instruct"}, "one of the paper's LLMs"),
+        ({"name": "Llama 3.1"}, "has a row already"),
+        ({"name": "GPT-2"}, "has a row already"),
+        ({"name": "meta-llama/Llama-3.1-8B-Instruct"}, "has a row already"),
+        ({"name": "SmolLM2-135M"}, "has a row already"),
         ({"name": "a,b"}, "cannot name a writer"),
         ({"name": " "}, "cannot name a writer"),
         ({"item": "movie"}, "column 'movie' is missing"),
@@ -273,7 +275,11 @@ def test_writers_are_told_apart_by_what_the_environment_names(tmp_path: Path, mo
     monkeypatch.setenv("LRRECSYS_STORES", f"Carl={single.folder},Bert={part.folder},Anna={whole.folder}")
     assert default_source(data) == named_source("Anna") == whole and named_source("Dora") == Stored("Dora")
     assert whole.llm == "Anna" and not whole.programmed and whole.profiles(make_split(data)) is None
-    for bad, said in ((f"Dora={whole.folder}", "those of 'Anna'"), (f"gpt-2={whole.folder}", "those of 'Anna'")):
+    for bad, said in (
+        (f"Dora={whole.folder}", "those of 'Anna'"),
+        (f"llama-3.1={whole.folder}", "those of 'Anna'"),
+        (f"Anna={whole.folder}?prompts=house", "in no prompts"),
+    ):
         monkeypatch.setenv("LRRECSYS_STORES", bad)
         with pytest.raises(InputError, match=said):
             stores()
@@ -289,7 +295,7 @@ def test_rows_of_own_writers_follow_the_papers_llms(tmp_path: Path, monkeypatch:
     assert own.texts == rows.Texts(source, "text", ("single",)) and own.params["slots"] == ("single",)
     assert own.llm == "Anna" and own.optional and own.tables == (4,)
     names = [row.name for row in rows.rows_of(4)]
-    assert names[names.index(rows.GPT2) + 1] == own.name and set(names) == {own.name, *(row.name for row in before)}
+    assert names[names.index(rows.SMOLLM2) + 1] == own.name and set(names) == {own.name, *(row.name for row in before)}
     assert rows.rows_of(2) == [row for row in rows.ROWS if 2 in row.tables]
     assert rows.rows_of(4, found=[rows.LR]) == before, "a report shows the writers that its results have"
     monkeypatch.setenv("LRRECSYS_STORES", "")
@@ -344,9 +350,9 @@ def test_own_writers_have_rows_of_table_4(
     monkeypatch.delenv("LRRECSYS_STORES")
     table = result_table(4, metrics)
     names = table["row"].unique(maintain_order=True).to_list()
-    assert names[names.index(rows.GPT2) + 1 :][:2] == own
+    assert names[names.index(rows.SMOLLM2) + 1 :][:2] == own
     shown = [line[0] for line in grids(table)[0].body]
-    assert shown[shown.index(rows.GPT2) + 1 :][:2] == own
+    assert shown[shown.index(rows.SMOLLM2) + 1 :][:2] == own
     lines = table.filter(pl.col("row").is_in(own))
     assert lines["ours_mean"].is_finite().all() and set(lines["status"]) == {"no published number"}
     assert lines.filter(row=own[1])["note"].str.contains("had seen: training reviews", literal=True).all()
@@ -373,8 +379,8 @@ def test_the_texts_of_real_records_are_imported_whole(kind: str, folder: str, re
     if not texts.is_file() or not (SHARED / folder).is_dir():
         pytest.skip(f"{folder} or its texts are not beside the repository")
     split = make_split(load_dataset(f"{kind}:{SHARED / folder}"))
-    counts = import_table(split.dataset, texts, "SmolLM2-135M", "titles", tmp_path / "out")["counts"]
+    counts = import_table(split.dataset, texts, "SmolLM2 elsewhere", "titles", tmp_path / "out")["counts"]
     assert counts["wanted"] == counts["rows"] == records
     assert not counts["missing"] and not counts["extra"] and not counts["repeated"]
-    read = Given("SmolLM2-135M", str(tmp_path / "out")).explanations(split)
+    read = Given("SmolLM2 elsewhere", str(tmp_path / "out")).explanations(split)
     assert read.coverage == {"positive": 1.0, "negative": 1.0} and read.explainer.endswith(f"{SEEN['titles']})")
