@@ -19,6 +19,7 @@ from lrrecsys_core import paths
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.clients.formats import split_revision
 from lrrecsys_core.explain.clients.transformers_llm import TransformersLLM
+from lrrecsys_core.explain.clients.weights import gguf_of
 
 Vectors = NDArray[np.float32]
 KEY_SCHEMA = "lrrecsys-embedding-1"
@@ -157,8 +158,8 @@ class HiddenStates:
         tokenizer, model = self.llm.load()
         order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
         parts: dict[int, Vectors] = {}
-        for start in range(0, len(order), self.llm.batch_size):
-            places = order[start : start + self.llm.batch_size]
+        for start in range(0, len(order), self.llm.batch):
+            places = order[start : start + self.llm.batch]
             batch = [texts[place] or "." for place in places]
             # Padding on the left would shift the positions of the words.
             inputs = tokenizer(batch, return_tensors="pt", padding=True, padding_side="right", truncation=True).to(
@@ -166,7 +167,7 @@ class HiddenStates:
             )
             inputs.pop("token_type_ids", None)
             with torch.inference_mode():
-                hidden = model(**inputs, output_hidden_states=True).hidden_states[-1]  # (B, T, width)
+                hidden = model.base_model(**inputs).last_hidden_state  # (B, T, width)
             mask = inputs["attention_mask"].unsqueeze(-1).to(hidden.dtype)
             means = (hidden * mask).sum(1) / mask.sum(1)
             parts.update(zip(places, means.float().cpu().numpy(), strict=True))
@@ -174,13 +175,16 @@ class HiddenStates:
 
 
 def hidden_states_of(model: str) -> HiddenStates | None:
-    """Hidden states of a model whose weights lie on this machine, in a folder or the hub's cache; none is downloaded.
+    """Hidden states of a model whose weights lie on this machine; none is downloaded.
 
     Parameters
     ----------
     model
-        Folder or hub identifier, perhaps with revision, as it entered the keys of the answers.
+        As it entered the keys of the answers: a folder, a hub identifier in the hub's cache, perhaps with revision, or
+        a GGUF file's identifier (:func:`~lrrecsys_core.explain.clients.weights.identity`), whichever engine ran it.
     """
+    if file := gguf_of(model):
+        return HiddenStates(TransformersLLM(model, served_as=str(file)))
     place, revision = split_revision(model)
     at_hand = any((Path(place) / name).is_file() or _in_cache(place, name, revision) for name in WEIGHTS)
     return HiddenStates(TransformersLLM(model)) if at_hand else None

@@ -8,7 +8,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.clients.odds import listed_odds
 from lrrecsys_core.explain.llm import Request, Result
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 FATAL = {401: "refuses the key", 403: "forbids the request", 404: "does not know the model or the address"}
 MARK = "lrrecsys-"  # tells our request ids, where a server echoes them, from its own
 HOPELESS = {400, 413, 415, 422}
+LISTS = {  # what asks either interface for the likeliest tokens and their log-probabilities
+    "/chat/completions": {"logprobs": True, "top_logprobs": 20}, "/completions": {"logprobs": 20},
+}  # fmt: skip
+NO_LISTS = HOPELESS | {403, 501}  # ways of refusing them; what they mean otherwise shows when asked again without
 
 
 class CallFailed(Exception):
@@ -99,12 +104,13 @@ class Client:
 
 @dataclass
 class Server:
-    """One server and its present state."""
+    """One server and its present state; ``lists`` until it refuses to list the likeliest tokens."""
 
     client: Client
     address: str
     busy: int = 0
     rests_until: float = 0.0
+    lists: bool = True
 
     def rest(self, seconds: float) -> None:
         """Send nothing more for so many seconds."""
@@ -192,7 +198,8 @@ class Calls:
         settings = self._endpoint
         for attempt in range(settings.attempts):
             try:
-                return await self._call(request, result.key)
+                last = 0 < attempt == settings.attempts - 1
+                return await self._call(request, result.key, odds=bool(request.choices) and not last)
             except CallFailed as failure:
                 result.error = str(failure)
                 if not failure.again or attempt + 1 == settings.attempts:
@@ -201,23 +208,17 @@ class Calls:
                 await asyncio.sleep(max(failure.after, random.uniform(0, longest)))
         return result
 
-    async def _call(self, request: Request, key: str) -> Result:
-        """One call to the server that is least busy and not resting."""
+    async def _call(self, request: Request, key: str, *, odds: bool) -> Result:
+        """One call to the server that is least busy and not resting; a second one if it refuses to tell the odds."""
         while (first := min(server.rests_until for server in self._servers)) > time.monotonic():
             await asyncio.sleep(first - time.monotonic())
         server = min((one for one in self._servers if one.rests_until <= time.monotonic()), key=lambda one: one.busy)
         path, body = self._endpoint.body(request)
-        server.busy += 1
-        try:
-            async with asyncio.timeout(self._endpoint.timeout):
-                status, headers, content = await server.client.post(path, body, key)
-        except TimeoutError:
-            raise CallFailed(f"no answer within {self._endpoint.timeout:g} s") from None
-        except ConnectionError as error:
-            server.rest(self._endpoint.pause)
-            raise CallFailed(f"connection failed: {error}") from None
-        finally:
-            server.busy -= 1
+        listing = odds and server.lists
+        status, headers, content = await self._post(server, path, body | LISTS[path] if listing else body, key)
+        if listing and status in NO_LISTS:
+            status, headers, content = await self._post(server, path, body, key)
+            server.lists = status != 200
         if status in FATAL:
             raise InputError(
                 f"{server.address} {FATAL[status]} (HTTP {status}): check LRRECSYS_BASE_URL, LRRECSYS_API_KEY "
@@ -230,11 +231,33 @@ class Calls:
             raise CallFailed(
                 f"HTTP {status}: {' '.join(detail[:200].split())}", again=status not in HOPELESS, after=after
             )
-        return read_answer(content, key)
+        return read_answer(content, key, request.choices if listing else ())
+
+    async def _post(
+        self, server: Server, path: str, body: dict[str, Any], key: str
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Send a body and wait for the answer, but not longer than stated.
+
+        Raises
+        ------
+        CallFailed
+            When there is no answer.
+        """
+        server.busy += 1
+        try:
+            async with asyncio.timeout(self._endpoint.timeout):
+                return await server.client.post(path, body, key)
+        except TimeoutError:
+            raise CallFailed(f"no answer within {self._endpoint.timeout:g} s") from None
+        except ConnectionError as error:
+            server.rest(self._endpoint.pause)
+            raise CallFailed(f"connection failed: {error}") from None
+        finally:
+            server.busy -= 1
 
 
-def read_answer(content: bytes, key: str) -> Result:
-    """The result inside a chat or text completion.
+def read_answer(content: bytes, key: str, choices: Sequence[str] = ()) -> Result:
+    """The result inside a chat or text completion, with the odds of choices where it tells them.
 
     Raises
     ------
@@ -256,6 +279,7 @@ def read_answer(content: bytes, key: str) -> Result:
         str(choice.get("finish_reason") or "stop"),
         int(usage.get("prompt_tokens") or 0),
         int(usage.get("completion_tokens") or 0),
+        odds=listed_odds(choice, choices) if choices else {},
     )
 
 

@@ -19,7 +19,8 @@ from lrrecsys_core.explain.llm import Request, Result
 class Endpoint:
     """A model behind one or more OpenAI-compatible servers.
 
-    The key is read from ``LRRECSYS_API_KEY`` or ``OPENAI_API_KEY`` when a run starts and kept nowhere.
+    The key is read from ``LRRECSYS_API_KEY`` or ``OPENAI_API_KEY`` when a run starts and kept nowhere. A request with
+    choices asks for the 20 likeliest tokens too, from which their odds are read; a server that refuses gives its text.
 
     Parameters
     ----------
@@ -98,7 +99,7 @@ class Endpoint:
             calls.stop()
 
     def body(self, request: Request) -> tuple[str, dict[str, Any]]:
-        """Path and JSON body of one call."""
+        """Path and JSON body of one call for its text; batch files hold these and so tell no odds."""
         body: dict[str, Any] = {
             "model": self.served_as, "max_tokens": request.max_tokens, "temperature": request.temperature,
         }  # fmt: skip

