@@ -278,10 +278,9 @@ def _table4() -> Iterable[Row]:
     yield Row(DIRECT_LLAMA31, (4,), "direct", texts=answers, floor="direct", llm=DEFAULT_LLM)
     yield _lr(NO_PROFILE, (4,), "variant", Texts(variant="no_profile"), written=True)
     yield _lr(SUMMARY, (4,), "variant", Texts(variant="summary", slots=_ONE), by_construction=True)
-    answers = Texts(variant="direct", slots=_ONE)
-    yield Row(DIRECT, (4,), "direct", texts=answers, floor="direct", written=True)
-    answers = Texts(variant=EXPECTED, slots=_ONE)
-    yield Row(DIRECT_EXPECTED, (4,), "direct", texts=answers, floor="direct", written=True, optional=True)
+    for name, variant in ((DIRECT, "direct"), (DIRECT_EXPECTED, EXPECTED)):
+        answers, optional = Texts(variant=variant, slots=_ONE), variant == EXPECTED
+        yield Row(name, (4,), "direct", texts=answers, floor="direct", written=True, optional=optional)
     for name, source in ((METADATA, Metadata()), (EXTRACTIVE, Extractive()), (IMPORTED, Imported())):
         yield _lr(name, (4,), "ours", Texts(source), optional=True)
     # A reasoner that knows nothing of S* still names something; the dial adds no spurious attribute, so that only the
@@ -313,13 +312,11 @@ def _table6() -> Iterable[Row]:
     yield _lr(NCF, (6,), "variant", FULL, LRRecsysNCF)
     yield _lr(NCF_WITHOUT, (6,), "ablation", None, LRRecsysNCF)
     yield _lr(NO_IDS, (6,), "ablation", FULL, WithoutIds)
-    yield _lr(SHUFFLE_ALL, (6,), "control", shuffle="all")
-    yield _lr(SHUFFLE_USER, (6,), "control", shuffle="user")
-    yield _lr(SHUFFLE_ITEM, (6,), "control", shuffle="item")
+    for name, over in ((SHUFFLE_ALL, "all"), (SHUFFLE_USER, "user"), (SHUFFLE_ITEM, "item")):
+        yield _lr(name, (6,), "control", shuffle=over)
     yield Row(PERMUTED, (6,), "control", evaluates=LR, optional=True)
-    for name, attributes in ((ALL_ATTRIBUTES, "all"), (TRUE_ATTRIBUTES, "important")):
-        given = {"context": True}
-        yield _lr(name, (6,), "comparator", None, params=given, attributes=attributes, markets_only=True)
+    for name, given in ((ALL_ATTRIBUTES, "all"), (TRUE_ATTRIBUTES, "important")):
+        yield _lr(name, (6,), "comparator", None, params={"context": True}, attributes=given, markets_only=True)
     yield _simulated(RANDOM_REASONER, 6, Simulated(pick="random", share=1.0, spurious=0))
     yield _simulated(LASSO_REASONER, 6, Simulated(pick="lasso", spurious=0), shifted=True)
     yield _moved(LR, 6)

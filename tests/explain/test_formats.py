@@ -9,7 +9,7 @@ import pytest
 from lrrecsys_core import rows
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.clients.endpoint import Endpoint
-from lrrecsys_core.explain.clients.formats import PAPER_LLMS, known_llm, render, split_revision
+from lrrecsys_core.explain.clients.formats import EMBEDDED, PAPER_LLMS, known_llm, render, split_revision
 from lrrecsys_core.explain.clients.transformers_llm import TransformersLLM
 from lrrecsys_core.explain.open import open_data, open_llm
 
@@ -26,7 +26,7 @@ def test_conversations_as_plain_text() -> None:
 
 def test_the_six_llms_are_the_rows_of_table_4() -> None:
     named = [row.llm for row in rows.rows_of(4) if row.llm and row.kind == "ours"]
-    assert list(PAPER_LLMS) == named == list(rows.OF_LLM)
+    assert list(PAPER_LLMS) == list(rows.OF_LLM) and [*PAPER_LLMS, *EMBEDDED] == named == list(rows.OF_WRITER)
     assert all(PAPER_LLMS[short].name.split("-")[0] in row for short, row in rows.OF_LLM.items())
     assert all(known.revision == "" for known in PAPER_LLMS.values())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -14,6 +14,7 @@ from typing import Any
 
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.clients.formats import render
+from lrrecsys_core.explain.clients.transformers_llm import TransformersLLM
 from lrrecsys_core.explain.clients.weights import context_of, identity
 from lrrecsys_core.explain.llm import Request, Result
 
@@ -50,6 +51,7 @@ class OpenVinoLLM:
     name: str = ""
     in_flight: int = 32
     _loaded: tuple[Any, Any] | None = field(default=None, init=False, repr=False)
+    _rater: TransformersLLM | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.name = self.name or self.path.stem
@@ -137,7 +139,16 @@ class OpenVinoLLM:
         key, reason = one.request.key(self.model), "stop" if stopped else "length"
         if not text.strip():
             return Result(key, None, "error", one.length, 0, "the answer is empty", seconds)
-        return Result(key, text, reason, one.length, len(made.generated_ids), seconds=seconds)
+        odds = self._odds(one.request) if one.request.choices else {}
+        return Result(key, text, reason, one.length, len(made.generated_ids), seconds=seconds, odds=odds)
+
+    def _odds(self, request: Request) -> dict[str, float]:
+        """From the same file through transformers: this engine tells the probabilities of its own choice alone."""
+        self._rater = self._rater or TransformersLLM(self.model, served_as=str(self.path), device="cpu")
+        try:
+            return next(iter(self._rater.complete([replace(request, max_tokens=1)]))).odds
+        except InputError:  # what transformers needs for it is not installed: the answer stands without
+            return {}
 
     @cached_property
     def _context(self) -> int:

@@ -154,10 +154,8 @@ class TransformersLLM:
         answers = output.sequences[:, prompts.tokens.shape[1] :].tolist()
         for (request, prompt), tokens, told in zip(batch, answers, odds, strict=True):
             made = next((place for place, token in enumerate(tokens) if token in ends | {pad}), len(tokens))
-            text = tokenizer.decode(tokens[:made], skip_special_tokens=True)
-            stopped = made < len(tokens) or any(stop in text for stop in request.stop)
-            for stop in request.stop:
-                text = text.split(stop, 1)[0]
+            text, cut = request.until_stop(tokenizer.decode(tokens[:made], skip_special_tokens=True))
+            stopped = made < len(tokens) or cut
             result = Result(request.key(self.model), text, "stop" if stopped else "length", len(prompt), made)
             if not text.strip():
                 result.text, result.finish_reason, result.error = None, "error", "the answer is empty"
