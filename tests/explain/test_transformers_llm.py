@@ -9,6 +9,7 @@ import pytest
 from tiny_models import chat_model, plain_model, rating_model
 
 from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.clients import odds
 from lrrecsys_core.explain.clients.transformers_llm import TransformersLLM
 from lrrecsys_core.explain.embeddings import HiddenStates
 from lrrecsys_core.explain.llm import Request, Result
@@ -201,12 +202,18 @@ def test_odds_are_the_models_own_whatever_the_batch(tmp_path: Path) -> None:
             assert found[one.key(folder)].text in ("4", "4.", "5"), "the text is the likeliest as before"
 
 
-def test_odds_are_those_of_whole_passes_over_each_prompt_and_change_no_answer(chat: str) -> None:
-    """ "tea a" is the token "tea", then "a" after the prompt and "tea"; of either kind two beginnings are followed."""
+def test_odds_are_those_of_whole_passes_over_each_prompt_and_change_no_answer(
+    chat: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The choice "tea a" is the token "tea", then "a" after it; several beginnings of each prompt are followed."""
     import torch
 
+    monkeypatch.setattr(odds, "FOLLOWED", 0.0)
     llm = TransformersLLM(chat, dtype="float32", batch_size=6)
     tokenizer, model = llm.load()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(20 if weight.dim() > 1 else 1)  # as they are drawn, all that came before hardly matters
     plain = [Request((("user", SHARED + tail),), max_tokens=6) for tail in TAILS]
     asked = [Request(one.messages, one.max_tokens, choices=("tea", "tea a", "movie", "movie a")) for one in plain]
     found = {result.key: result for result in llm.complete(asked)}
@@ -222,5 +229,5 @@ def test_odds_are_those_of_whole_passes_over_each_prompt_and_change_no_answer(ch
         for word in ("tea", "movie"):
             expected[f"{word} a"] = chance(word) * chance(word, "a")
             expected[word] = chance(word) - expected[f"{word} a"]
-        assert found[one.key(chat)].odds == pytest.approx(expected, rel=1e-3)
-    assert by_key(list(found.values())) == by_key(list(TransformersLLM(chat, dtype="float32").complete(plain)))
+        assert found[one.key(chat)].odds == pytest.approx(expected, rel=1e-3, abs=1e-7)
+    assert by_key(list(found.values())) == by_key(list(llm.complete(plain)))
