@@ -283,8 +283,7 @@ def _table4() -> Iterable[Row]:
         yield Row(name, (4,), "direct", texts=answers, floor="direct", written=True, optional=optional)
     for name, source in ((METADATA, Metadata()), (EXTRACTIVE, Extractive()), (IMPORTED, Imported())):
         yield _lr(name, (4,), "ours", Texts(source), optional=True)
-    # A reasoner that knows nothing of S* still names something; the dial adds no spurious attribute, so that only the
-    # share of S* changes along it.
+    # The dial adds no spurious attribute: only the share of S* changes along it (one who knows none names others).
     for share, name in DIAL.items():
         yield _simulated(name, 4, Simulated(share=share / 100, spurious=0))
     picks: dict[Literal["eills", "pooled"], dict[int, str]] = {"eills": FROM_EILLS, "pooled": FROM_POOLED}
