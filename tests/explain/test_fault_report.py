@@ -134,7 +134,7 @@ def test_an_llm_is_judged_by_what_it_said_first(
     monkeypatch.setenv("LRRECSYS_STORES", f"parrot={place}")
     report = fault_report(split, Stored("parrot"))
     assert report.columns == ["explainer", "variant", "slot", "fault", "records", "share"]
-    assert found_in(report) == {("parrot", slot): counts for (_, slot), counts in PARROT.items()}
+    assert found_in(report) == {("parrot, prompts house", slot): counts for (_, slot), counts in PARROT.items()}
 
 
 def test_only_what_was_asked_is_judged(split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,9 +164,9 @@ def test_a_store_alone_tells_the_same_by_model_and_template(split: Split, tmp_pa
     found = {(model, name.split("@")[0]): counts for (model, name), counts in found_in(report).items()}
     # Each distinct prompt once: the three users' four records, in two slots.
     assert found == {
-        ("parrot@1", "product/profile"): {"unfinished": 4, SAME: 4, DISTINCT: 1},
-        ("parrot@1", "product/positive"): {"copied from the example": 4, SAME: 4, DISTINCT: 1},
-        ("parrot@1", "product/negative"): {"repeats the question": 4, SAME: 4, DISTINCT: 1},
+        ("parrot@1", "house/product/profile"): {"unfinished": 4, SAME: 4, DISTINCT: 1},
+        ("parrot@1", "house/product/positive"): {"copied from the example": 4, SAME: 4, DISTINCT: 1},
+        ("parrot@1", "house/product/negative"): {"repeats the question": 4, SAME: 4, DISTINCT: 1},
     }
 
 
