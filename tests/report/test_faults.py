@@ -120,8 +120,8 @@ def test_a_study_is_judged_with_every_store_that_is_named(root: Path, monkeypatc
     writers = both.select("title", "explainer").unique(maintain_order=True).rows()
     # The first store writes the texts of LR-Recsys; another is judged where it was asked about every record.
     assert writers == [
-        ("hotels (simulated)", "dull"), ("hotels (simulated)", "flat"), ("restaurants (simulated)", "dull"),
-        ("movies (simulated)", "dull"),
+        ("hotels (simulated)", "dull, prompts house"), ("hotels (simulated)", "flat, prompts house"),
+        ("restaurants (simulated)", "dull, prompts house"), ("movies (simulated)", "dull, prompts house"),
     ]  # fmt: skip
     assert (both.filter(fault="other opening", variant="full")["share"] == 1).all()
     again = kept(study.run, "faults")

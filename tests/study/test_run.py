@@ -340,7 +340,7 @@ def test_a_row_of_an_llm_comes_to_life_with_its_store(
     Cell(study, "hotels", rows.LR).compute()
     Cell(study, "hotels", rows.LASSO_REASONER).compute()
     by = dict(study.metrics().select("row", "explainer").unique().iter_rows())
-    assert by[rows.GPT2] == by[rows.LR] == "GPT-2", "with a store, rows that name no source read it"
+    assert by[rows.GPT2] == by[rows.LR] == "GPT-2, prompts house", "with a store, rows that name no source read it"
     assert by[rows.LASSO_REASONER].startswith("simulated reasoner")
     assert rows.shifted(rows.LR) not in by and rows.shifted(rows.LASSO_REASONER) in by, "texts cannot follow a shift"
 

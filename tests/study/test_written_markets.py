@@ -20,7 +20,7 @@ from lrrecsys_core.study.study import Study
 ZERO_SHOT = prompt_set("zero-shot")
 PROFILE = replace(
     get_profile("smoke"), users=12, items=14, records_per_user=6, replicates=3, first_markets=2, epochs=1,
-    autoencoder_epochs=2,
+    autoencoder_epochs=40,
 )  # fmt: skip
 
 
