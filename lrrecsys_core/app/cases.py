@@ -6,13 +6,18 @@ import numpy as np
 import polars as pl
 
 from lrrecsys_core import rows
-from lrrecsys_core.data.split import Split
+from lrrecsys_core.data.split import Split, make_split
 from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.answers import Answer
+from lrrecsys_core.explain.checks import faults
+from lrrecsys_core.explain.open import open_data
 from lrrecsys_core.explain.prompts import record_requests
+from lrrecsys_core.explain.sources import Stored
 from lrrecsys_core.report.evidence import ATTENTION, Evidence
 from lrrecsys_core.study.study import Study
 from lrrecsys_core.study.text_sets import text_job
 
+WRITER, SHOWN = "smollm2", "market:hotels@smoke"  # whose answers come with the repository, and of which market
 SAID = {  # the rows whose texts are shown of a case, by what they are
     "explanation": rows.LR,
     "aspect terms": rows.ASPECTS_ONLY,
@@ -113,6 +118,41 @@ def question(study: Study, name: str, at: int, slot: str = "positive", replicate
     source = text_job(study, name, rows.BY_NAME[rows.LR], replicate).source
     asked = record_requests(split, source.profiles(split), "full", slot, np.array([at]), prompts=source.prompts)
     return next(asked).messages[-1][1]
+
+
+def shipped_answers(records: int = 20, seed: int = 0) -> tuple[str, pl.DataFrame]:
+    """What the embedded model wrote about random records of the simulated market `SHOWN`, as it came.
+
+    Returns
+    -------
+    prompt : the first of the prompts, whole.
+    frame : candidate, slot, answer, faults; sorted by the number of faults.
+
+    Raises
+    ------
+    InputError
+        When the repository's store is missing.
+    """
+    split, source = make_split(open_data(SHOWN)), Stored(WRITER)
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(split.user))[:records])
+    names = split.dataset.items["name"].gather(split.item_position)
+    told: dict[str, list[Answer]] = {}
+    for answer in source.answers(split):
+        told.setdefault(answer.slot, []).append(answer)
+    lines = [
+        (
+            names[int(at)],
+            slot,
+            answers[at].text,
+            faults(answers[at].text, answers[at].prompt, answers[at].finish_reason),
+        )
+        for at in chosen
+        for slot, answers in told.items()
+    ]
+    lines.sort(key=lambda line: len(line[3]))
+    shown = [(name, slot, text, "; ".join(found) or "none") for name, slot, text, found in lines]
+    first = next(iter(told.values()))[chosen[0]]
+    return first.prompt, pl.DataFrame(shown, schema=["candidate", "slot", "answer", "faults"], orient="row")
 
 
 def told_about(study: Study, name: str, at: int, replicate: int = 0) -> dict[str, str]:
