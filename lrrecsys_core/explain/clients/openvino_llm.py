@@ -20,8 +20,8 @@ from lrrecsys_core.explain.llm import Request, Result
 
 ENGINE = "openvino-genai"
 # In the engine's own choice of types (bfloat16 where the processor has it, activations quantised when there are many)
-# half of all answers depend on what is computed beside them; in float32 none did. Prefixes kept from earlier prompts
-# change some, too, so none are kept: an answer is a function of its prompt.
+# about half of all answers changed with what was computed beside them; in float32 hardly any did. Prefixes kept from
+# earlier prompts change some, too, so none are kept.
 EXACT = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
 CACHE_GB = 1
 
@@ -44,7 +44,7 @@ class OpenVinoLLM:
     name
         Shown in tables; the file's name when empty.
     in_flight
-        Prompts computed together; it changes no answer.
+        Prompts computed together.
     """
 
     path: Path
