@@ -46,7 +46,7 @@ test: .venv/llm
 	$(BIN)/lrrecsys reproduce --profile smoke
 
 # What the embedded model writes about the first market of each domain, as it comes with the repository (about 7,200
-# prompts); what is answered already is not asked again.
+# prompts); what results/texts/smollm2.sqlite has is not asked again.
 texts: .venv/llm
 	for market in hotels restaurants movies; do \
 	  $(BIN)/lrrecsys explain run --data market:$$market@smoke --llm smollm2 --prompts zero-shot --store results/texts/smollm2.sqlite \

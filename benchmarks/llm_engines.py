@@ -23,9 +23,6 @@ import numpy as np
 
 from lrrecsys_core import paths
 from lrrecsys_core.data.split import make_split
-from lrrecsys_core.explain.clients.openvino_llm import OpenVinoLLM
-from lrrecsys_core.explain.clients.transformers_llm import TransformersLLM
-from lrrecsys_core.explain.clients.weights import identity, packaged_gguf
 from lrrecsys_core.explain.llm import LLM, Request
 from lrrecsys_core.explain.open import open_data, open_llm
 from lrrecsys_core.explain.prompt_sets import prompt_set
@@ -38,11 +35,7 @@ PROMPTS, KILLED, KILLS = 64, 500, 10
 def main() -> None:
     """Measure and write ``results/bench/llm_engines.json``."""
     requests = list(islice(_requests(), PROMPTS))
-    gguf = packaged_gguf("smollm2")
-    ways: dict[str, LLM] = {
-        "openvino-genai": OpenVinoLLM(gguf),
-        "transformers": TransformersLLM(identity(gguf, "transformers"), served_as=str(gguf)),
-    }
+    ways = {"openvino-genai": open_llm("smollm2"), "transformers": open_llm("smollm2", device="cpu")}
     if os.environ.get("LRRECSYS_BASE_URL"):
         ways["OpenAI-compatible server"] = open_llm("endpoint:smollm2")
     found = {way: _rate(llm, requests) for way, llm in ways.items()}

@@ -53,7 +53,7 @@ _COMMON = frozenset(
 )
 _BLOCK = re.compile(r"^\[([^\]\n]+)\]", re.MULTILINE)
 _ITEM = re.compile(r"^- .*$", re.MULTILINE)
-_FORM = re.compile(r"\b(?:form:?|format:?|with|or)\s+[\"“]([A-Z][^\"”]+)[\"”]")
+_FORM = re.compile(r"\b(?:form:?|format:?|with|or)\s+[\"“]([A-Z][^\"”]+)[\"”]|\bwith: ([A-Z][^\n,]+)")
 _DOTS = "..."
 Run = tuple[str, ...]
 _WORD = re.compile(r"\w+(?:['’-]\w+)*|\.{3,}|…")
@@ -133,8 +133,8 @@ def prompt_of(messages: Iterable[Message]) -> str:
 
 @lru_cache(maxsize=256)
 def wanted_openings(instruction: str) -> tuple[str, ...]:
-    """How an answer has to begin: the sentences that the instruction quotes, up to "because" or the dots."""
-    quoted = (form.partition(_DOTS)[0] for form in _FORM.findall(instruction))
+    """How an answer has to begin: what the instruction quotes, or has behind "with:", up to "because" or the dots."""
+    quoted = ("".join(form).partition(_DOTS)[0] for form in _FORM.findall(instruction))
     return tuple("".join(form.partition("because")[:2]).strip() for form in quoted)
 
 

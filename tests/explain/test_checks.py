@@ -16,6 +16,7 @@ from lrrecsys_core.explain.checks import (
     correction,
     direct_ratings,
     expected_openings,
+    expected_rating,
     faults,
     parse_rating,
     prompt_of,
@@ -25,6 +26,7 @@ from lrrecsys_core.explain.checks import (
 )
 from lrrecsys_core.explain.explanations import Explanations
 from lrrecsys_core.explain.llm import Request
+from lrrecsys_core.explain.prompt_sets import prompt_set
 from lrrecsys_core.explain.prompts import VARIANTS, profile_request, record_requests
 
 MOVIE, HOTEL = DOMAINS["movie"], DOMAINS["hotel"]
@@ -215,6 +217,25 @@ def test_openings_of_the_package_s_prompts_are_those_its_programmes_use() -> Non
         assert task is not None
         instruction = request.messages[0][1].partition("[Instruction]")[2].partition("[")[0]
         assert wanted_openings(instruction) == expected_openings(task.domain, task.variant, task.slot), request.template
+
+
+def test_openings_are_known_without_quotation_marks_too() -> None:
+    split = make_split(small_dataset("hotel"))
+    for variant, slot in (("full", "positive"), ("full", "negative"), ("general", "single")):
+        names, prompts = split.dataset.items["name"].to_list(), prompt_set("zero-shot")
+        (request,) = record_requests(split, names, variant, slot, np.array([0]), prompts=prompts)
+        prompt = request.messages[0][1]
+        wanted = expected_openings(DOMAINS["hotel"], variant, slot)
+        assert wanted_openings(prompt) == wanted
+        assert faults(f"{wanted[-1]} there is no tea.", prompt) == []
+        assert faults("The consumer went past because there is no tea.", prompt) == ["other opening"]
+        assert faults(wanted[-1], prompt) == ["repeats the question"]
+
+
+def test_the_expected_rating_is_the_mean_by_odds_or_nothing() -> None:
+    assert expected_rating({"1": 0.1, "2": 0.0, "5": 0.3}) == "4.0000"  # (0.1 + 1.5) / 0.4
+    assert expected_rating({"0.5": 0.5, "5": 0.25}) == "2.0000"
+    assert expected_rating({"1": 0.004, "5": 0.005}) == expected_rating({}) == ""
 
 
 def test_every_example_is_known_for_a_copy_and_no_instruction_for_one() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from lrrecsys_core import rows
@@ -30,6 +31,10 @@ class Writer:
 
     def complete(self, requests):
         for request in requests:
+            if request.choices:
+                high = int(request.key("")[:6], 16) % 1000 / 1000
+                yield Result(request.key(self.model), "5", odds={"1": 1 - high, "5": high})
+                continue
             word = f"reason{int(request.key('')[:6], 16) % 5}"
             yield Result(request.key(self.model), f"The consumer stayed at this hotel because of {word}.")
 
@@ -41,7 +46,8 @@ def study(tmp_path, monkeypatch):
     monkeypatch.setenv("LRRECSYS_MARKETS", "all")
     study = Study(PROFILE)
     with ExplanationStore(tmp_path / "texts.sqlite") as store:
-        fill_records(study.split("hotels", 0), Writer(), store, progress=False, prompts=ZERO_SHOT)
+        for variant in ("full", "direct"):
+            fill_records(study.split("hotels", 0), Writer(), store, variant, progress=False, prompts=ZERO_SHOT)
     monkeypatch.setenv("LRRECSYS_STORES", f"smollm2={tmp_path / 'texts.sqlite'}")
     return study
 
@@ -66,6 +72,19 @@ def test_its_texts_reach_the_row(study):
     texts = study.explanations("hotels", rows.SMOLLM2)
     assert texts.coverage == {"positive": 1.0, "negative": 1.0}
     assert len(texts.sentences) == 6 and all("because of reason" in text for text in texts.sentences[1:])
+
+
+def test_ratings_are_read_as_written_and_as_expected_by_their_odds(study):
+    study.run_rows([4], only=[rows.DIRECT, rows.DIRECT_EXPECTED], progress=False, jobs=1)
+    split, found = study.split("hotels"), study.predictions(rows=[rows.DIRECT, rows.DIRECT_EXPECTED])
+    by = {row: part.filter(task="regression").sort("record") for (row,), part in found.group_by("row")}
+    assert (by[rows.DIRECT]["prediction"] == 1).all()
+    told = study.explanations("hotels", rows.DIRECT_EXPECTED).texts("single")
+    expected = {int(record): (float(text) - 1) / 4 for record, text in zip(split.record, told, strict=True)}
+    wanted = [expected[record] for record in by[rows.DIRECT_EXPECTED]["record"]]
+    np.testing.assert_allclose(by[rows.DIRECT_EXPECTED]["prediction"], wanted, atol=1e-6)
+    assert len(set(wanted)) > 5
+    assert all(1 <= float(text) <= 5 for text in told)
 
 
 def test_the_market_of_a_profile_is_the_first_of_its_runs():

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.clients.weights import PACKAGED
 from lrrecsys_core.explain.llm import Message
 
 VICUNA_OPENING = (
@@ -80,7 +81,7 @@ PAPER_LLMS: dict[str, KnownLLM] = {
 """By the short name that ``--llm`` takes. The paper gives no sizes for Llama (8B taken) and no variants (instruct)."""
 
 EMBEDDED: dict[str, KnownLLM] = {
-    "smollm2": KnownLLM("SmolLM2-135M", "SmolLM2-135M-Instruct.Q4_1", "template", 8_192),
+    "smollm2": KnownLLM("SmolLM2-135M", Path(PACKAGED["smollm2"][1]).stem, "template", 8_192),
 }
 """Models that come inside an installed package (see `weights`): by the short name that ``--llm`` takes."""
 
