@@ -1,4 +1,4 @@
-"""Shared by all tests: one thread, no network for model hubs, results under a temporary root."""
+"""Shared by all tests: one thread, no network for model hubs, results under a temporary root, the same examples."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ os.environ["MPLBACKEND"] = "Agg"
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+# One commit, one verdict. New examples are looked for on purpose: --hypothesis-profile=explore.
+settings.register_profile("same", derandomize=True)
+settings.register_profile("explore", settings.get_profile("default"), derandomize=False, print_blob=True)
+settings.load_profile("same")
 
 torch.set_num_threads(1)
 

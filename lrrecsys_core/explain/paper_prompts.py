@@ -169,20 +169,20 @@ def _lines(text: str) -> list[str]:
         for page in text.split("\f")
     ]
     pages = [[line for line in page if line and not re.fullmatch(r"\d{1,4}", line)] for page in pages]
-    edges = Counter(
-        line for page in pages for line in {*map(_unnumbered, page[:_MOST_EDGE_LINES] + page[-_MOST_EDGE_LINES:])}
-    )
+    # Heads and feet apart: the last words of two prompts may stand at the foot of a page and at the head of the next.
+    heads = Counter(line for page in pages for line in {*map(_unnumbered, page[:_MOST_EDGE_LINES])})
+    feet = Counter(line for page in pages for line in {*map(_unnumbered, page[-_MOST_EDGE_LINES:])})
 
-    def runs_on(line: str) -> bool:  # left and right pages may have titles of their own, the first page of a part none
+    def runs_on(line: str, edges: Counter[str]) -> bool:  # left and right pages may differ, a first has none
         often = edges[_unnumbered(line)] >= max(2, 0.3 * len(pages))
         return often and not (_HEADING.match(line) or _MARKER.match(line) or "{" in line)
 
     lines: list[str] = []
     for page in pages:
         first, last = 0, len(page)
-        while first < min(_MOST_EDGE_LINES, last) and runs_on(page[first]):
+        while first < min(_MOST_EDGE_LINES, last) and runs_on(page[first], heads):
             first += 1
-        while last > max(first, len(page) - _MOST_EDGE_LINES) and runs_on(page[last - 1]):
+        while last > max(first, len(page) - _MOST_EDGE_LINES) and runs_on(page[last - 1], feet):
             last -= 1
         lines += page[first:last]
     return lines
