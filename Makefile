@@ -45,12 +45,13 @@ test: .venv/llm
 	$(BIN)/python -m pytest -q --nbval-lax --nbval-current-env --nbval-sanitize-with notebooks/sanitize.cfg notebooks
 	$(BIN)/lrrecsys reproduce --profile smoke
 
-# What the embedded model writes about the first market of each domain, as it comes with the repository (about 7,200
-# prompts); what results/texts/smollm2.sqlite has is not asked again.
+# What the embedded model writes about Figure 2 and the first market of each domain, as it comes with the repository
+# (about 7,200 prompts); what results/texts/smollm2.sqlite has is not asked again.
 texts: .venv/llm
-	for market in hotels restaurants movies; do \
-	  $(BIN)/lrrecsys explain run --data market:$$market@smoke --llm smollm2 --prompts zero-shot --store results/texts/smollm2.sqlite \
-	    --without-prompts || exit; \
+	for asked in toy market:hotels@smoke market:restaurants@smoke market:movies@smoke; do \
+	  test $$asked = toy && variant=no_profile || variant=full; \
+	  $(BIN)/lrrecsys explain run --data $$asked --variant $$variant --llm smollm2 --prompts zero-shot \
+	    --store results/texts/smollm2.sqlite --without-prompts || exit; \
 	done
 	rm -rf results/texts/smollm2
 	$(BIN)/lrrecsys explain freeze --store results/texts/smollm2.sqlite --folder results/texts/smollm2

@@ -1,7 +1,6 @@
 """The embedded model by each way of asking it, side by side in one run, and what kills cost.
 
-OpenVINO GenAI, transformers, and an OpenAI-compatible server that serves it as "smollm2" where LRRECSYS_BASE_URL
-names one.
+OpenVINO GenAI and transformers in this process, and OpenVINO GenAI behind an OpenAI-compatible server on this machine.
 """
 
 from __future__ import annotations
@@ -20,9 +19,14 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from gguf import GGUFReader
 
+from benchmarks.model_server import serving
 from lrrecsys_core import paths
 from lrrecsys_core.data.split import make_split
+from lrrecsys_core.explain.clients.endpoint import Endpoint
+from lrrecsys_core.explain.clients.formats import EMBEDDED
+from lrrecsys_core.explain.clients.weights import packaged_gguf
 from lrrecsys_core.explain.llm import LLM, Request
 from lrrecsys_core.explain.open import open_data, open_llm
 from lrrecsys_core.explain.prompt_sets import prompt_set
@@ -35,12 +39,18 @@ PROMPTS, KILLED, KILLS = 64, 500, 10
 def main() -> None:
     """Measure and write ``results/bench/llm_engines.json``."""
     requests = list(islice(_requests(), PROMPTS))
-    ways = {"openvino-genai": open_llm("smollm2"), "transformers": open_llm("smollm2", device="cpu")}
-    if os.environ.get("LRRECSYS_BASE_URL"):
-        ways["OpenAI-compatible server"] = open_llm("endpoint:smollm2")
-    found = {way: _rate(llm, requests) for way, llm in ways.items()}
+    engine = open_llm("smollm2")
+    with serving(engine) as address:
+        ways: dict[str, LLM] = {
+            "OpenVINO GenAI": engine,
+            "OpenVINO GenAI behind a server": Endpoint("smollm2", "smollm2", urls=(address,)),
+            "transformers": open_llm("smollm2", device="cpu"),
+        }
+        found = {way: _rate(llm, requests) for way, llm in ways.items()}
     record = {
         "name": "llm_engines",
+        "writer": EMBEDDED["smollm2"].name,
+        "weights": sum(int(np.prod(one.shape)) for one in GGUFReader(packaged_gguf("smollm2")).tensors),
         "prompts": PROMPTS,
         "engines": found,
         "kills": kills(),

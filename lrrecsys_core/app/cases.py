@@ -12,7 +12,7 @@ from lrrecsys_core.explain.answers import Answer
 from lrrecsys_core.explain.checks import faults
 from lrrecsys_core.explain.open import open_data
 from lrrecsys_core.explain.prompts import record_requests
-from lrrecsys_core.explain.sources import Stored
+from lrrecsys_core.explain.sources import Stored, writers
 from lrrecsys_core.report.evidence import ATTENTION, Evidence
 from lrrecsys_core.study.study import Study
 from lrrecsys_core.study.text_sets import text_job
@@ -34,8 +34,9 @@ def telling_records(study: Study, name: str, replicate: int = 0) -> pl.DataFrame
 
     Returns
     -------
-    frame : case ("largest gain", "largest loss"), record (row of the data set's interactions), rating, ours, baseline
-        (predictions on the rating scale), best (the baseline's name) and the attention columns of our row.
+    frame : case ("largest gain", "largest loss"), record (row of the data set's interactions), rating, ours, baseline,
+        PETER (predictions on the rating scale; the paper lays PETER's beside ours, it is null where it was not run),
+        best (the baseline's name) and the attention columns of our row.
 
     Raises
     ------
@@ -46,15 +47,17 @@ def telling_records(study: Study, name: str, replicate: int = 0) -> pl.DataFrame
     if best is None:
         raise InputError(f"no baseline has been run on {name}: run the rows of Table 2 first.")
     chosen = (pl.col("task") == "regression") & (pl.col("replicate") == replicate)
-    found = study.predictions(rows=[rows.LR, best], datasets=[name]).filter(chosen)
-    theirs = found.filter(pl.col("row") == best).select("record", baseline="prediction")
-    ours = found.filter(pl.col("row") == rows.LR).rename({"prediction": "ours"}).join(theirs, on="record")
+    found = study.predictions(rows=[rows.LR, best, rows.PETER], datasets=[name]).filter(chosen)
+    ours = found.filter(pl.col("row") == rows.LR).rename({"prediction": "ours"})
+    for row, column, how in ((best, "baseline", "inner"), (rows.PETER, rows.PETER, "left")):
+        theirs = found.filter(pl.col("row") == row).select("record", pl.col("prediction").alias(column))
+        ours = ours.join(theirs, on="record", how=how)  # type: ignore[arg-type]
     if ours.is_empty():
         raise InputError(f"{rows.LR} has not been run on {name}: run the rows of Table 2 first.")
     gain = (pl.col("baseline") - pl.col("target")) ** 2 - (pl.col("ours") - pl.col("target")) ** 2
     ordered = ours.with_columns(gain=gain, best=pl.lit(best)).sort("gain", "record", descending=[True, False])
     data = study.data(name)[replicate]
-    scale = pl.col("ours", "baseline") * (data.rating_max - data.rating_min) + data.rating_min
+    scale = pl.col("ours", "baseline", rows.PETER) * (data.rating_max - data.rating_min) + data.rating_min
     attention = [column for column in ATTENTION if column in ordered.columns and not ordered[column].null_count()]
     return pl.concat([ordered.head(1), ordered.tail(1)]).select(
         pl.Series("case", ["largest gain", "largest loss"]), "record", "rating", scale, "best", *attention
@@ -78,6 +81,8 @@ def lay_open(study: Study, name: str, case: dict[str, object], replicate: int = 
         ("candidate", candidate["name"]),
         ("its details", candidate["details"]),
         *((f"{slot} explanation", told.texts(slot)[at]) for slot in told.codes),
+        ("explanations by", told.explainer),
+        *written_about(study, name, at, replicate).items(),
         *(
             (f"attention on {column.removeprefix('attention_')}", f"{case[column]:.2f}")
             for column in case
@@ -86,8 +91,9 @@ def lay_open(study: Study, name: str, case: dict[str, object], replicate: int = 
         ("rating", f"{case['rating']:g}"),
         ("predicted by LR-Recsys", f"{case['ours']:.2f}"),
         (f"predicted by {case['best']}", f"{case['baseline']:.2f}"),
-        ("explanations by", told.explainer),
     ]
+    if case[rows.PETER] is not None and case["best"] != rows.PETER:
+        lines.append((f"predicted by {rows.PETER}", f"{case[rows.PETER]:.2f}"))
     return pl.DataFrame(lines, schema=["what", "value"], orient="row")
 
 
@@ -155,6 +161,18 @@ def shipped_answers(records: int = 20, seed: int = 0) -> tuple[str, pl.DataFrame
     return first.prompt, pl.DataFrame(shown, schema=["candidate", "slot", "answer", "faults"], orient="row")
 
 
+def written_about(study: Study, name: str, at: int, replicate: int = 0) -> dict[str, str]:
+    """Texts about record `at` of the split by each real writer at hand beside the run's own, by slot and writer."""
+    split = study.split(name, replicate)
+    own = text_job(study, name, rows.BY_NAME[rows.LR], replicate).source
+    found: dict[str, str] = {}
+    for source in writers():
+        if source != own and source.available(split.dataset):
+            told = source.explanations(split)
+            found |= {f"{slot} explanation by {told.explainer}": told.texts(slot)[at] for slot in told.codes}
+    return found
+
+
 def told_about(study: Study, name: str, at: int, replicate: int = 0) -> dict[str, str]:
     """What record `at` of the split is and everything that was said about it: rating and texts, nothing trained."""
     split, at_hand = study.split(name, replicate), study.rows_of(name)
@@ -165,4 +183,4 @@ def told_about(study: Study, name: str, at: int, replicate: int = 0) -> dict[str
             told = study.explanations(name, row, replicate)
             for slot in told.codes:
                 found[what if slot == "single" else f"{slot} {what}"] = told.texts(slot)[at]
-    return found
+    return found | written_about(study, name, at, replicate)

@@ -8,9 +8,10 @@ import numpy as np
 import polars as pl
 from torch import nn
 
-from lrrecsys_core import paths, rows
-from lrrecsys_core.data.dataset import make_dataset
+from lrrecsys_core import rows
 from lrrecsys_core.data.split import Split, make_split
+from lrrecsys_core.data.toy import fruit_basket
+from lrrecsys_core.explain.clients.formats import EMBEDDED
 from lrrecsys_core.explain.fault_report import fault_report
 from lrrecsys_core.explain.generate import explain_records
 from lrrecsys_core.explain.reasoners import MetadataExplainer
@@ -18,15 +19,13 @@ from lrrecsys_core.explain.sources import writers
 from lrrecsys_core.models.autoencoder import WIDTH, AutoEncoder
 from lrrecsys_core.models.base import Sizes
 from lrrecsys_core.models.lr_recsys import LRRecsys
-from lrrecsys_core.report.claim_report import read_bench
 from lrrecsys_core.report.claims import evidence_table
 from lrrecsys_core.report.description import write_description
 from lrrecsys_core.report.drawings import collect_figures
 from lrrecsys_core.report.evidence import null_markets, sources
 from lrrecsys_core.report.faults import write_faults
-from lrrecsys_core.report.kept import keep, kept, theory_of
+from lrrecsys_core.report.kept import keep, kept, read_bench, theory_of
 from lrrecsys_core.report.page import write_report
-from lrrecsys_core.report.schematics import toy_table
 from lrrecsys_core.report.signal import collect_signal, write_signal
 from lrrecsys_core.report.style import titled
 from lrrecsys_core.report.tables import write_tables
@@ -64,8 +63,7 @@ def collect(study: Study) -> None:
     keep(run, "description", describe_data(study))
     keep_toy(run)
     theory = kept(theory_of(run), "claims")
-    bench = read_bench(paths.root() / "results" / "bench")
-    keep(run, "evidence", evidence_table(metrics, predictions, theory=theory, bench=bench, profile=run))
+    keep(run, "evidence", evidence_table(metrics, predictions, theory=theory, bench=read_bench(), profile=run))
     collect_figures(run, sources(metrics, predictions), null_markets(metrics, predictions))
     keep_signal(study, metrics)
 
@@ -164,30 +162,28 @@ def parameter_parts(study: Study) -> pl.DataFrame:
     return pl.DataFrame(lines, schema=["part", "dataset", "parameters"], orient="row")
 
 
-def fruit_basket() -> Split:
-    """The toy history of Figure 2: four fruits, then an orange juice (the last record) and its packaging."""
-    details = {
-        "apple": "whole fruit; sweet",
-        "orange": "whole fruit; citrus",
-        "pear": "whole fruit; sweet",
-        "watermelon": "whole fruit; sweet",
-        "orange juice": "pressed; citrus; one-litre carton; smiling logo",
-    }
-    names = list(details)
-    records = {"user_id": ["consumer"] * 5, "item_id": names, "rating": [5.0] * 5, "timestamp": list(range(1, 6))}
-    items = {"item_id": names, "name": names, "details": list(details.values())}
-    return make_split(make_dataset("toy", "product", pl.DataFrame(records), pl.DataFrame(items)), validation=False)
+def toy_split() -> Split:
+    """The toy history of Figure 2; its last record is the one explained."""
+    return make_split(fruit_basket(), validation=False)
 
 
-def keep_toy(run: str) -> dict[str, str]:
-    """Keep and return the texts of Figure 2, with the metadata explainer in place of the paper's GPT-4."""
-    split, explainer = fruit_basket(), MetadataExplainer()
-    said = explain_records(split, explainer, "no_profile", records=np.array([4]))
+def keep_toy(run: str) -> pl.DataFrame:
+    """Keep and return the texts of Figure 2: writer, history, candidate, positive, negative.
+
+    In place of the paper's GPT-4 stand the metadata explainer and the embedded models whose answers are at hand.
+    """
+    split = toy_split()
     *history, candidate = split.dataset.items["name"]
-    texts = {slot: said.texts(slot)[4] for slot in ("positive", "negative")}
-    toy = {"history": ", ".join(history), "candidate": candidate, **texts, "source": explainer.name}
-    keep(theory_of(run), "fig02", toy_table(toy))
-    return toy
+    programme = explain_records(split, MetadataExplainer(), "no_profile", records=np.array([4]))
+    models = [source for source in writers() if source.llm in EMBEDDED]
+    told = [one.explanations(split, "no_profile") for one in models if one.available(split.dataset, "no_profile")]
+    lines = [
+        {"writer": one.explainer, "history": ", ".join(history), "candidate": candidate}
+        | {slot: one.texts(slot)[4] for slot in ("positive", "negative")}
+        for one in (programme, *told)
+    ]
+    keep(theory_of(run), "fig02", found := pl.DataFrame(lines))
+    return found
 
 
 def _count(module: nn.Module) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.data.load import load_dataset
 from lrrecsys_core.data.simulate import DEFAULT_PARAMETERS, simulate_market
+from lrrecsys_core.data.toy import fruit_basket
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.clients import openvino_llm
 from lrrecsys_core.explain.clients.endpoint import Endpoint
@@ -24,7 +25,7 @@ from lrrecsys_core.profiles import get_profile
 def open_data(spec: str) -> Dataset:
     """A simulated market ("market:hotels", "market:restaurants" or "market:movies", seed 0), or real files.
 
-    "market:hotels@smoke" is the first market of the domain in the runs of that profile.
+    "market:hotels@smoke" is the first market of the domain in the runs of that profile; "toy" is Figure 2's history.
 
     Raises
     ------
@@ -32,6 +33,8 @@ def open_data(spec: str) -> Dataset:
         When the text cannot be understood or the data cannot be loaded.
     """
     kind, _, rest = spec.partition(":")
+    if spec == "toy":
+        return fruit_basket()
     if kind != "market":
         return load_dataset(spec)
     market, _, name = rest.partition("@")

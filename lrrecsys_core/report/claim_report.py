@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Final
 
 import polars as pl
@@ -69,12 +67,6 @@ def _told(failed: dict[str, object]) -> str:
     unit = "%" if failed["unit"] == "%" else ""
     interval = f"[{effect(failed['low'])}, {effect(failed['high'])}]{unit}"
     return f"{failed['contrast']}: gain {effect(failed['effect'])}{unit} {interval}"
-
-
-def read_bench(folder: Path) -> list[dict[str, object]]:
-    """The benchmark files ``results/bench/*.json`` that are JSON objects."""
-    found = (json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json")))
-    return [content for content in found if isinstance(content, dict)]
 
 
 def write_claims(run: str, evidence: pl.DataFrame, metrics: pl.DataFrame) -> pl.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 import matplotlib.pyplot as plt
@@ -11,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from lrrecsys_core.report.style import NEGATIVE, OTHER, OURS, POSITIVE, plain, use_style
+from lrrecsys_core.report.style import OTHER, OURS, plain, use_style
 
 _INPUT: Final = "#eaf2f8"
 _MODEL: Final = "#e8e8e8"
@@ -76,28 +75,27 @@ def fig01() -> Figure:
     return fig
 
 
-def toy_table(toy: Mapping[str, str]) -> pl.DataFrame:
-    """Texts of Figure 2 as its aggregate: history, candidate, both explanations, and who gave them (source)."""
-    return pl.DataFrame({"part": list(toy), "text": list(toy.values())})
-
-
 def fig02(frame: pl.DataFrame) -> Figure:
-    """Fig 2: a toy example of both explanations, from :func:`toy_table`."""
-    toy = dict(frame.select("part", "text").iter_rows())
-    fig, axes = _canvas(10, 4.0, 2)
-    asked = f"Bought so far: {toy['history']}\n\nCandidate: {toy['candidate']}"
-    sides = (
-        ("(a) Why she would buy it", toy["positive"], _PLUS, POSITIVE),
-        ("(b) Why she would not", toy["negative"], _MINUS, NEGATIVE),
-    )
-    for ax, (title, answer, fill, colour) in zip(axes, sides, strict=True):
+    """Fig 2: a toy example of both explanations, by each writer.
+
+    Parameters
+    ----------
+    frame : writer, history, candidate, positive, negative
+    """
+    height = 1.6 + 1.4 * frame.height
+    fig, axes = _canvas(10, height, 2)
+    history, candidate = frame.select("history", "candidate").row(0)
+    asked = "\n".join(plain(line, 60) for line in (f"Bought so far: {history}", f"Candidate: {candidate}"))
+    share = 100 / height  # of the canvas, for an inch
+    sides = (("(a) Why she would buy it", "positive", _PLUS), ("(b) Why she would not", "negative", _MINUS))
+    for ax, (title, slot, fill) in zip(axes, sides, strict=True):
         ax.set_title(title)
-        question = "\n".join(plain(line, 52) for line in asked.split("\n"))
-        _box(ax, 50, 74, 96, 44, question, _INPUT, 8)
-        _arrow(ax, (50, 51), (50, 43))
-        _box(ax, 50, 22, 96, 40, plain(answer, 52), fill, 8.5)
-        ax.text(3, 39.5, "answer", color=colour, fontsize=7, va="top")
-    fig.supxlabel(plain(f"Explanations: {toy['source']}"), fontsize=7, color="#555555")
+        _box(ax, 50, 100 - 0.4 * share, 96, 0.7 * share, asked, _INPUT, 8)
+        _arrow(ax, (50, 100 - 0.75 * share), (50, 100 - 1.05 * share))
+        for place, (writer, answer) in enumerate(frame.select("writer", slot).iter_rows()):
+            middle = 100 - (1.9 + 1.4 * place) * share
+            ax.text(3, middle + 0.5 * share, plain(writer), color=OTHER, fontsize=7, va="bottom")
+            _box(ax, 50, middle, 96, 0.9 * share, plain(answer, 60), fill, 8)
     return fig
 
 

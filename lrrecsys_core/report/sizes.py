@@ -1,8 +1,9 @@
-"""How large the models are and how long they train: Table 1 and the costs of every row."""
+"""How large the models are and what they cost: Table 1, the costs of every row and those of the writers (Sec 6)."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 import polars as pl
 
@@ -20,6 +21,11 @@ PARTS: Final = (
     ("Explanation Generator", "Word table", "Turns the words of an explanation into vectors."),
     ("DNN Recommendation Component", "Context layers", "Encode the circumstances of a record, where known."),
 )
+
+ANSWER_TOKENS: Final = 50  # the paper's case: an explanation of up to 50 words, a token a word
+# (writer, seconds a generated token, dollars a query) as Sec 6 of the paper quotes them; it prices GPT-4 alone.
+PAPER_COSTS: Final = (("GPT-3.5", 0.034, None), ("GPT-4", 0.196, 0.01))
+SENTENCES: Final = 2  # a record's
 
 
 def parts_table(parts: pl.DataFrame | None) -> pl.DataFrame:
@@ -86,3 +92,50 @@ def costs_grid(costs: pl.DataFrame) -> Grid:
         for name, dataset, shared, entity, seconds, epochs in costs.iter_rows()
     ]
     return Grid("", header, body)
+
+
+def writers_table(bench: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
+    """What a record's two sentences cost by each way of asking a writer (Sec 6).
+
+    Parameters
+    ----------
+    bench : contents of ``results/bench``, of which ``llm_engines`` is read.
+
+    Returns
+    -------
+    frame : writer, engine, weights, tokens_in, tokens_out, seconds, dollars (each for one record; null where unknown),
+        measured ("here", or "quoted in the paper")
+    """
+    lines: list[tuple[object, ...]] = []
+    for record in (one for one in bench if one.get("name") == "llm_engines"):
+        for engine, told in record["engines"].items():
+            tokens = (SENTENCES * told["tokens_in"], SENTENCES * told["tokens_out"])
+            lines.append(
+                (
+                    record["writer"],
+                    engine,
+                    record["weights"],
+                    *tokens,
+                    SENTENCES / told["prompts_a_second"],
+                    0.0,
+                    "here",
+                )
+            )
+    for writer, seconds, dollars in PAPER_COSTS:
+        priced = None if dollars is None else SENTENCES * dollars
+        whole = SENTENCES * ANSWER_TOKENS
+        lines.append((writer, "OpenAI", None, None, whole, whole * seconds, priced, "quoted in the paper"))
+    schema: dict[str, type[pl.DataType]] = {"writer": pl.String, "engine": pl.String, "weights": pl.Int64}
+    schema |= dict.fromkeys(("tokens_in", "tokens_out", "seconds", "dollars"), pl.Float64) | {"measured": pl.String}
+    return pl.DataFrame(lines, schema=schema, orient="row")
+
+
+def writers_grid(writers: pl.DataFrame) -> Grid:
+    """What writers cost, for people."""
+    header = ["Writer", "Engine", "Weights", "Tokens read", "written", "Seconds", "Dollars", "Measured"]
+    body = [
+        [writer, engine, f"{weights:,}" if weights else "", *(number(value, digits) for value, digits in figures), how]
+        for writer, engine, weights, read, written, seconds, dollars, how in writers.iter_rows()
+        for figures in [((read, 0), (written, 0), (seconds, 2), (dollars, 2))]
+    ]
+    return Grid("Two sentences about one record (Section 6)", header, body)

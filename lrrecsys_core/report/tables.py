@@ -15,9 +15,10 @@ from lrrecsys_core import paths
 from lrrecsys_core import rows as r
 from lrrecsys_core.report.evidence import Evidence, datasets_in_order, null_markets
 from lrrecsys_core.report.formats import Grid, number, one_note, write_all
+from lrrecsys_core.report.kept import read_bench
 from lrrecsys_core.report.notes import markets_told, shown, table_notes, unordered
 from lrrecsys_core.report.scale import row_of_ceiling
-from lrrecsys_core.report.sizes import costs_grid, costs_table, parts_grid, parts_table
+from lrrecsys_core.report.sizes import costs_grid, costs_table, parts_grid, parts_table, writers_grid, writers_table
 
 TITLES: Final[dict[int | str, str]] = {
     1: "Trainable parts of LR-Recsys",
@@ -233,7 +234,8 @@ def _cell(line: dict[str, object] | None, side: str) -> str:
 def write_tables(
     run: str, metrics: pl.DataFrame, *, parts: pl.DataFrame | None = None
 ) -> dict[int | str, pl.DataFrame]:
-    """Write ``table1`` ... ``table6`` of a run (.csv, .md, .tex), its side table, and ``results/<run>/costs``.
+    """Write ``table1`` ... ``table6`` of a run (.csv, .md, .tex), its side table, and
+    ``results/<run>/costs`` and ``writers``.
 
     Parameters
     ----------
@@ -255,4 +257,6 @@ def write_tables(
     costs = costs_table(metrics)
     title, notes = "Size and training time of every row", markets_told(metrics)
     write_all(paths.results(run), "costs", costs, title, notes, [costs_grid(costs)])
+    writers = writers_table(read_bench())
+    write_all(paths.results(run), "writers", writers, "What a writer costs", [], [writers_grid(writers)])
     return tables

@@ -10,6 +10,7 @@ import pytest
 
 from lrrecsys_core import rows
 from lrrecsys_core.app.cases import opposite_records, question, told_about
+from lrrecsys_core.explain.sources import Stored
 from lrrecsys_core.profiles import get_profile
 from lrrecsys_core.study.study import Study
 
@@ -59,3 +60,14 @@ def test_texts_that_are_not_at_hand_are_left_out(tmp_path: Path, monkeypatch: py
     assert list(told_about(study, study.datasets[0], at)) == [
         "candidate", "its details", "rating", "positive explanation", "negative explanation",
     ]  # fmt: skip
+
+
+def test_what_a_real_model_wrote_stands_beside_the_programmes_words() -> None:
+    study = Study("smoke")
+    at = opposite_records(study.split("hotels"))[0]
+    told = told_about(study, "hotels", at)
+    beside = {what: text for what, text in told.items() if " by " in what}
+    assert [what.partition(" ")[0] for what in beside] == ["positive", "negative"]
+    assert all("SmolLM2" in what for what in beside)
+    written = Stored("smollm2").explanations(study.split("hotels"))
+    assert list(beside.values()) == [written.texts(slot)[at] for slot in ("positive", "negative")]

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+from copy import copy
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -9,7 +9,7 @@ import pytest
 
 from lrrecsys_core import rows
 from lrrecsys_core.app.cases import lay_open, telling_records
-from lrrecsys_core.app.publish import fruit_basket, keep_toy, parameter_parts, publish_data
+from lrrecsys_core.app.publish import keep_toy, parameter_parts, publish_data, toy_split
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.profiles import get_profile
 from lrrecsys_core.study.study import Study
@@ -22,13 +22,14 @@ def study() -> Study:
 
 
 def test_the_toy_history_is_that_of_figure_2(root: Path) -> None:
-    toy = keep_toy("smoke")
-    assert toy["history"].split(", ") == ["apple", "orange", "pear", "watermelon"]
-    assert toy["candidate"] == "orange juice"
-    assert "citrus" in toy["positive"]
-    assert "whole fruit" in toy["negative"]
-    assert not any(word in toy["positive"] + toy["negative"] for word in ("carton", "logo"))
-    assert fruit_basket().history_mask[4].sum() == 4
+    programme, model = keep_toy("smoke").iter_rows(named=True)
+    for told in (programme, model):
+        assert told["history"].split(", ") == ["apple", "orange", "pear", "watermelon"]
+        assert told["candidate"] == "orange juice" and told["positive"] and told["negative"]
+    assert "no LLM" in programme["writer"] and "SmolLM2" in model["writer"]
+    assert "citrus" in programme["positive"] and "whole fruit" in programme["negative"]
+    assert not any(word in programme["positive"] + programme["negative"] for word in ("carton", "logo"))
+    assert toy_split().history_mask[4].sum() == 4
 
 
 def test_the_data_table_counts_records_and_adds_up(root: Path, study: Study) -> None:
@@ -61,8 +62,8 @@ def test_the_parts_of_table_1_add_up_to_the_quoted_weights(root: Path, study: St
         assert count["Consumer embedding table"] == 8 * study.split(name).n_users
 
 
-def results(study: Study, ours: list[float], baseline: list[float]) -> SimpleNamespace:
-    """A study whose two rows predict the first three test records of the hotels as given."""
+def results(study: Study, ours: list[float], baseline: list[float], peter: list[float] | None = None) -> Study:
+    """A study whose rows predict the first three test records of the hotels as given."""
     split = study.split("hotels")
     at = split.test[:3]
     common = {"dataset": "hotels", "replicate": 0}
@@ -71,35 +72,40 @@ def results(study: Study, ours: list[float], baseline: list[float]) -> SimpleNam
         pl.DataFrame(records | {"prediction": values}).with_columns(
             row=pl.lit(row), task=pl.lit("regression"), **{key: pl.lit(value) for key, value in common.items()}
         )
-        for row, values in ((rows.LR, ours), ("DIN", baseline))
+        for row, values in ((rows.LR, ours), ("DIN", baseline), (rows.PETER, peter))
+        if values is not None
     ]
     shares = pl.lit(0.3).alias("attention_positive"), pl.lit(0.2).alias("attention_negative")
     lines[0] = lines[0].with_columns(*shares)
     predictions = pl.concat(lines, how="diagonal")
     parts = {"part": ["validation", "test"], "value": [0.2, 0.2]}
     metrics = pl.DataFrame(parts).with_columns(row=pl.lit("DIN"), metric=pl.lit("RMSE"), simulated=pl.lit(True))
-    return SimpleNamespace(
-        metrics=lambda: metrics.with_columns(**{key: pl.lit(value) for key, value in common.items()}),
-        predictions=lambda rows, datasets: predictions,
-        data=study.data,
-        split=study.split,
-        explanations=study.explanations,
-    )
+    given = copy(study)
+    given.metrics = lambda: metrics.with_columns(**{key: pl.lit(value) for key, value in common.items()})  # type: ignore[method-assign]
+    given.predictions = lambda rows, datasets: predictions  # type: ignore[assignment, misc]
+    return given
 
 
 def test_the_cases_are_the_largest_gain_and_the_largest_loss(root: Path, study: Study) -> None:
     given = results(study, ours=[0.0, 0.5, 0.5], baseline=[1.0, 0.5, 1.0])
-    found = telling_records(given, "hotels")  # type: ignore[arg-type]
+    found = telling_records(given, "hotels")
     split = study.split("hotels")
     assert found["record"].to_list() == [split.record[split.test[0]], split.record[split.test[2]]]
     assert found["ours"].to_list() == [1.0, 3.0]
     assert found["baseline"].to_list() == [5.0, 5.0]
-    told = dict(lay_open(given, "hotels", found.row(1, named=True)).iter_rows())  # type: ignore[arg-type]
-    assert told["predicted by DIN"] == "5.00"
+    told = dict(lay_open(given, "hotels", found.row(1, named=True)).iter_rows())
+    assert told["predicted by DIN"] == "5.00" and "predicted by PETER" not in told
     assert told["attention on positive"] == "0.30"
     assert told["positive explanation"] == study.explanations("hotels").texts("positive")[split.test[2]]
     last = split.history_position[split.test[2], -1]
     assert told["history, oldest first"].endswith(split.dataset.items["name"][int(last)])
+
+
+def test_the_cases_show_peter_beside_ours(root: Path, study: Study) -> None:
+    given = results(study, ours=[0.0, 0.5, 0.5], baseline=[1.0, 0.5, 1.0], peter=[0.25, 0.5, 0.75])
+    found = telling_records(given, "hotels")
+    assert found[rows.PETER].to_list() == [2.0, 4.0]
+    assert dict(lay_open(given, "hotels", found.row(0, named=True)).iter_rows())["predicted by PETER"] == "2.00"
 
 
 def test_no_baseline_no_case(root: Path, study: Study) -> None:
@@ -116,5 +122,5 @@ def test_no_baseline_no_case(root: Path, study: Study) -> None:
         }
     )
     with pytest.raises(InputError, match="no baseline has been run on hotels"):
-        telling_records(given, "hotels")  # type: ignore[arg-type]
+        telling_records(given, "hotels")
     assert np.isfinite(study.split("hotels").rating).all()

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from lrrecsys_core import rows as r
-from lrrecsys_core.report.claim_report import headlines, read_bench, write_claims
+from lrrecsys_core.paths import write_json
+from lrrecsys_core.report.claim_report import headlines, write_claims
 from lrrecsys_core.report.claims import CONTROL, claims_table, combine, evidence_table, verdicts
+from lrrecsys_core.report.kept import read_bench
 from tests.report.synthetic import everything, study
 
 BASELINES_WORSE = dict.fromkeys(r.BASELINES, 0.2)
@@ -253,9 +254,9 @@ def test_theory_and_bench_are_read_from_their_files(root: Path) -> None:
         }
     )  # fmt: skip
     bench = {"name": "scoring", "ours": 3.2, "unit": "ms", "conditions": {"cpu": "a chip", "cores": 1}}
-    (root / "scoring.json").write_text(json.dumps(bench))
+    write_json(root / "results" / "bench" / "scoring.json", bench)
     metrics, predictions = study({r.LR: 0.1}, replicates=2)
-    evidence = evidence_table(metrics, predictions, theory=theory, bench=read_bench(root))
+    evidence = evidence_table(metrics, predictions, theory=theory, bench=read_bench())
     table = write_claims("smoke", evidence, metrics)
     found = dict(verdicts(table).select("claim", "verdict").iter_rows())
     assert (found["C17"], found["C18"], found["C19"]) == ("supported", "not tested", "supported")

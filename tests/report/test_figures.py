@@ -17,7 +17,7 @@ from lrrecsys_core.report.kept import file_of
 from lrrecsys_core.report.style import save
 from tests.report.synthetic import everything, study
 
-TOY = ("history", "candidate", "positive", "negative", "source")
+TOY = ("writer", "history", "candidate", "positive", "negative")
 RUN = ("fig06", "fig07", "fig09", "fig10", "knowledge_dial", "controls", "cold_start", "learning_curves")
 
 
@@ -52,7 +52,7 @@ def test_schematics_save_identically_and_take_hostile_texts(root: Path) -> None:
     for _ in range(2):
         for name, fig in (
             ("fig01", schematics.fig01()),
-            ("fig02", schematics.fig02(schematics.toy_table(dict.fromkeys(TOY, evil)))),
+            ("fig02", schematics.fig02(pl.DataFrame([dict.fromkeys(TOY, evil)] * 2))),
         ):
             save(fig, "smoke", name)
         runs.append({file.name: file.read_bytes() for file in (root / "figures" / "smoke").iterdir()})
