@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from lrrecsys_core.errors import InputError
 
@@ -147,3 +148,10 @@ def _folder(kind: str, run: str) -> Path:
     if not _RUN.fullmatch(run):
         raise InputError(f"{run!r} cannot name a run: use letters, digits, '.', '_' and '-', and begin with no sign")
     return writable(root() / kind / run)
+
+
+def read_bench() -> list[dict[str, Any]]:
+    """The benchmark files ``results/bench/*.json`` that are JSON objects."""
+    files = sorted((root() / "results" / "bench").glob("*.json"))
+    found = (json.loads(file.read_text(encoding="utf-8")) for file in files)
+    return [content for content in found if isinstance(content, dict)]

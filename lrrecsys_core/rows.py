@@ -343,7 +343,7 @@ def rows_of(table: int | str, found: Iterable[str] | None = None) -> list[Row]:
     They are the writers with a row in ``found``, the names of rows with results; by default those of LRRECSYS_STORES.
     """
     if found is None:
-        found = [WITH + writer for writer in sources.stores() if writer not in OF_WRITER]
+        found = [WITH + writer for writer in sources.explaining() if writer not in OF_WRITER]
         if taken := sorted(set(found) & set(BY_NAME)):
             raise InputError(f"{taken[0]!r} is another row already: that writer needs another name in LRRECSYS_STORES.")
     own = [row_named(name) for name in sorted(set(found) - set(BY_NAME)) if name.startswith(WITH)]

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from torch import nn
 
-from lrrecsys_core import rows
+from lrrecsys_core import paths, rows
 from lrrecsys_core.data.split import Split, make_split
 from lrrecsys_core.data.toy import fruit_basket
 from lrrecsys_core.explain.clients.formats import EMBEDDED
@@ -24,7 +24,7 @@ from lrrecsys_core.report.description import write_description
 from lrrecsys_core.report.drawings import collect_figures
 from lrrecsys_core.report.evidence import null_markets, sources
 from lrrecsys_core.report.faults import write_faults
-from lrrecsys_core.report.kept import keep, kept, read_bench, theory_of
+from lrrecsys_core.report.kept import keep, kept, theory_of
 from lrrecsys_core.report.page import write_report
 from lrrecsys_core.report.signal import collect_signal, write_signal
 from lrrecsys_core.report.style import titled
@@ -63,7 +63,7 @@ def collect(study: Study) -> None:
     keep(run, "description", describe_data(study))
     keep_toy(run)
     theory = kept(theory_of(run), "claims")
-    keep(run, "evidence", evidence_table(metrics, predictions, theory=theory, bench=read_bench(), profile=run))
+    keep(run, "evidence", evidence_table(metrics, predictions, theory=theory, bench=paths.read_bench(), profile=run))
     collect_figures(run, sources(metrics, predictions), null_markets(metrics, predictions))
     keep_signal(study, metrics)
 

@@ -272,6 +272,9 @@ def import_(path: Path, files: tuple[Path, ...]) -> None:
 @click.option("--item", default=None, metavar="COLUMN", help="The column of item ids, where it is not item_id.")
 @click.option("--timestamp", default=None, metavar="COLUMN", help="The column of times, where it is not timestamp.")
 @click.option("--text", default=None, metavar="COLUMN", help="The column of single texts, where it is not text.")
+@click.option(
+    "--rating", default=None, metavar="COLUMN", help="The column of ratings that an LLM gave, for its direct row."
+)
 def import_texts(file: Path, data: str, name: str, seen: str, folder: Path, **columns: str | None) -> None:
     """Take texts that exist already, of records, items or users, from a CSV, TSV or Parquet table."""
     from lrrecsys_core.explain.given import SEEN

@@ -25,7 +25,8 @@ FORMAT: Final = "lrrecsys-given-texts-1"
 SEEN: Final = {  # what a writer may have read before writing, and how tables say it
     "titles": "titles", "training-reviews": "training reviews", "other-reviews": "other reviews",
 }  # fmt: skip
-FORMS: Final = {"full": ("positive", "negative"), "text": ("single",)}  # variant -> slots; "text": one stands for all
+# variant -> slots; "text": one stands for all, "direct": the writer's own rating of the record
+FORMS: Final = {"full": ("positive", "negative"), "text": ("single",), "direct": ("single",)}
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Given(Source):
 
     @property
     def form(self) -> tuple[str, tuple[str, ...]]:
-        """As `Source.form`: reasons for and against, or one text."""
+        """As `Source.form`: reasons for and against, one text, or a rating."""
         variant = read_manifest(self.folder)["variant"]
         return variant, FORMS[variant]
 
@@ -107,8 +108,12 @@ class Given(Source):
         return True
 
     def complete(self, dataset: Dataset) -> bool:
-        """As `Source.complete`: when no record's key was absent from the table; empty texts are like failed answers."""
-        return not read_manifest(self.folder)["tables"][dataset.name]["counts"]["absent"]
+        """As `Source.complete`: when no record's key was absent from the table; empty texts are like failed answers.
+
+        Ratings are needed of test records alone, and none is told for the others.
+        """
+        manifest = read_manifest(self.folder)
+        return manifest["variant"] == "direct" or not manifest["tables"][dataset.name]["counts"]["absent"]
 
     def key(self) -> dict[str, Any]:
         """As `Source.key`: with the manifest, which holds the hash of every text file."""

@@ -27,9 +27,10 @@ def import_table(
 
     The columns tell whose texts they are: user and item (with the time, where the data have one) those of records;
     the item alone, or the user alone, one text for all records of each. Reasons stand in ``positive`` and ``negative``,
-    a single text in ``text``. The order of the table's rows decides nothing: a key that is repeated with other texts
-    keeps none. Of a user's several records of an item, a text without a time belongs to the latest, so that nothing
-    written later can pass for knowledge from before.
+    a single text in ``text``, ratings that an LLM gave in a column that must be named: a table may hold the true ones.
+    The order of the table's rows decides nothing: a key that is repeated with other texts keeps none. Of a user's
+    several records of an item, a text without a time belongs to the latest, so that nothing written later can pass for
+    knowledge from before.
 
     Parameters
     ----------
@@ -45,7 +46,7 @@ def import_table(
         Where to; may hold texts of the same writer about other data sets.
     columns
         What the table calls ``user``, ``item``, ``timestamp`` and ``text`` where it is not user_id, item_id, timestamp
-        and text.
+        and text; its ``rating``.
 
     Returns
     -------
@@ -126,18 +127,23 @@ def _read(dataset: Dataset, where: str, columns: dict[str, str | None]) -> tuple
     time = columns.get("timestamp") or "timestamp"
     if keys == _PAIR and dataset.ordered and time in table.columns:
         read["timestamp"] = seconds_column(table, time, where)
-    single = columns.get("text") or "text"
+    single, rating = columns.get("text") or "text", columns.get("rating")
     both, one = {"positive", "negative"} <= set(table.columns), single in table.columns
-    if both == one:
+    if not rating and both == one:
         raise InputError(f"{where}: expected columns 'positive' and 'negative' or else one column {single!r}; {found}")
-    variant = "text" if one else "full"
+    variant = "direct" if rating else "text" if one else "full"
+    if rating and len(keys) < len(_PAIR):
+        raise InputError(f"{where}: ratings belong to records: name the columns of users and of items; {found}")
     for slot in FORMS[variant]:
-        text = pl.col(single if one else slot).cast(pl.String).fill_null("")
+        column = rating or (single if one else slot)
+        text = pl.col(column).cast(pl.String).fill_null("")
         read[slot] = table.select(text.str.replace_all(r"\s+", " ").str.strip_chars()).to_series()
     frame = pl.DataFrame(read)
     for slot in FORMS[variant]:
         if (frame[slot] == "").all():
-            raise InputError(f"{where}: column {single if one else slot!r} holds no text; expected one sentence a row.")
+            raise InputError(
+                f"{where}: column {rating or (single if one else slot)!r} holds no text; expected one sentence a row."
+            )
     return frame, [key for key in read if key not in FORMS[variant]], variant
 
 

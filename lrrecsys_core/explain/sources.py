@@ -216,6 +216,11 @@ def named_source(writer: str) -> Source:
     return Given(writer, store.path) if store and is_given(store.path) else Stored(writer)
 
 
+def explaining() -> list[str]:
+    """Writers named in LRRECSYS_STORES whose texts are reasons, not ratings, which the direct row reads."""
+    return [writer for writer in stores() if named_source(writer).form[0] != "direct"]
+
+
 def writers() -> list[Source]:
     """Every real writer whose texts are at hand: those named, and embedded models whose store is in the repository."""
     shipped = [model for model in EMBEDDED if model not in stores() and store_of(model)]

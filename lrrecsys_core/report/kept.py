@@ -7,9 +7,8 @@ many, Parquet. Of real data these are means, counts and shares only, never a rec
 from __future__ import annotations
 
 import io
-import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
@@ -71,10 +70,3 @@ def runs() -> list[str]:
 def theory_of(run: str) -> str:
     """Name under which the simulations of theory behind a run are kept: smoke runs have their own, smaller ones."""
     return "theory-smoke" if run.partition("-")[0] == "smoke" else "theory"
-
-
-def read_bench() -> list[dict[str, Any]]:
-    """The benchmark files ``results/bench/*.json`` that are JSON objects."""
-    folder = paths.root() / "results" / "bench"
-    found = (json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json")))
-    return [content for content in found if isinstance(content, dict)]

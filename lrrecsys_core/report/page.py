@@ -18,7 +18,7 @@ from lrrecsys_core.report.description import write_description
 from lrrecsys_core.report.drawings import draw_all, pictures
 from lrrecsys_core.report.faults import faults_grids, faults_notes, faults_title, write_faults
 from lrrecsys_core.report.formats import Grid
-from lrrecsys_core.report.kept import kept, needed, read_bench, theory_of
+from lrrecsys_core.report.kept import kept, needed, theory_of
 from lrrecsys_core.report.notes import markets_told, unordered
 from lrrecsys_core.report.signal import signal_grids, signal_notes, signal_title, write_signal
 from lrrecsys_core.report.sizes import costs_grid, costs_table, parts_grid, writers_grid, writers_table
@@ -139,7 +139,7 @@ def write_report(run: str, *, redraw: bool = True) -> Path:
         answers = write_faults(run)
         sections.append(Section(faults_title(answers), faults_notes(answers), faults_grids(answers)))
     sections.append(Section("Size and training time", markets_told(metrics), [costs_grid(costs_table(metrics))]))
-    sections.append(Section("What a writer costs", [], [writers_grid(writers_table(read_bench()))]))
+    sections.append(Section("What a writer costs", [], [writers_grid(writers_table(paths.read_bench()))]))
     first = headlines(claims) + unordered(metrics)
     page = paths.results(run) / "report.html"
     with paths.replacing(page) as partial:

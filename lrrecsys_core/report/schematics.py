@@ -82,7 +82,7 @@ def fig02(frame: pl.DataFrame) -> Figure:
     ----------
     frame : writer, history, candidate, positive, negative
     """
-    height = 1.6 + 1.4 * frame.height
+    height = 1.1 + 1.4 * frame.height
     fig, axes = _canvas(10, height, 2)
     history, candidate = frame.select("history", "candidate").row(0)
     asked = "\n".join(plain(line, 60) for line in (f"Bought so far: {history}", f"Candidate: {candidate}"))

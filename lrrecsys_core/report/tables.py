@@ -15,7 +15,6 @@ from lrrecsys_core import paths
 from lrrecsys_core import rows as r
 from lrrecsys_core.report.evidence import Evidence, datasets_in_order, null_markets
 from lrrecsys_core.report.formats import Grid, number, one_note, write_all
-from lrrecsys_core.report.kept import read_bench
 from lrrecsys_core.report.notes import markets_told, shown, table_notes, unordered
 from lrrecsys_core.report.scale import row_of_ceiling
 from lrrecsys_core.report.sizes import costs_grid, costs_table, parts_grid, parts_table, writers_grid, writers_table
@@ -257,6 +256,6 @@ def write_tables(
     costs = costs_table(metrics)
     title, notes = "Size and training time of every row", markets_told(metrics)
     write_all(paths.results(run), "costs", costs, title, notes, [costs_grid(costs)])
-    writers = writers_table(read_bench())
+    writers = writers_table(paths.read_bench())
     write_all(paths.results(run), "writers", writers, "What a writer costs", [], [writers_grid(writers)])
     return tables

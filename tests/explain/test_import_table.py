@@ -21,7 +21,7 @@ from lrrecsys_core.data.load import load_dataset
 from lrrecsys_core.data.simulate import simulate_market
 from lrrecsys_core.data.split import Split, make_split
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.checks import MOST_WORDS
+from lrrecsys_core.explain.checks import MOST_WORDS, direct_ratings
 from lrrecsys_core.explain.given import SEEN, Given
 from lrrecsys_core.explain.import_table import import_table, told
 from lrrecsys_core.explain.named_stores import stores
@@ -171,6 +171,25 @@ def test_a_text_without_a_time_belongs_to_the_latest_record_of_user_and_item(tmp
     assert about["named"]["extra"] == ["u0 i9"]
     said = by_record(split, source.explanations(split).texts("positive"))
     assert said["u0", "i0", 200] == "for u0 i0 200" and said["u0", "i0", 100] == ""
+
+
+def test_ratings_are_read_by_the_direct_row_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rating of two records only, in a table that holds the true ratings, too."""
+    dataset = films(timed=False)
+    table = dataset.interactions.select("user_id", "item_id", "rating").head(2).with_columns(guess=pl.Series([2, 4]))
+    table.write_csv(tmp_path / "t.csv")
+    about = import_table(dataset, tmp_path / "t.csv", "oracle", "titles", tmp_path / "out", rating="guess")
+    assert about["counts"]["absent"] == dataset.interactions.height - 2
+    monkeypatch.setenv("LRRECSYS_STORES", f"oracle={tmp_path / 'out'}")
+    source = default_source(dataset, "direct")
+    assert source == named_source("oracle") and isinstance(default_source(dataset), Metadata)
+    read = direct_ratings(source.explanations(make_split(dataset), "direct"), 1.0, 5.0)
+    assert read.counts == {"ok": 2, "empty": dataset.interactions.height - 2}
+    assert sorted(read.values[np.isfinite(read.values)]) == [2.0, 4.0]
+    assert rows.WITH + "oracle" not in [row.name for row in rows.rows_of(4)]
+    with pytest.raises(InputError, match="ratings belong to records"):
+        table.drop("item_id").write_csv(tmp_path / "u.csv")
+        import_table(dataset, tmp_path / "u.csv", "oracle", "titles", tmp_path / "more", rating="guess")
 
 
 def test_columns_may_go_by_other_names(tmp_path: Path) -> None:

@@ -6,10 +6,9 @@ import polars as pl
 import pytest
 
 from lrrecsys_core import rows as r
-from lrrecsys_core.paths import write_json
+from lrrecsys_core.paths import read_bench, write_json
 from lrrecsys_core.report.claim_report import headlines, write_claims
 from lrrecsys_core.report.claims import CONTROL, claims_table, combine, evidence_table, verdicts
-from lrrecsys_core.report.kept import read_bench
 from tests.report.synthetic import everything, study
 
 BASELINES_WORSE = dict.fromkeys(r.BASELINES, 0.2)
