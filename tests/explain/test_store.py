@@ -88,7 +88,7 @@ def test_there_is_one_writer_and_readers_do_not_wait(tmp_path: Path) -> None:
             assert len(reader) == 1
             add(store, request("b"), "y")
             assert len(reader) == 2
-            with pytest.raises(sqlite3.OperationalError):
+            with pytest.raises(InputError, match="may only be read"):
                 add(reader, request("c"), "z")
     ExplanationStore(tmp_path / "s").close()
 
