@@ -51,8 +51,9 @@ def freeze(store: ExplanationStore, folder: str | Path) -> dict[str, object]:
         rows = store.rows(ordered=True)
         while part := list(islice(rows, ROWS_PER_FILE)):
             path = folder / f"answers-{len(files):04d}.parquet"
-            pl.DataFrame(part, schema=FRAME_SCHEMA).write_parquet(path, compression="zstd")
-            files[path.name] = sha256(path.read_bytes()).hexdigest()
+            with paths.naming(path):
+                pl.DataFrame(part, schema=FRAME_SCHEMA).write_parquet(path, compression="zstd")
+                files[path.name] = sha256(path.read_bytes()).hexdigest()
             count += len(part)
         counts, failures = store.counts(), dict(store.failures())
     manifest: dict[str, object] = {
@@ -136,6 +137,11 @@ class FrozenStore:
     def asked(self) -> set[tuple[str, str]]:
         """Who was asked what: identifier, with revision, of the model and name of the template."""
         return asked_of(self.manifest)
+
+    def answered(self, model: str) -> bool:
+        """Whether there is any answer of a model (identifier with revision)."""
+        sources = self.manifest.get("sources", ())
+        return any(source["model"] == model and source["answered"] for source in sources)
 
     def close(self) -> None:
         """Nothing to close: everything was read when it was opened."""
