@@ -8,7 +8,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.clients.odds import listed_odds
+from lrrecsys_core.explain.clients.completions import CallFailed, read_answer
 from lrrecsys_core.explain.llm import Request, Result
 
 if TYPE_CHECKING:
@@ -30,15 +30,6 @@ LISTS = {  # what asks either interface for the likeliest tokens and their log-p
     "/chat/completions": {"logprobs": True, "top_logprobs": 20}, "/completions": {"logprobs": 20},
 }  # fmt: skip
 NO_LISTS = HOPELESS | {403, 501}  # ways of refusing them; what they mean otherwise shows when asked again without
-
-
-class CallFailed(Exception):
-    """One call failed: why, whether to try again, and after how many seconds at least."""
-
-    def __init__(self, reason: str, *, again: bool = True, after: float = 0.0) -> None:
-        super().__init__(reason)
-        self.again = again
-        self.after = after
 
 
 class Client:
@@ -254,33 +245,6 @@ class Calls:
             raise CallFailed(f"connection failed: {error}") from None
         finally:
             server.busy -= 1
-
-
-def read_answer(content: bytes, key: str, choices: Sequence[str] = ()) -> Result:
-    """The result inside a chat or text completion, with the odds of choices where it tells them.
-
-    Raises
-    ------
-    CallFailed
-        When the body is not whole JSON, has no choice, or the text is empty.
-    """
-    try:
-        answer = json.loads(content)
-        choice = answer["choices"][0]
-        text = choice["message"]["content"] if "message" in choice else choice["text"]
-    except (ValueError, KeyError, IndexError, TypeError):
-        raise CallFailed(f"the answer is not a completion: {content[:80]!r}") from None
-    if not isinstance(text, str) or not text.strip():
-        raise CallFailed(f"the answer is empty (finish reason {choice.get('finish_reason')!r})")
-    usage = answer.get("usage") or {}
-    return Result(
-        key,
-        text,
-        str(choice.get("finish_reason") or "stop"),
-        int(usage.get("prompt_tokens") or 0),
-        int(usage.get("completion_tokens") or 0),
-        odds=listed_odds(choice, choices) if choices else {},
-    )
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
