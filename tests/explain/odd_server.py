@@ -55,7 +55,11 @@ def odd_server(answer: Answer) -> Iterator[tuple[str, Asked]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, *_: object) -> None:
+            """Clients that hang up are part of the tests."""
+
+    listening = Server(("127.0.0.1", 0), Handler)
     threading.Thread(target=listening.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield f"http://127.0.0.1:{listening.server_address[1]}/v1", asked

@@ -33,6 +33,7 @@ def written(key: str) -> dict[str, str]:
         "json in json": json.dumps(json.dumps(key))[3:-3], "url": quote(key, safe=""), "path": quote(key),
         "form": quote_plus(key), "small hex": quote(key, safe="").lower(),
         "php": json.dumps(key)[1:-1].replace("/", "\\/"), "page": html.escape(key),
+        "go": json.dumps(key)[1:-1].replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"),
     }  # fmt: skip
 
 

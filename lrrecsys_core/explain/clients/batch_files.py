@@ -11,7 +11,7 @@ from typing import Any
 
 from lrrecsys_core import paths
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.clients.calls import CallFailed, read_answer
+from lrrecsys_core.explain.clients.completions import CallFailed, read_answer
 from lrrecsys_core.explain.clients.endpoint import Endpoint
 from lrrecsys_core.explain.llm import Request, Result
 from lrrecsys_core.explain.store import ExplanationStore

@@ -8,7 +8,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.clients.odds import listed_odds
+from lrrecsys_core.explain.clients.completions import CallFailed, read_answer, reason_of
 from lrrecsys_core.explain.clients.secrets import Mask, authorization, read_key
 from lrrecsys_core.explain.llm import Request, Result
 
@@ -28,32 +28,31 @@ if TYPE_CHECKING:
 FATAL = {  # unless the model is known to answer: then 403 and 404 are about one prompt
     401: "refuses the key", 403: "forbids the request", 404: "does not know the model or the address",
 }  # fmt: skip
-LONGEST_QUOTE, LONGEST_COMPLAINT = 200, 1000  # letters of a server's words
+LONGEST_COMPLAINT = 1000
 MARK = "lrrecsys-"  # tells our request ids, where a server echoes them, from its own
 HOPELESS = {400, 413, 415, 422}  # for the prompt's own sake, by a server that is well
-FILTERED = "content_filter"
 LISTS = {  # what asks either interface for the likeliest tokens and their log-probabilities
     "/chat/completions": {"logprobs": True, "top_logprobs": 20}, "/completions": {"logprobs": 20},
 }  # fmt: skip
 NO_LISTS = HOPELESS | {403, 501}  # ways of refusing them; what they mean otherwise shows when asked again without
 
 
-class CallFailed(Exception):
-    """One call failed: why, whether to try again, whether its server now rests, and the status it answered with."""
-
-    def __init__(self, reason: str, *, again: bool = True, rests: bool = False, status: int = 0) -> None:
-        super().__init__(reason)
-        self.again = again
-        self.rests = rests
-        self.status = status
-
-
 @dataclass
 class Arrived:
-    """A result, and the HTTP status of the last call for it where that failed (0 where nothing was answered)."""
+    """A result, and how the last call for it failed where it gave no text (None for a defect of ours)."""
 
     result: Result
-    status: int = 0
+    failure: CallFailed | None = None
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the server refuses one prompt or everything: nobody knows before the first success."""
+        return self.failure is not None and self.failure.status in FATAL
+
+    @property
+    def outage(self) -> bool:
+        """Whether something may be wrong with the server rather than with the prompt."""
+        return self.result.text is None and (self.failure is None or self.failure.again or self.unsure)
 
 
 class Client:
@@ -210,7 +209,6 @@ class Calls:
         result = arrived.result
         result.error = result.error and self._mask.complaint(result.error)[:LONGEST_COMPLAINT]
         result.text = result.text and self._mask.answer(result.text)
-        result.finish_reason = self._mask.answer(result.finish_reason)
         result.seconds = time.monotonic() - began
         self._answers.put(arrived)
 
@@ -222,7 +220,7 @@ class Calls:
                 odds = bool(request.choices) and not last
                 return Arrived(await self._call(request, arrived.result.key, odds=odds))
             except CallFailed as failure:
-                arrived.result.error, arrived.status = str(failure), failure.status
+                arrived.result.error, arrived.failure = str(failure), failure
                 if not failure.again or attempt + 1 == settings.attempts:
                     break
                 if not failure.rests or self._shortest_rest() > 0:
@@ -265,23 +263,26 @@ class Calls:
         if status == 200:
             choices = request.choices if listing else ()
             try:
-                return read_answer(content, key, choices)
-            except CallFailed:  # which quotes from the answer: say so without any key that may be in it
-                return read_answer(self._mask.complaint(content.decode("utf-8", "replace")).encode(), key, choices)
+                return read_answer(self._mask.answer(as_text(content)), key, choices)
+            except CallFailed:  # which quotes from the answer: once more, with any key masked before it is cut
+                return read_answer(self._mask.complaint(as_text(content)), key, choices)
         after = retry_after(headers)
         server.rest(after)
-        words = " ".join(self._mask.complaint(content.decode("utf-8", "replace")).split())[:LONGEST_QUOTE]
-        failure = f"HTTP {status}: {words}"
+        said: object = self._mask.complaint(as_text(content))
+        with suppress(ValueError, RecursionError):
+            said = json.loads(str(said))
+        failed = CallFailed(
+            f"HTTP {status}: {reason_of(said)}",
+            again=status not in HOPELESS | FATAL.keys(), rests=after > 0, status=status,
+        )  # fmt: skip
         if status == 401:
-            raise self.refusal(server.address, Arrived(Result(error=failure), status))
-        again = status not in HOPELESS and status not in FATAL
-        raise CallFailed(failure, again=again, rests=after > 0, status=status)
+            raise self.refusal(server.address, failed)
+        raise failed
 
-    def refusal(self, address: str, refused: Arrived) -> InputError:
+    def refusal(self, address: str, failed: CallFailed) -> InputError:
         """Why nothing can be asked there."""
-        failure = str(refused.result.error)[:LONGEST_QUOTE]
         return InputError(
-            f"{address} {FATAL[refused.status]} ({failure}): check LRRECSYS_BASE_URL, LRRECSYS_API_KEY and the model "
+            f"{address} {FATAL[failed.status]} ({failed}): check LRRECSYS_BASE_URL, LRRECSYS_API_KEY and the model "
             f"name {self._endpoint.served_as!r}"
         )
 
@@ -308,31 +309,9 @@ class Calls:
             server.busy -= 1
 
 
-def read_answer(content: bytes, key: str, choices: Sequence[str] = ()) -> Result:
-    """The result inside a chat or text completion, with the odds of choices where it tells them.
-
-    Raises
-    ------
-    CallFailed
-        When the body is not whole JSON, has no choice, or the text is empty.
-    """
-    try:
-        answer = json.loads(content)
-        choice = answer["choices"][0]
-        text = choice["message"]["content"] if "message" in choice else choice["text"]
-    except (ValueError, KeyError, IndexError, TypeError):
-        raise CallFailed(f"the answer is not a completion: {content[:80]!r}") from None
-    if not isinstance(text, str) or not text.strip():
-        raise CallFailed(f"the answer is empty (finish reason {choice.get('finish_reason')!r})")
-    usage = answer.get("usage") or {}
-    return Result(
-        key,
-        text,
-        str(choice.get("finish_reason") or "stop"),
-        int(usage.get("prompt_tokens") or 0),
-        int(usage.get("completion_tokens") or 0),
-        odds=listed_odds(choice, choices) if choices else {},
-    )
+def as_text(content: bytes) -> str:
+    """Bytes as text, in whatever encoding of JSON."""
+    return content.decode(json.detect_encoding(content), "replace")
 
 
 def retry_after(headers: Mapping[str, str]) -> float:

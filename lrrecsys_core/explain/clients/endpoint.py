@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.clients.calls import FATAL, FILTERED, HOPELESS, Arrived, Calls
+from lrrecsys_core.explain.clients.calls import Arrived, Calls
 from lrrecsys_core.explain.clients.formats import render, split_revision
 from lrrecsys_core.explain.llm import Request, Result
 
@@ -101,9 +101,9 @@ class Endpoint:
                         raise one
                     if one.result.text is not None:
                         self.answered, failures = True, 0
-                    elif one.status not in HOPELESS and one.result.finish_reason != FILTERED:
+                    elif one.outage:
                         failures, said = failures + 1, str(one.result.error)
-                    if one.status in FATAL and not self.answered:
+                    if one.unsure and not self.answered:
                         unsure.append(one)
                         continue
                     yield from (earlier.result for earlier in unsure if self.answered)
@@ -111,8 +111,8 @@ class Endpoint:
                     yield one.result
                 if failures >= self.give_up_after:
                     break
-            if unsure:
-                raise calls.refusal(calls.addresses, unsure[0])
+            if unsure and unsure[0].failure:
+                raise calls.refusal(calls.addresses, unsure[0].failure)
             if failures >= self.give_up_after:
                 raise InputError(
                     f"the last {failures} requests to {calls.addresses} all failed ({said[:200]}): "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import html
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -87,13 +86,13 @@ def _keys_in(url: str) -> Iterator[str]:
 
 
 def _forms(word: str) -> set[str]:
-    """Ways of writing a key down: raw, in Python, in JSON (once or twice), in an address, in a page."""
-    once = json.dumps(word)[1:-1]
-    escaped = {word, once, json.dumps(once)[1:-1], repr(word)[1:-1], word.replace("\\", r"\\").replace("'", r"\'")}
-    escaped |= {form.replace("/", r"\/") for form in escaped}
-    return escaped | {quote(word), quote(word, safe=""), quote_plus(word), html.escape(word)}
+    """Ways of writing a key down, backslashes apart: raw, in an address, in a page, in the JSON of some servers."""
+    unicode = re.sub("[&<>]", lambda sign: f"u{ord(sign[0]):04x}", word)
+    return {word, unicode, quote(word), quote(word, safe=""), quote_plus(word), html.escape(word)}
 
 
 def _pattern(forms: set[str]) -> re.Pattern[str]:
+    """Any of the forms, in either case, with any signs escaped, in Python or JSON, once or several times."""
     longest_first = sorted(forms, key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)", re.IGNORECASE)
+    each = ("".join(rf"\\*{re.escape(sign)}" for sign in form) for form in longest_first)
+    return re.compile("|".join(each) or r"(?!)", re.IGNORECASE)
