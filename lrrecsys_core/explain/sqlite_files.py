@@ -19,7 +19,7 @@ REASONS = {  # primary result codes
     sqlite3.SQLITE_IOERR: "cannot be read or written: see to its disk and run the same command again",
     sqlite3.SQLITE_READONLY: "may only be read: free the file and its folder, or copy it to where you may write",
     sqlite3.SQLITE_PERM: "may not be opened: ask for the right to, or name another file",
-    sqlite3.SQLITE_CANTOPEN: "cannot be opened: see that it is a file, in a folder where you may write",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened: see that it is a file, and that you may write to its folder",
     sqlite3.SQLITE_CORRUPT: "is damaged: take up a copy of it, or begin another store",
     sqlite3.SQLITE_NOTADB: "is not an explanation store: name another file",
     sqlite3.SQLITE_ERROR: "is not an explanation store: name another file",
