@@ -185,7 +185,7 @@ def _of_system(error: OSError) -> str:
     """What the system refused, in one sentence with path and reason."""
     if error.filename == "standard output":
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python fails once more when it flushes at its end
-    places = " and ".join(str(place) for place in (error.filename, error.filename2) if place is not None)
+    places = " and ".join(str(place)[-150:] for place in (error.filename, error.filename2) if place is not None)
     reason = error.strerror or str(error) or type(error).__name__
     return f"{places or 'a file or connection'} cannot be used ({reason}): free it, or name another, and run this again"
 

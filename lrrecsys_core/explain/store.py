@@ -298,15 +298,19 @@ class ExplanationStore:
 
 def _close(db: Connection, held: sqlite3.Connection | None) -> None:
     """Bring everything into the one file, as far as that is possible now, and let go of it."""
-    if held is not None:
-        with suppress(InputError):  # a full disk, or somebody reading: its -wal stays beside the file
-            db.execute("PRAGMA busy_timeout = 1000")
-            db.execute("PRAGMA application_id = 0")
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            db.execute("PRAGMA journal_mode = DELETE")
-    db.close()
-    if held is not None:
-        held.close()
+    with ExitStack() as after:
+        if held is not None:
+            after.enter_context(closing(held))
+            try:
+                db.execute("PRAGMA busy_timeout = 1000")
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                db.execute("PRAGMA application_id = 0")
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                db.execute("PRAGMA journal_mode = DELETE")
+            except InputError:  # a full disk, or somebody reading: a reader of ours keeps the -wal beside the file
+                with suppress(InputError):
+                    after.enter_context(closing(connect(db.path))).execute("SELECT 1 FROM sources").fetchone()
+        db.close()
 
 
 def storable(text: str | None) -> str | None:
