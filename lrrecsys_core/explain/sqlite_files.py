@@ -11,7 +11,6 @@ from typing import Any
 
 from lrrecsys_core.errors import InputError
 
-SIDES = ("-wal", "-journal")  # what a process that was killed leaves beside a file, and what belongs to it
 REASONS = {  # primary result codes
     sqlite3.SQLITE_BUSY: "is in use by another process: wait for it or stop it",
     sqlite3.SQLITE_LOCKED: "is in use by another process: wait for it or stop it",
@@ -82,13 +81,24 @@ def uri(path: Path, *, write: bool = False, alone: bool = False) -> str:
     alone
         Read the file itself, without what lies beside it.
     """
-    still = not os.access(path.parent, os.W_OK) and not unsettled(path)
-    return path.as_uri() + ("?mode=rwc" if write else "?mode=ro&immutable=1" if alone or still else "?mode=ro")
+    left = unsettled(path)
+    if write:
+        how = "rwc"
+    elif alone or (not left and not os.access(path.parent, os.W_OK)):
+        how = "ro&immutable=1"
+    else:  # what a journal holds must be taken back before anything is read
+        how = "rw" if beside(path, "-journal") in left and os.access(path, os.W_OK) else "ro"
+    return f"{path.as_uri()}?mode={how}"
+
+
+def beside(path: Path, ending: str) -> Path:
+    """A side file: ``-wal`` and ``-journal`` belong to what is in a file, ``.lock`` does not."""
+    return path.with_name(path.name + ending)
 
 
 def unsettled(path: Path) -> list[Path]:
-    """The files beside it without which a file is not whole."""
-    sides = (path.with_name(path.name + side) for side in SIDES)
+    """The files that a killed process left beside a file and without which that is not whole."""
+    sides = (beside(path, ending) for ending in ("-wal", "-journal"))
     return [side for side in sides if side.is_file() and side.stat().st_size]
 
 
@@ -118,7 +128,7 @@ def lock(path: Path) -> sqlite3.Connection:
     InputError
         When another process holds it, or the side file cannot be written.
     """
-    side = path.with_name(path.name + ".lock")
+    side = beside(path, ".lock")
     held = connect(side, write=True, timeout=0)
     try:
         held.cursor().execute("BEGIN EXCLUSIVE")

@@ -15,7 +15,7 @@ from weakref import finalize
 
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.llm import LLM, Request, Result
-from lrrecsys_core.explain.sqlite_files import Connection, connect, lock, unsettled, uri
+from lrrecsys_core.explain.sqlite_files import Connection, beside, connect, lock, unsettled, uri
 
 SCHEMA_VERSION = 2
 OPEN = 0x6C72  # the file's application_id while it is written
@@ -102,7 +102,7 @@ class ExplanationStore:
 
     def _check_whole(self) -> None:
         """Refuse a file that says it is open while what was written last, in its -wal, is not beside it."""
-        wal = self.path.with_name(self.path.name + "-wal")
+        wal = beside(self.path, "-wal")
         if wal.exists() or not self.path.is_file() or not self.path.stat().st_size:
             return
         with closing(connect(self.path, alone=True)) as db:
@@ -121,16 +121,16 @@ class ExplanationStore:
                 f"{self.path} is not an explanation store (schema version {version}, expected {SCHEMA_VERSION}): "
                 "name another file"
             )
-        if version == 1 and self.writable:  # before answers had odds
-            self._db.execute("ALTER TABLE answers ADD COLUMN odds TEXT")
-        elif version == 1:
+        if version == 1 and not self.writable:
             ExplanationStore(self.path).close()
         self._db.execute("PRAGMA cache_size = -65536")
 
     def _begin(self) -> None:
         """Make ready for writing and mark the file as open."""
-        self._db.executescript(SCHEMA)
-        self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version != SCHEMA_VERSION:  # at once, so that a kill leaves either form
+            older = "ALTER TABLE answers ADD COLUMN odds TEXT;" if version == 1 else ""  # before answers had odds
+            self._db.executescript(f"BEGIN; {older} {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT")
         self._db.execute("PRAGMA synchronous = NORMAL")
         if self._db.execute("PRAGMA journal_mode = WAL").fetchone()[0] == "wal":
             self._db.execute(f"PRAGMA application_id = {OPEN}")
