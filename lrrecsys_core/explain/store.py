@@ -19,7 +19,7 @@ from lrrecsys_core.explain.sqlite_files import Connection, beside, connect, lock
 
 SCHEMA_VERSION = 2
 OPEN = 0x6C72  # the file's application_id while it is written
-MOST = 2**63 - 1  # SQLite's largest integer
+MOST_TOKENS = 2**31  # no prompt has more: what claims to is no count
 LOOKUP = 900  # below the 999 placeholders that the oldest SQLite builds accept
 COLUMNS = "key, request, text, finish_reason, prompt_tokens, completion_tokens, error, odds, attempts, seconds, created"
 
@@ -263,8 +263,8 @@ class ExplanationStore:
         names = ["model", "template", "client", "answered", "failed", "truncated", "prompt_tokens", "completion_tokens"]
         query = (
             "SELECT model, template, client, count(text), count(*) - count(text), sum(finish_reason = 'length'), "
-            "sum(prompt_tokens), sum(completion_tokens) FROM answers JOIN sources ON sources.id = answers.source "
-            "GROUP BY source ORDER BY model, template, client"
+            "CAST(total(prompt_tokens) AS INTEGER), CAST(total(completion_tokens) AS INTEGER) "
+            "FROM answers JOIN sources ON sources.id = answers.source GROUP BY source ORDER BY model, template, client"
         )
         return [dict(zip(names, values, strict=True)) for values in self._db.execute(query)]
 
@@ -322,13 +322,17 @@ def _said(result: Result) -> dict[str, object]:
     """A result in columns, whatever a client may have put into it."""
     return {
         "text": storable(result.text),
-        "finish_reason": storable(result.finish_reason),
-        "prompt_tokens": min(max(result.prompt_tokens, 0), MOST),
-        "completion_tokens": min(max(result.completion_tokens, 0), MOST),
+        "finish_reason": storable(str(result.finish_reason or "stop")),
+        "prompt_tokens": _count(result.prompt_tokens),
+        "completion_tokens": _count(result.completion_tokens),
         "error": storable(result.error),
         "odds": json.dumps(result.odds) if result.odds else None,
         "created": time.time(),
     }
+
+
+def _count(tokens: object) -> int:
+    return tokens if isinstance(tokens, int) and 0 <= tokens < MOST_TOKENS else 0
 
 
 def pack(request: Request) -> bytes:
