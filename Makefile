@@ -51,7 +51,7 @@ texts: .venv/llm
 	for asked in toy market:hotels@smoke market:restaurants@smoke market:movies@smoke; do \
 	  test $$asked = toy && variant=no_profile || variant=full; \
 	  $(BIN)/lrrecsys explain run --data $$asked --variant $$variant --llm smollm2 --prompts zero-shot \
-	    --store results/texts/smollm2.sqlite --without-prompts || exit; \
+	    --store results/texts/smollm2.sqlite --without-prompts --go-on || exit; \
 	done
 	rm -rf results/texts/smollm2
 	$(BIN)/lrrecsys explain freeze --store results/texts/smollm2.sqlite --folder results/texts/smollm2
