@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from lrrecsys_core.data.dataset import Domain
 from lrrecsys_core.explain.explanations import Explanations
 from lrrecsys_core.explain.llm import Message, Request
+from lrrecsys_core.explain.ratings import REFUSAL, parse_rating
+from lrrecsys_core.explain.reading import CHATTER, CONTROL, MARK, NOT_AN_END, PREFACE, paragraph, tidy, without_thoughts
 
 MOST_WORDS = 50
 LEAST_ODDS = 0.01  # of all ratings together, below which their proportions say nothing
@@ -36,18 +38,10 @@ SERIOUS = frozenset(FAULTS[:7])
 """Faults for which an answer is sent back when second tries are asked for: nothing in it is about this record, so that
 another can only tell more. A wordy, repetitive or broken-off answer has told its reason by then."""
 
-_REFUSAL = re.compile(
-    r"\b(I('m| am) sorry|I (can|could) ?no?t|I can't|I am unable|I'm unable|as an AI|as a language model|"
-    r"I do not have (access|enough)|I don't have (access|enough)|cannot (provide|determine|answer))\b",
-    re.IGNORECASE,
-)
 _ECHO = re.compile(r"\[(Instruction|Input|Example (Input|Output))\]|Answer with exactly one sentence|Reply in one")
-_PREFACE = re.compile(r'^(?:[^.]{0,120}?[:!\n]\s*)?["“\']*(?=The consumer\b)')
-_LABEL = re.compile(r"^\s*(\[Output\]|Explanation:|Answer:|Output:|Profile:|Rating:)\s*", re.IGNORECASE)
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_LEFT = re.compile(rf"{MARK.pattern}|[{{}}]|\*\*")
 _ENDS = re.compile(r"[.!?…](?=[\s\"”']+[A-Z])")
-_NOT_AN_END = re.compile(r"\b(Mr|Mrs|Ms|Dr|St|Jr|Sr|vs|No|Vol|e\.g|i\.e|etc|[A-Z])\.$")
-_CLOSED = re.compile(r"[.!?…。][\s\"”'’)*\]]*$")
+_CLOSED = re.compile(r"[.!?…。][\s\"”'’)*_`\]}]*$")
 _COMMON = frozenset(
     ["a", "an", "and", "as", "because", "but", "for", "has", "in", "is", "it", "of", "or", "that", "the", "this", "to"]
 )
@@ -57,15 +51,6 @@ _FORM = re.compile(r"\b(?:form:?|format:?|with|or)\s+[\"“]([A-Z][^\"”]+)[\"�
 _DOTS = "..."
 Run = tuple[str, ...]
 _WORD = re.compile(r"\w+(?:['’-]\w+)*|\.{3,}|…")
-
-
-def tidy(text: str) -> str:
-    """The answer proper: first paragraph, on one line, without label, preface or quotation marks around it."""
-    text = _LABEL.sub("", _CONTROL.sub(" ", text).strip())
-    text = _PREFACE.sub("", text, count=1)
-    text = " ".join(re.split(r"\n\s*\n|\n\[", text, maxsplit=1)[0].split())
-    quoted = len(text) > 1 and (text[0], text[-1]) in {('"', '"'), ("“", "”"), ("'", "'")}
-    return text[1:-1].strip() if quoted else text.rstrip('"”') if text.count('"') == 1 else text
 
 
 def expected_openings(domain: Domain, variant: str, slot: str) -> tuple[str, ...]:
@@ -83,8 +68,10 @@ def expected_openings(domain: Domain, variant: str, slot: str) -> tuple[str, ...
 def faults(answer: str, prompt: str = "", finish_reason: str = "stop") -> list[str]:
     """What is wrong with an answer, by the names in :data:`FAULTS`; empty when all is well.
 
-    Writing that :func:`tidy` hides is judged as it came (the same twice, unfinished, control characters), all else in
-    the tidied text, which is what networks and later prompts read.
+    Thoughts are not judged; nothing but thoughts is "empty". What :func:`~lrrecsys_core.explain.reading.tidy` hides is
+    judged as it came (further sentences, the same twice, unfinished, control characters), all else in the tidied text,
+    which is what networks and later prompts read. Where no opening is asked for, words to the one who asks ("Sure,",
+    "I would") are an other opening; marks of chat formats and of markup that are left count as control characters.
 
     Parameters
     ----------
@@ -100,30 +87,44 @@ def faults(answer: str, prompt: str = "", finish_reason: str = "stop") -> list[s
 
 @lru_cache(maxsize=1 << 16)
 def _judged(answer: str, instruction: str, example: str, finish_reason: str) -> tuple[str, ...]:
-    text = tidy(answer)
-    if not text:
-        return ("empty",)
     asked = _asked(instruction, example)
     openings = asked.openings
+    text, told = tidy(answer, openings), paragraph(answer, openings)[0]
+    if not text:
+        return ("empty",)
+    said = MARK.sub("\n", without_thoughts(answer))
     letters = [character for character in text if character.isalpha()]
     latin = text.isascii() or sum(character < "\u0250" for character in letters) >= 0.8 * len(letters)
     count = len(text.split())
     english = count < TERMS or any(word.lower().strip(".,;") in _COMMON for word in text.split())
     own = _without(_words(text), openings)
     found = [
-        bool(_REFUSAL.search(text)) and not text.startswith(openings or ("The consumer",)),
+        bool(REFUSAL.search(text)) and not text.startswith(openings or ("The consumer",)),
         bool(_ECHO.search(text)),
         not (latin and english),
-        bool(openings) and not text.startswith(openings),
+        not text.startswith(openings) if openings else bool(CHATTER.match(text) or PREFACE.match(text)),
         bool(asked.example) and (own == asked.example or _share(own, asked.copied) >= COPIED),
         _asks_back(own, asked),
-        asked.single and any(not _NOT_AN_END.search(text[: end.end()]) for end in _ENDS.finditer(text)),
-        _says_twice(answer, openings),
-        finish_reason == "length" or (len(answer.split()) > MOST_WORDS // 2 and not _CLOSED.search(answer)),
+        asked.single and any(not NOT_AN_END.search(told[: end.end()]) for end in _ENDS.finditer(told)),
+        _says_twice(said, openings),
+        finish_reason == "length" or (len(said.split()) > MOST_WORDS // 2 and not _CLOSED.search(said)),
         count > MOST_WORDS,
-        bool(_CONTROL.search(answer)),
+        bool(CONTROL.search(answer) or _LEFT.search(text)),
     ]
     return tuple(name for name, present in zip(FAULTS[1:], found, strict=True) if present)
+
+
+def text_of(answer: str, prompt: str = "") -> str:
+    """The text of an answer, read by what its own prompt (:func:`prompt_of`) asks for."""
+    return tidy(answer, wanted_openings(_parts(prompt)[0]))
+
+
+def reader(request: Request | None) -> Callable[[str], str]:
+    """How answers to a request, and to all of its template, become texts: ratings stay as received."""
+    if request is None or (request.task is not None and request.task.variant == "direct"):
+        return str.strip
+    openings = wanted_openings(_parts(prompt_of(request.messages))[0])
+    return partial(tidy, openings=openings)
 
 
 def prompt_of(messages: Iterable[Message]) -> str:
@@ -227,32 +228,6 @@ def correction(request: Request, answer: str) -> Request | None:
     wish += " Speak of the input, not of the example." if "copied from the example" in found else ""
     wish += " Do not repeat the question." if "repeats the question" in found else ""
     return replace(request, messages=(*request.messages, ("assistant", answer), ("user", wish)))
-
-
-_NUMBER = re.compile(r"(?<![\w.,-])-?\d+(?:[.,]\d+)?(?![\w]|[.,]\d)")
-_SCALE = re.compile(r"(?:scale|from|between)\s+(?:of\s+|from\s+)?\d+(?:\.\d+)?\s*(?:to|-|–|and)\s*\d+(?:\.\d+)?", re.I)
-_OUT_OF = re.compile(r"(?:\s*/\s*|\s+out\s+of\s+)\d+(?:\.\d+)?", re.I)
-
-
-def parse_rating(text: str, low: float, high: float) -> tuple[float | None, str]:
-    """The one number an answer gives, with "ok", or None with the reason; nothing is ever guessed.
-
-    Parameters
-    ----------
-    text
-        The answer to the prompt for a direct rating.
-    low, high
-        The scale.
-    """
-    if not text.strip():
-        return None, "empty"
-    stated = {float(number.replace(",", ".")) for number in _NUMBER.findall(_OUT_OF.sub("", _SCALE.sub("", text)))}
-    if len(stated) == 1:
-        rating = stated.pop()
-        return (rating, "ok") if low <= rating <= high else (None, "off the scale")
-    if stated:
-        return None, "several numbers"
-    return None, "refusal" if _REFUSAL.search(text) else "no number"
 
 
 def expected_rating(odds: Mapping[str, float]) -> str:

@@ -12,7 +12,7 @@ import polars as pl
 
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.explain.answers import Answer
-from lrrecsys_core.explain.checks import FAULTS, SAME_TO_ALL, faults, prompt_of, same_to_all, tidy
+from lrrecsys_core.explain.checks import FAULTS, SAME_TO_ALL, faults, prompt_of, same_to_all, text_of
 from lrrecsys_core.explain.sources import Source
 from lrrecsys_core.explain.store import ExplanationStore
 
@@ -31,7 +31,7 @@ class _Tally:
 
     def add(self, answer: Answer) -> None:
         self.faults.update(faults(answer.text, answer.prompt, answer.finish_reason) or ["none"])
-        self.sentences[tidy(answer.text)] += 1
+        self.sentences[text_of(answer.text, answer.prompt)] += 1
 
     def lines(self) -> Iterator[tuple[str, int, float]]:
         """Fault, records and share; "none" comes first, what concerns the slot as a whole last."""

@@ -13,12 +13,13 @@ from tqdm import tqdm
 
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.checks import SERIOUS, correction, faults, prompt_of, tidy
+from lrrecsys_core.explain.checks import SERIOUS, correction, faults, prompt_of, reader
 from lrrecsys_core.explain.clients.endpoint import Endpoint
 from lrrecsys_core.explain.explanations import Explanations
 from lrrecsys_core.explain.llm import LLM, Request, Result
 from lrrecsys_core.explain.prompt_sets import HOUSE, PromptSet
 from lrrecsys_core.explain.prompts import VARIANTS, profile_request, record_requests
+from lrrecsys_core.explain.reading import tidy
 
 CHUNK = 4096
 LOOKUP = 500  # prompts looked up in the store at once: short, so that a server never waits for it
@@ -317,6 +318,7 @@ def explain_records(
     codes: dict[str, NDArray[np.int32]] = {}
     for slot in VARIANTS[variant]:
         requests = partial(record_requests, split, profiles, variant, slot, chosen, prompts=prompts)
+        read = reader(next(requests(), None))
         answers = _read(requests(), llm, store, f"{variant} {slot}" if progress else "")
         if second_try:
             answers = _second_answers(requests(), list(answers), llm, store)
@@ -324,7 +326,7 @@ def explain_records(
         codes[slot] = np.zeros(len(split.user), dtype=np.int32)
         for record, answer in zip(chosen.tolist(), answers, strict=True):
             if answer is not None and answer not in texts:
-                texts[answer] = sentences.setdefault(tidy(answer), len(sentences))
+                texts[answer] = sentences.setdefault(read(answer), len(sentences))
             codes[slot][record] = texts[answer]
     if store is not None and not store.writable and len(chosen) and not any(code.any() for code in codes.values()):
         raise InputError(

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
+import re
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from lrrecsys_core import paths
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.clients.completions import CallFailed, read_answer
+from lrrecsys_core.explain.clients.completions import CallFailed, read_answer, reason_of
 from lrrecsys_core.explain.clients.endpoint import Endpoint
 from lrrecsys_core.explain.llm import Request, Result
 from lrrecsys_core.explain.store import ExplanationStore
@@ -97,7 +101,7 @@ class Imported:
     repeated
         Lines for a request already answered: the first answer stays.
     unknown
-        Lines whose ``custom_id`` the store does not know.
+        Lines whose ``custom_id`` the store does not know, and those with one that is none of ours.
     unreadable
         Lines that are not whole JSON objects with a ``custom_id``.
     awaited
@@ -115,6 +119,9 @@ class Imported:
 def import_batch(files: Sequence[str | Path], store: ExplanationStore) -> Imported:
     """Read output and error files, in any order and as many as there are, into the store the requests came from.
 
+    A file holds one JSON object a line, or one array of them, in UTF-8, UTF-16 or UTF-32, compressed by gzip or not. No
+    line ends the import: each is counted as one of the kinds of :class:`Imported`.
+
     Raises
     ------
     InputError
@@ -123,27 +130,54 @@ def import_batch(files: Sequence[str | Path], store: ExplanationStore) -> Import
     report = Imported()
     for name in files:
         try:
-            with Path(name).open("rb") as lines, store.together():
-                for line in lines:
-                    _settle(line, store, report)
+            with store.together():
+                for row in _rows(Path(name)):
+                    _settle(row, store, report)
         except OSError as error:
             raise InputError(f"{name} cannot be read ({error.strerror}): name result files of a batch run") from error
     report.awaited = dict(store.failures()).get(AWAITED, 0)
     return report
 
 
-def _settle(line: bytes, store: ExplanationStore, report: Imported) -> None:
+def _rows(path: Path) -> Iterator[object]:
+    """What the lines of a file hold; None for one that is no whole JSON, and where a compressed file breaks off."""
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    with gzip.open(path) if packed else path.open("rb") as file:
+        try:
+            encoding = json.detect_encoding(file.peek(4)[:4])
+            text = io.TextIOWrapper(file, encoding, errors="replace")
+            first = text.readline()
+            lines: Iterable[str] = chain([first], text)
+            if first.lstrip().startswith("[") and _parsed(first) is None:  # an array over many lines
+                whole = first + text.read()
+                lines = [whole] if _parsed(whole) is not None else whole.split("\n")
+            for line in filter(None, (line.strip("\ufeff \t\r\n") for line in lines)):
+                row = _parsed(line)
+                yield from row if row and isinstance(row, list) else [row]
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            yield None
+
+
+def _parsed(text: str) -> Any:
     try:
-        row = json.loads(line)
-        key = row["custom_id"]
-        bytes.fromhex(key)
-    except (ValueError, KeyError, TypeError):
-        report.unreadable += bool(line.strip())
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _settle(row: object, store: ExplanationStore, report: Imported) -> None:
+    key = row.get("custom_id") if isinstance(row, dict) else None
+    if not isinstance(row, dict) or key is None:
+        report.unreadable += 1
+        return
+    if not re.fullmatch("[0-9a-fA-F]{32}", str(key)):
+        report.unknown += 1
         return
     try:
-        result = read_answer(_body(row), key)
+        result = read_answer(_body(row), str(key))
     except CallFailed as failure:
-        result = Result(key, None, "error", error=str(failure))
+        result = Result(str(key), None, "error", error=f"batch: {failure}")
     match store.settle(result):
         case None:
             report.unknown += 1
@@ -155,17 +189,31 @@ def _settle(line: bytes, store: ExplanationStore, report: Imported) -> None:
             report.answered += 1
 
 
-def _body(row: dict[str, Any]) -> bytes:
-    """Body of the answer in a line of an output or error file.
+def _body(row: dict[str, Any]) -> object:
+    """Body of the answer in a line of an output or error file, in the envelope of OpenAI's or of another service.
 
     Raises
     ------
     CallFailed
         When the line tells of a failure.
     """
-    response = row.get("response") or {}
-    if row.get("error") or response.get("status_code") != 200:
-        said = row.get("error") or (response.get("body") or {}).get("error") or {}
-        reason = said.get("message") or said.get("code") if isinstance(said, dict) else said
-        raise CallFailed(f"batch: HTTP {response.get('status_code')}: {reason}")
-    return json.dumps(response.get("body")).encode()
+    response, error = row.get("response", row.get("result")), row.get("error")
+    status: object = 200
+    body = response
+    if isinstance(response, dict):
+        status = response.get("status_code") or 200
+        body = response.get("body", response.get("message", response))
+        error = response.get("error") if _blank(error) and "body" not in response else error
+        if _blank(error) and str(response.get("type")) in ("errored", "expired", "canceled"):
+            error = response["type"]
+    if not _blank(error) or not re.fullmatch(r"2[0-9][0-9](\.0)?", str(status)):
+        why = reason_of(body if _blank(error) else error)
+        raise CallFailed(why if str(status) == "200" else f"HTTP {status}: {why}")
+    if body is None:
+        raise CallFailed("there is neither an answer nor an error")
+    return body
+
+
+def _blank(error: object) -> bool:
+    """Whether an error says nothing: services write it empty in every form beside an answer."""
+    return all(map(_blank, error.values())) if isinstance(error, dict) else error in (None, "", [], False, 0)
