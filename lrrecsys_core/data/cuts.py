@@ -1,14 +1,98 @@
 """Which records train, validate and test (Sec 5.1, App 10.1; the rules are spelt out at `make_split`)."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from lrrecsys_core.data.dataset import Dataset
-from lrrecsys_core.data.earlier import Ints
+from lrrecsys_core.data.earlier import Ints, earlier_training
 from lrrecsys_core.errors import InputError
 
-Marks = NDArray[np.bool_]
+HISTORY = 5
+Marks = NDArray[np.bool_]  # True for some of the records
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The records that are kept, in the order of `sorted_records`, and which of them test and validate.
+
+    Attributes
+    ----------
+    by
+        The rule: "user_time", "global_time" or "given".
+    records
+        Frame of `sorted_records`, N rows.
+    user, item, time
+        (N,) numbers of user and item among all, and seconds or None.
+    test, held
+        (N,) True for the records that test and that validate.
+    shares
+        What is to be said of the cuts.
+    """
+
+    by: str
+    records: pl.DataFrame
+    user: Ints
+    item: Ints
+    time: Ints | None
+    test: Marks
+    held: Marks
+    shares: dict[str, float]
+
+    @property
+    def train(self) -> Marks:
+        """(N,) True for the records that train."""
+        return ~self.test & ~self.held
+
+    def past(self, seed: int) -> Ints:
+        """(N, 5) records whose items are the history of each record, newest last; -1 where there are fewer.
+
+        With time they are the last strictly earlier ones of the user, without it random other training records. Beside
+        a given test part, which may be older than what trains, they are not of that part.
+        """
+        if self.time is None:
+            return earlier_training(self.user, None, self.train).draw(HISTORY, np.random.default_rng([seed, 3]))
+        known = ~self.test if self.by == "given" else np.ones_like(self.test)
+        return earlier_training(self.user, self.time, known).last(HISTORY)
+
+
+def cut_records(dataset: Dataset, by: str, validation: bool, train_fraction: float, seed: int) -> Cut:
+    """Sort the records and say which of them are kept, test and validate; parameters as for `make_split`."""
+    records = sorted_records(dataset, seed)
+    user = records["_user"].to_numpy().astype(np.int64)
+    time = records["timestamp"].to_numpy() if dataset.ordered else None
+    if dataset.given_split:
+        by, test = "given", _given_test(dataset, by, records)
+    elif by == "global_time" and time is not None:
+        test = from_moment(time, 8, dataset.name)
+    else:
+        first, size = runs(user)
+        test = np.arange(len(user)) - first >= np.maximum(1, 4 * size // 5)
+    tied, complete = (0, 0) if dataset.given_split else tied_cuts(user, time, test)
+    if train_fraction < 1:
+        kept = keep_share(test, train_fraction, seed)
+        records, user, test = records.filter(kept), user[kept], test[kept]
+        time = None if time is None else time[kept]
+    fallback = False
+    held = np.zeros_like(test)
+    if validation and by == "global_time" and time is not None:
+        held[~test] = from_moment(time[~test], 9, dataset.name)
+    elif validation:
+        held, fallback = last_tenth(user, test, seed)
+    shares = {"tied_cuts": tied / complete if complete else 0.0, "validation_by_random_users": float(fallback)}
+    return Cut(by, records, user, records["_item"].to_numpy().astype(np.int64), time, test, held, shares)
+
+
+def _given_test(dataset: Dataset, by: str, records: pl.DataFrame) -> Marks:
+    """The test part that the data bring; nothing else may be asked for, and something must be left to train on."""
+    if by != "user_time":
+        raise InputError(f"{dataset.name} brings its own test part: leave it out, or the split by {by!r}.")
+    test = records["test"].to_numpy()
+    if test.all():
+        raise InputError(f"{dataset.name}: all records are in the given test part; expected some to train on.")
+    return np.asarray(test, dtype=np.bool_)
 
 
 def sorted_records(dataset: Dataset, seed: int) -> pl.DataFrame:

@@ -41,7 +41,8 @@ class Dataset:
     ----------
     interactions
         One row per record: user_id, item_id (text), rating (float64), timestamp (int64 seconds; the column is absent
-        when the order of records is unknown) and the context columns (text).
+        when the order of records is unknown), the context columns (text) and, where the data bring their own test
+        part, `test` (boolean).
     items
         item_id, name (never empty), details (phrases separated by "; ", possibly empty).
     aspects
@@ -81,6 +82,11 @@ class Dataset:
     def ordered(self) -> bool:
         """Whether the order of records in time is known."""
         return "timestamp" in self.interactions.columns
+
+    @property
+    def given_split(self) -> bool:
+        """Whether the data bring their own test part, which `make_split` then honours."""
+        return "test" in self.interactions.columns
 
     @overload
     def scale(self, rating: float) -> float: ...
@@ -254,6 +260,9 @@ class _Checks:
         if "timestamp" in frame.columns:
             found.append(seconds_column(frame, "timestamp", where, self.label("timestamp")))
         found += [frame[column].cast(pl.String) for column in context]
+        if "test" in frame.columns:
+            refuse(frame, "test", pl.col("test").cast(pl.Boolean).is_null(), where, "true or false")
+            found.append(frame["test"].cast(pl.Boolean))
         records = pl.DataFrame(found)
         self.unique(records, tuple(c for c in ("user_id", "item_id", "timestamp") if c in records.columns), of)
         return records
