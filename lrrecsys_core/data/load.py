@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.data.movielens import load_movielens
-from lrrecsys_core.data.table import parse_table
+from lrrecsys_core.data.table import load_table, parse_table
 from lrrecsys_core.data.tripadvisor import load_tripadvisor
 from lrrecsys_core.data.yelp import load_yelp
 from lrrecsys_core.errors import InputError
@@ -62,5 +62,5 @@ _KINDS: dict[str, Callable[[str], Dataset]] = {
     "movielens-imported": _imported,
     "tripadvisor": load_tripadvisor,
     "yelp": load_yelp,
-    "table": parse_table,
+    "table": lambda place: load_table(*parse_table(place)),
 }
