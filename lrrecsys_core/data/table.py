@@ -132,6 +132,8 @@ def parse_table(place: str) -> tuple[Path, TableMap]:
             )
         if key not in known:
             raise InputError(f"unknown key '{clipped(key)}' in the table's spec; expected some of {', '.join(known)}.")
+        if not value and key in ("user", "item", "rating"):
+            raise InputError(f"{key}= in '{clipped(place, 120)}' names no column; expected {key}=COLUMN.")
         given[key] = _value(key, value, known[key], place)
     return Path(path), TableMap(**given)  # type: ignore[arg-type]
 
