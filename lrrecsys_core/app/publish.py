@@ -134,7 +134,8 @@ def describe_data(study: Study) -> pl.DataFrame:
         records = split.dataset.interactions
         counts = {f"{of}s": records[f"{of}_id"].n_unique() for of in ("user", "item")}
         shares = {key.replace("_", " "): value for key, value in split.shares.items()}
-        flags = {"simulated": study.simulated, "ordered": split.dataset.ordered}
+        data = split.dataset
+        flags = {"simulated": study.simulated, "ordered": data.ordered, "given split": data.given_split}
         lines.append({"data set": name, "records": records.height, **counts, **shares, **flags})
     return pl.DataFrame(lines)
 

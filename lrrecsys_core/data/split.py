@@ -8,15 +8,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from lrrecsys_core.data.cuts import from_moment, keep_share, last_tenth, runs, sorted_records, tied_cuts
+from lrrecsys_core.data.cuts import HISTORY as HISTORY
+from lrrecsys_core.data.cuts import Cut, Marks, cut_records
 from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.data.earlier import Earlier, Ints, earlier_training
 from lrrecsys_core.errors import InputError
 
-HISTORY = 5
 ASPECTS = 3
 _CELLS = 1 << 24
-Marks = NDArray[np.bool_]  # True for some of the records
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
@@ -142,6 +141,9 @@ def make_split(
     *Aspect terms*: aspects are ranked by in how many strictly earlier training records of the user, plus of the item,
     they are mentioned (a record counts an aspect once; ties by name); the three first ones with at least one mention.
     Validation and test records never contribute, and only aspects of training records have a name.
+    *A given split* (`Dataset.given_split`) takes the place of the rule for test records, and `by` then says "given".
+    Validation is cut from the rest as for `user_time`. Its test records may be older than training records, so that
+    histories hold strictly earlier records outside the test part only.
     *Without time* the order of a user's records is random, a history holds up to five random other training items and
     "strictly earlier" reads "other": every table made of it must say "unordered".
 
@@ -165,7 +167,8 @@ def make_split(
     Raises
     ------
     InputError
-        For an unknown `by`, a fraction outside (0, 1], or `global_time` where time is unknown or constant.
+        For an unknown `by`, a fraction outside (0, 1], `global_time` where time is unknown or constant or the split is
+        given, or a given split without training records.
     """
     if by not in ("user_time", "global_time"):
         raise InputError(f"unknown split '{by}'; expected 'user_time' or 'global_time'.")
@@ -173,28 +176,23 @@ def make_split(
         raise InputError(f"train_fraction is {train_fraction}; expected a number above 0 and at most 1.")
     if by == "global_time" and not dataset.ordered:
         raise InputError(f"{dataset.name}: a split by global time needs a timestamp column; use 'user_time'.")
-    records, time, test, held, cut = _parts(dataset, by, validation, train_fraction, seed)
-    user = records["_user"].to_numpy().astype(np.int64)
-    train = ~test & ~held
-    item = records["_item"].to_numpy().astype(np.int64)
+    cut = cut_records(dataset, by, validation, train_fraction, seed)
+    records, user, item, time, train = cut.records, cut.user, cut.item, cut.time, cut.train
     user_rows = _table(user[train], int(user.max()) + 1)
     item_rows = _table(item[train], dataset.items.height)
-    if time is not None:
-        past = _last_items(user, time)
-    else:
-        past = earlier_training(user, None, train).draw(HISTORY, np.random.default_rng([seed, 3]))
+    past = cut.past(seed)
     history_position = np.where(past >= 0, item[past], -1)
     history = np.where(past >= 0, item_rows[history_position], 0)
     context, sizes = _context_codes(records, dataset.context, train)
-    aspects, names = _aspect_terms(dataset, records, (user, item), time, train)
+    aspects, names = _aspect_terms(cut)
     rating = records["rating"].to_numpy()
     ids = pl.DataFrame({"row": user_rows[user], "id": records["user_id"]}).unique("row").filter(pl.col("row") > 0)
     return Split(
         dataset=dataset,
-        by=by,
+        by=cut.by,
         train_fraction=train_fraction,
         seed=seed,
-        record=_frozen(records["_record"].to_numpy().astype(np.int64)),
+        record=_frozen(cut.record),
         user=_frozen(user_rows[user]),
         item=_frozen(item_rows[item]),
         history=_frozen(history),
@@ -211,41 +209,15 @@ def make_split(
         aspects=_frozen(aspects),
         aspect_names=names,
         train=_frozen(np.flatnonzero(train)),
-        validation=_frozen(np.flatnonzero(held)),
-        test=_frozen(np.flatnonzero(test)),
+        validation=_frozen(np.flatnonzero(cut.held)),
+        test=_frozen(np.flatnonzero(cut.test)),
         n_users=int(user_rows.max()) + 1,
         n_items=int(item_rows.max()) + 1,
         user_ids=("", *ids.sort("row")["id"]),
         item_rows=_frozen(item_rows),
-        shares=_shares(user, past, (train, held, test), (user_rows[user] == 0, item_rows[item] == 0)) | cut,
+        shares=_shares(user, past, (train, cut.held, cut.test), (user_rows[user] == 0, item_rows[item] == 0))
+        | cut.shares,
     )
-
-
-def _parts(
-    dataset: Dataset, by: str, validation: bool, train_fraction: float, seed: int
-) -> tuple[pl.DataFrame, Ints | None, Marks, Marks, dict[str, float]]:
-    """The sorted records that are kept, their times, which of them test and validate, and what to say of the cuts."""
-    records = sorted_records(dataset, seed)
-    user = records["_user"].to_numpy().astype(np.int64)
-    time = records["timestamp"].to_numpy() if dataset.ordered else None
-    if by == "global_time" and time is not None:
-        test = from_moment(time, 8, dataset.name)
-    else:
-        first, size = runs(user)
-        test = np.arange(len(user)) - first >= np.maximum(1, 4 * size // 5)
-    tied, complete = tied_cuts(user, time, test)
-    if train_fraction < 1:
-        kept = keep_share(test, train_fraction, seed)
-        records, user, test = records.filter(kept), user[kept], test[kept]
-        time = None if time is None else time[kept]
-    fallback = False
-    held = np.zeros_like(test)
-    if validation and by == "global_time" and time is not None:
-        held[~test] = from_moment(time[~test], 9, dataset.name)
-    elif validation:
-        held, fallback = last_tenth(user, test, seed)
-    cut = {"tied_cuts": tied / complete if complete else 0.0, "validation_by_random_users": float(fallback)}
-    return records, time, test, held, cut
 
 
 def _shares(user: Ints, past: Ints, parts: tuple[Marks, ...], cold: tuple[Marks, Marks]) -> dict[str, float]:
@@ -261,14 +233,6 @@ def _shares(user: Ints, past: Ints, parts: tuple[Marks, ...], cold: tuple[Marks,
         "validation_cold_items": _share(cold[1], held),
         "users_without_test": 1 - _distinct(user[test]) / _distinct(user),
     }
-
-
-def _last_items(user: Ints, time: Ints) -> Ints:
-    """(N, 5) records of the same user just before the first record with the same timestamp; -1 where there is none."""
-    first, _ = runs(user)
-    tie = np.concatenate([[True], (np.diff(user) != 0) | (np.diff(time) != 0)])
-    before = np.maximum.accumulate(np.where(tie, np.arange(len(user)), 0))[:, None] + np.arange(-HISTORY, 0)
-    return np.where(before >= first[:, None], before, -1)
 
 
 def _table(seen: Ints, size: int) -> Ints:
@@ -302,27 +266,26 @@ def _rows_of(dataset: Dataset, frame: pl.DataFrame) -> Ints:
     return found["row"].to_numpy().astype(np.int64)
 
 
-def _aspect_terms(
-    dataset: Dataset, records: pl.DataFrame, groups: tuple[Ints, Ints], time: Ints | None, train: Marks
-) -> tuple[Ints, tuple[str, ...]]:
+def _aspect_terms(cut: Cut) -> tuple[Ints, tuple[str, ...]]:
     """Rank the aspects of each record as `make_split` says, a block of aspects at a time to bound memory."""
-    best = np.zeros((records.height, ASPECTS), np.int64)
+    dataset, train, height = cut.dataset, cut.train, len(cut.record)
+    best = np.zeros((height, ASPECTS), np.int64)
     if dataset.aspects is None:
         return best, ("",)
     place = np.full(dataset.interactions.height, -1, np.int64)
-    place[records["_record"].to_numpy()[train]] = np.flatnonzero(train)
+    place[cut.record[train]] = np.flatnonzero(train)
     mentions = pl.DataFrame({"record": place[_rows_of(dataset, dataset.aspects)], "aspect": dataset.aspects["aspect"]})
     mentions = mentions.filter(pl.col("record") >= 0).unique()
     names = mentions.select("aspect").unique().sort("aspect")
     mentions = mentions.join(names.with_row_index("number", offset=1), on="aspect").sort("number")
     record, number = mentions["record"].to_numpy(), mentions["number"].to_numpy().astype(np.int64)
-    score = np.zeros((records.height, ASPECTS), np.int32)
-    of_user, of_item = (earlier_training(group, time, train) for group in groups)
-    width = max(1, _CELLS // records.height)
+    score = np.zeros((height, ASPECTS), np.int32)
+    of_user, of_item = (earlier_training(group, cut.time, train) for group in (cut.user, cut.item))
+    width = max(1, _CELLS // height)
     for low in range(1, names.height + 1, width):
         high = min(low + width, names.height + 1)
         block = slice(*np.searchsorted(number, [low, high]))
-        said = np.zeros((records.height, high - low), np.int32)
+        said = np.zeros((height, high - low), np.int32)
         said[record[block], number[block] - low] = 1
         count = of_user.sums(said) + of_item.sums(said)
         scores = np.hstack([score, count])

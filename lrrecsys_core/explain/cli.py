@@ -93,6 +93,7 @@ def _split(data: str, variants: tuple[str, ...], fraction: float) -> Split:
 
 @explain.command()
 @_data
+@_fraction
 @click.option(
     "--tokenizer", default="", metavar="MODEL", help="Count with its tokens rather than a quarter of letters."
 )
@@ -100,8 +101,9 @@ def _split(data: str, variants: tuple[str, ...], fraction: float) -> Split:
 @click.option("--price-out", default=0.0, type=FROM_0, help="Price of a million tokens written.")
 @click.option("--rate", default=20.0, show_default=True, type=ABOVE_0, help="Answers a second.")
 def plan(
-    data: str, variants: tuple[str, ...], words: str, tokenizer: str, price_in: float, price_out: float, rate: float
-) -> None:
+    data: str, variants: tuple[str, ...], words: str, fraction: float, tokenizer: str, price_in: float,
+    price_out: float, rate: float,
+) -> None:  # fmt: skip
     """Count prompts, tokens, cost and hours before any call."""
     from lrrecsys_core.explain.plan import plan_dataset
     from lrrecsys_core.explain.prompt_sets import prompt_set
@@ -115,7 +117,7 @@ def plan(
         except (OSError, ValueError) as error:
             raise InputError(f"the tokenizer {tokenizer!r} cannot be loaded: give a folder with its files") from error
         count = lambda text: len(counting(text)["input_ids"])  # noqa: E731
-    steps = plan_dataset(data, variants, count_tokens=count, prompts=prompt_set(words))
+    steps = plan_dataset(data, variants, fraction=fraction, count_tokens=count, prompts=prompt_set(words))
     say(f"{'step':<22}{'prompts':>14}{'distinct':>14}{'tokens in':>18}{'tokens out':>16}{'cost':>14}{'hours':>10}")
     total = [0.0] * 5
     for step in steps:

@@ -18,7 +18,7 @@ from lrrecsys_core.explain.clients.endpoint import Endpoint
 from lrrecsys_core.explain.explanations import Explanations
 from lrrecsys_core.explain.llm import LLM, Request, Result
 from lrrecsys_core.explain.prompt_sets import HOUSE, PromptSet
-from lrrecsys_core.explain.prompts import VARIANTS, profile_request, record_requests
+from lrrecsys_core.explain.prompts import VARIANTS, Asked, profile_request, record_requests
 from lrrecsys_core.explain.reading import tidy
 
 CHUNK = 4096
@@ -175,7 +175,7 @@ def _profile_texts(split: Split, items: Sequence[int], answers: Iterable[str | N
 
 
 def profile_requests(
-    split: Split, items: Iterable[int] | None = None, *, prompts: PromptSet = HOUSE
+    split: Asked, items: Iterable[int] | None = None, *, prompts: PromptSet = HOUSE
 ) -> Iterator[Request]:
     """One request for each of these rows of ``split.dataset.items``, in order; for every row by default (Sec 3.6)."""
     frame = split.dataset.items

@@ -9,8 +9,10 @@ from typing import Any, Final
 import polars as pl
 
 from lrrecsys_core import paths
-from lrrecsys_core.data.columns import read_table, require_columns, seconds_column, text_column
+from lrrecsys_core.data.columns import as_written, clipped, require_columns, text_column
 from lrrecsys_core.data.dataset import Dataset
+from lrrecsys_core.data.reading import read_table
+from lrrecsys_core.data.times import seconds_column
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.checks import MOST_WORDS
 from lrrecsys_core.explain.clients.formats import EMBEDDED, PAPER_LLMS
@@ -116,7 +118,7 @@ def _read(dataset: Dataset, where: str, columns: dict[str, str | None]) -> tuple
     """The table by our names, keys typed as the data set's and texts on one line each; its keys and variant."""
     table = read_table(where)
     require_columns(table.columns, [column for column in columns.values() if column], where)
-    found = f"found {', '.join(table.columns)}."
+    found = f"found {clipped(', '.join(table.columns), 160)}."
     named = {"user_id": columns.get("user") or "user_id", "item_id": columns.get("item") or "item_id"}
     keys = [ours for ours, theirs in named.items() if theirs in table.columns]
     if not keys:
@@ -135,9 +137,8 @@ def _read(dataset: Dataset, where: str, columns: dict[str, str | None]) -> tuple
     if rating and len(keys) < len(_PAIR):
         raise InputError(f"{where}: ratings belong to records: name the columns of users and of items; {found}")
     for slot in FORMS[variant]:
-        column = rating or (single if one else slot)
-        text = pl.col(column).cast(pl.String).fill_null("")
-        read[slot] = table.select(text.str.replace_all(r"\s+", " ").str.strip_chars()).to_series()
+        text = as_written(table, rating or (single if one else slot), where).cast(pl.String).fill_null("")
+        read[slot] = text.str.replace_all(r"\s+", " ").str.strip_chars()
     frame = pl.DataFrame(read)
     for slot in FORMS[variant]:
         if (frame[slot] == "").all():
