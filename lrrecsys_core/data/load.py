@@ -5,12 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qsl
 
+from lrrecsys_core.data.amazon import load_amazon
 from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.data.movielens import load_movielens
 from lrrecsys_core.data.releases import RELEASES
 from lrrecsys_core.data.table import load_table
 from lrrecsys_core.data.tripadvisor import load_tripadvisor
+from lrrecsys_core.data.tripadvisor_peter import load_tripadvisor_peter
 from lrrecsys_core.data.yelp import load_yelp
+from lrrecsys_core.data.yelp_open import load_yelp_open
 from lrrecsys_core.errors import InputError
 
 _PROFILES = "item_profile.json"
@@ -25,7 +28,10 @@ def load_dataset(spec: str) -> Dataset:
       the movies described in the file or folder PROFILES.
     - ``movielens-imported:FOLDER`` or ``movielens-imported:FOLDER,PROFILES``: those movies alone; without
       PROFILES from item_profile.json in FOLDER or the folder imdb_exp3rt beside it.
-    - ``tripadvisor:FOLDER``, ``yelp:FOLDER``.
+    - ``amazon:FOLDER?category=Movies_and_TV&reviews=yes``: one category, as of 2023 or 2018.
+    - ``yelp-open:FOLDER?restaurants=yes&reviews=yes``: the Yelp open dataset, whole or of restaurants alone.
+    - ``tripadvisor-peter:FOLDER``: the reviews.pickle of NETE and PETER.
+    - ``tripadvisor:FOLDER``, ``yelp:FOLDER``: the LARA table, and the samples of MTER and TheFacT.
     - ``table:FILE?user=..&item=..&rating=..&timestamp=..&name=..&details=..&review=..&context=a,b&domain=..&``
       ``rating_min=..&rating_max=..&liked_from=..``: see `load_table`; whatever is left out keeps its default.
       ``release=..`` says which of the paper's releases the table holds (`releases.RELEASES`).
@@ -51,6 +57,32 @@ def _movielens(place: str) -> Dataset:
 def _imported(place: str) -> Dataset:
     folder, _, given = place.partition(",")
     return load_movielens(folder, _profiles(folder, given), described_only=True)
+
+
+def _amazon(place: str) -> Dataset:
+    folder, options = _options(place, ("category",), ("reviews",))
+    return load_amazon(folder, **options)  # type: ignore[arg-type]
+
+
+def _yelp_open(place: str) -> Dataset:
+    folder, options = _options(place, (), ("restaurants", "reviews"))
+    return load_yelp_open(folder, **options)  # type: ignore[arg-type]
+
+
+def _options(place: str, words: tuple[str, ...], switches: tuple[str, ...]) -> tuple[str, dict[str, str | bool]]:
+    """The folder and the options of ``FOLDER?word=value&switch=yes``."""
+    folder, _, query = place.partition("?")
+    options: dict[str, str | bool] = {}
+    for pair in filter(None, query.split("&")):
+        key, _, value = pair.partition("=")
+        if key in words and value:
+            options[key] = value
+        elif key in switches and value in ("yes", "no"):
+            options[key] = value == "yes"
+        else:
+            known = " & ".join([*(f"{word}=NAME" for word in words), *(f"{switch}=yes" for switch in switches)])
+            raise InputError(f"'{pair[:60]}' after the ? of '{place[:120]}' is unknown; expected some of {known}.")
+    return folder, options
 
 
 def _profiles(folder: str, given: str) -> Path:
@@ -94,6 +126,9 @@ def _table(place: str) -> Dataset:
 _KINDS: dict[str, Callable[[str], Dataset]] = {
     "movielens": _movielens,
     "movielens-imported": _imported,
+    "amazon": _amazon,
+    "yelp-open": _yelp_open,
+    "tripadvisor-peter": load_tripadvisor_peter,
     "tripadvisor": load_tripadvisor,
     "yelp": load_yelp,
     "table": _table,
