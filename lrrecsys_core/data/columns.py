@@ -1,51 +1,20 @@
-"""Reading columns of foreign tables, with complaints that name the file, the column, the row and what was expected."""
+"""Columns of foreign tables, with complaints that name the file, the column, the row and what was expected."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import polars as pl
 
 from lrrecsys_core.errors import InputError
 
-_DATE_FORMATS = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.fZ", "%Y/%m/%d")
+_SEPARATORS = {"a tab": ("\t", "tab"), "semicolons": (";", "semicolon"), "bars": ("|", "bar"), "'::'": ("::", "::")}
+_SEPARATORS |= {"commas": (",", "comma")}
 
 
-def read_table(path: str | Path, separator: str | None = None) -> pl.DataFrame:
-    """Read a CSV, TSV (also gzipped) or Parquet file; text formats come back as text, unparsed.
-
-    Parameters
-    ----------
-    path
-        File to read; ``.parquet`` is read as Parquet, everything else as delimited text with a header line.
-    separator
-        Field separator of a text file; by default a tab for ``.tsv`` and a comma otherwise. Tab-separated text is
-        taken literally (quotation marks are ordinary characters).
-
-    Raises
-    ------
-    InputError
-        If the file is missing, empty, or not what its name says.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; expected a CSV, TSV or Parquet table there.")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: the file is empty; expected a header line and at least one record.")
-    if separator is None:
-        separator = "\t" if ".tsv" in path.suffixes else ","
-    try:
-        if path.suffix == ".parquet":
-            frame = pl.read_parquet(path)
-        else:
-            frame = pl.read_csv(
-                path, separator=separator, infer_schema=False, quote_char=None if separator == "\t" else '"'
-            )
-    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
-        reason = str(error).strip().split("\n")[0].rstrip(".")
-        raise InputError(f"{path}: cannot be read as a table ({reason}).") from error
-    if frame.is_empty():
-        raise InputError(f"{path}: the file holds no records; expected at least one row below the header.")
-    return frame
+def clipped(text: str, most: int = 60) -> str:
+    """The text on one line, cut where it is longer than so many characters."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= most else flat[: most - 1] + "…"
 
 
 def find_files(folder: str | Path, names: tuple[str, ...], published: str) -> tuple[Path, ...]:
@@ -59,12 +28,52 @@ def find_files(folder: str | Path, names: tuple[str, ...], published: str) -> tu
     return tuple(folder / name for name in names)
 
 
-def require_columns(found: Sequence[str], columns: Sequence[str], where: str) -> None:
-    """Raise an InputError naming the first of `columns` that is not among those `found`."""
+def require_columns(found: Sequence[str], columns: Sequence[str], where: str, line: Sequence[str] = ()) -> None:
+    """Raise an InputError naming the first of `columns` that is not among those `found`, and what may be the reason.
+
+    Parameters
+    ----------
+    line
+        Fields of the first line of a text, where the columns go by numbers.
+    """
     for column in columns:
         if column not in found:
-            names = ", ".join(found) or "none"
-            raise InputError(f"{where}: column '{column}' is missing; expected {', '.join(columns)}, found {names}.")
+            raise InputError(f"{where}: column '{clipped(column, 40)}' is missing; {_reason(column, found, columns)}.")
+
+
+def _reason(column: str, found: Sequence[str], columns: Sequence[str]) -> str:
+    """Why a column may be missing: JSON, another separator, no header, a name that is nearly it; or what is there."""
+    first = found[0] if found else ""
+    if first.lstrip().startswith(("{", "[")):
+        return "the first line is JSON: write one object a line and end the file's name in .jsonl"
+    reasons, names = [], list(found)
+    for called, (separator, word) in _SEPARATORS.items():
+        fields = [name.strip().strip('"') for name in first.split(separator)]
+        if len(fields) > 1 and len(fields) >= len(found):
+            reasons, names = [f"the fields seem to be separated by {called}: say sep={word}"], fields
+            break
+    if names == [str(k + 1) for k in range(len(names))]:
+        reasons.append(f"they go by their numbers, 1 to {len(names)}: say user=1&item=2&rating=3")
+    elif any(_is_value(name) for name in names) and not set(names) & set(columns):
+        reasons.append("the first line holds values, not names: say header=none and give columns by number, as user=1")
+    elif alike := [name for name in names if name != column and _letters(column) in _letters(name)]:
+        reasons.append(f"'{clipped(alike[0], 40)}' may be it")
+    if reasons:
+        return "; ".join(reasons)
+    wanted, there = (clipped(", ".join(clipped(name, 40) for name in some), 120) for some in (columns, found))
+    return f"expected {wanted}, found {there or 'none'}"
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name.lower()))
+
+
+def _is_value(name: str) -> bool:
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
 
 
 def refuse(frame: pl.DataFrame, column: str, bad: pl.Expr, where: str, expected: str, label: str | None = None) -> None:
@@ -72,49 +81,94 @@ def refuse(frame: pl.DataFrame, column: str, bad: pl.Expr, where: str, expected:
     rows = frame.select(bad.fill_null(True).arg_true().alias("row").head(1))["row"]
     if len(rows):
         row = int(rows[0])
-        value = frame[column][row]
-        shown = "nothing" if value is None or value == "" else f"'{str(value)[:60]}'"
-        place = f"{where}: column '{label or column}', data row {row + 1}"
-        raise InputError(f"{place}: found {shown}, expected {expected}.")
+        place = f"{where}: column '{clipped(label or column, 40)}', data row {row + 1}"
+        raise InputError(f"{place}: found {quoted(frame[column][row])}, expected {expected}.")
+
+
+def quoted(value: object) -> str:
+    """A cell as a complaint quotes it."""
+    return "nothing" if value is None or value == "" else f"'{clip_cell(str(value))}'"
+
+
+def clip_cell(text: str) -> str:
+    """The first characters of a cell, its line breaks visible."""
+    return text[:60].replace("\n", "\\n").replace("\r", "\\r")
+
+
+def as_written(
+    frame: pl.DataFrame, column: str, where: str, label: str | None = None, *, lists: bool = False
+) -> pl.Series:
+    """Return the column as text, numbers or dates: other types as they would be written.
+
+    Parameters
+    ----------
+    lists
+        Take lists of texts too, joined by "; ".
+
+    Raises
+    ------
+    InputError
+        If its type has no such form: objects, lists, bytes that are no UTF-8 text.
+    """
+    series = frame[column]
+    kind = series.dtype
+    if kind.is_float():
+        return series.fill_nan(None)
+    if kind == pl.String or kind.is_integer() or kind in (pl.Date, pl.Datetime):
+        return series
+    try:
+        if lists and kind in (pl.List, pl.Array) and kind.inner in (pl.String, pl.Categorical, pl.Enum):  # type: ignore[attr-defined]
+            return series.cast(pl.List(pl.String)).list.drop_nulls().list.join("; ")
+        if kind == pl.Duration:
+            return series.dt.to_string("iso")
+        if not kind.is_nested() and kind != pl.Object:
+            return series.cast(pl.String)
+    except pl.exceptions.PolarsError:
+        pass
+    place = f"{where}: column '{clipped(label or column, 40)}'"
+    raise InputError(f"{place} is of type {clipped(str(kind), 80)}; expected text, numbers or dates.")
+
+
+def blank(series: pl.Series) -> pl.Series:
+    """(N,) True where a column, as written, shows no visible character."""
+    return series.cast(pl.String).str.strip_chars().fill_null("") == ""
 
 
 def text_column(frame: pl.DataFrame, column: str, where: str, expected: str, label: str | None = None) -> pl.Series:
     """Return the column as text; every cell must hold a visible character."""
-    blank = pl.col(column).cast(pl.String).str.strip_chars().fill_null("") == ""
-    refuse(frame, column, blank, where, expected, label)
-    return frame[column].cast(pl.String)
+    series = as_written(frame, column, where, label)
+    refuse(frame.with_columns(_blank=blank(series)), column, pl.col("_blank"), where, expected, label)
+    return series.cast(pl.String)
+
+
+def numbers(frame: pl.DataFrame, column: str, where: str, label: str | None = None) -> pl.Series:
+    """Return the column as float64 numbers, null where a cell is no finite number."""
+    series = as_written(frame, column, where, label)
+    if series.dtype in (pl.Date, pl.Datetime):
+        series = series.cast(pl.String)
+    if series.dtype == pl.String:
+        series = series.str.strip_chars()
+    number = series.cast(pl.Float64, strict=False)
+    return number.set(~number.is_finite(), None)
 
 
 def number_column(frame: pl.DataFrame, column: str, where: str, expected: str, label: str | None = None) -> pl.Series:
     """Return the column as finite float64 numbers."""
-    number = _stripped(frame, column).cast(pl.Float64, strict=False)
-    refuse(frame.with_columns(_number=number), column, ~pl.col("_number").is_finite(), where, expected, label)
+    number = numbers(frame, column, where, label)
+    refuse(frame.with_columns(_number=number), column, pl.col("_number").is_null(), where, expected, label)
     return number
 
 
-def seconds_column(frame: pl.DataFrame, column: str, where: str, label: str | None = None) -> pl.Series:
-    """Return the column as whole seconds since 1970 (int64): whole numbers, dates, or ISO dates written as text."""
-    series = _stripped(frame, column)
-    cell = pl.col(column)
-    number = cell.cast(pl.Float64, strict=False)
-    # integers first: a float cannot hold every int64
-    whole = [
-        cell.cast(pl.Int64, strict=False),
-        pl.when(number == number.floor()).then(number.cast(pl.Int64, strict=False)),
-    ]
-    if series.dtype in (pl.Date, pl.Datetime):
-        found = cell.dt.epoch("s")
-    elif series.dtype == pl.String:
-        dates = [cell.str.to_datetime(form, strict=False, exact=True).dt.epoch("s") for form in _DATE_FORMATS]
-        found = pl.coalesce(*whole, *dates)
-    else:
-        found = whole[1] if series.dtype.is_float() else whole[0]
-    seconds = series.to_frame().select(found).to_series()
-    expected = "whole seconds since 1970 or a date such as 2008-12-31 or 2008-12-31 23:59:59"
-    refuse(frame.with_columns(_seconds=seconds), column, pl.col("_seconds").is_null(), where, expected, label)
-    return seconds.cast(pl.Int64)
-
-
-def _stripped(frame: pl.DataFrame, column: str) -> pl.Series:
-    series = frame[column]
-    return series.str.strip_chars() if series.dtype == pl.String else series
+def refuse_repeats(
+    frame: pl.DataFrame, keys: Sequence[str], where: str, label: Callable[[str], str] = str, mend: str = ""
+) -> None:
+    """Raise an InputError about the first row of `frame` whose keys an earlier row has; `mend` says what to do."""
+    if frame.select(pl.struct(keys).hash().n_unique()).item() == frame.height:
+        return  # no two hashes agree, which takes a fraction of the memory of comparing the keys
+    for row in frame.select((~pl.struct(keys).is_first_distinct()).arg_true().head(1)).to_series():
+        pairs = list(zip(keys, frame.select(keys).row(row), strict=True))
+        first = frame.select(pl.all_horizontal(pl.col(k) == v for k, v in pairs).arg_true()).item(0, 0)
+        named = ", ".join(f"{clipped(label(k), 40)} {clipped(str(v), 40)}" for k, v in pairs)
+        raise InputError(
+            f"{where}: data row {row + 1} repeats data row {first + 1} ({named}); expected each once{mend}."
+        )

@@ -1,6 +1,7 @@
 """The Dataset: records, items and what is known of them, validated on the way in."""
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,7 +11,16 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from lrrecsys_core.data.columns import number_column, refuse, require_columns, seconds_column, text_column
+from lrrecsys_core.data.columns import (
+    as_written,
+    clipped,
+    number_column,
+    refuse,
+    refuse_repeats,
+    require_columns,
+    text_column,
+)
+from lrrecsys_core.data.times import seconds_column
 from lrrecsys_core.errors import InputError
 
 
@@ -60,6 +70,8 @@ class Dataset:
         The file or folder the records came from, or "simulated".
     release
         The public release they are, by a word of `releases.RELEASES`, or "".
+    notes
+        What a reader of the data should be told of how they were read, a sentence each.
     """
 
     name: str
@@ -77,6 +89,7 @@ class Dataset:
     truth: object | None = None
     source: str = ""
     release: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def ordered(self) -> bool:
@@ -98,7 +111,7 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hexadecimal hash of the content: everything but `truth` and `source` (where the files lie is no content)."""
+        """Hexadecimal hash of the content: all but `truth`, `notes` and `source` (where files lie is no content)."""
         settings = (self.rating_min, self.rating_max, self.liked_from, self.context, self.simulated)
         digest = hashlib.sha256(repr((self.name, self.domain, settings)).encode())
         for frame in (self.interactions, self.items, self.aspects, self.texts, self.reviews):
@@ -164,6 +177,7 @@ def make_dataset(
     source: str = "",
     files: Mapping[str, str] | None = None,
     columns: Mapping[str, str] | None = None,
+    unit: str = "",
 ) -> Dataset:
     """Validate the frames and build a Dataset; numbers and dates may still be text, other columns are dropped.
 
@@ -179,6 +193,8 @@ def make_dataset(
         The file behind a frame ("interactions", "items", ...), for complaints; by default `source`.
     columns
         What the file calls a column, for complaints, where it differs from ours.
+    unit
+        Of numeric times, as for `times.read_times`.
 
     Raises
     ------
@@ -190,12 +206,14 @@ def make_dataset(
         if domain not in DOMAINS:
             raise InputError(f"{source or name}: unknown domain '{domain}'; expected one of {', '.join(DOMAINS)}.")
         domain = DOMAINS[domain]
-    if not rating_min < rating_max or not rating_min < liked_from <= rating_max:
+    check_scale(source or name, rating_min, rating_max, liked_from)
+    twice = next((column for column in context if context.count(column) > 1 or column in _COLUMNS), None)
+    if twice is not None:
         raise InputError(
-            f"{source or name}: the rating scale {rating_min:g} to {rating_max:g}, liked from {liked_from:g}, is"
-            " impossible; expected minimum < liked from <= maximum."
+            f"{source or name}: '{clipped(twice)}' cannot be the name of a context column; name each once, and rename"
+            f" what is called {', '.join(_COLUMNS)}."
         )
-    check = _Checks(source or name, files or {}, columns or {})
+    check = _Checks(source or name, files or {}, columns or {}, unit)
     records = check.interactions(interactions, rating_min, rating_max, context)
     goods = check.items(items)
     check.known(records, goods.select("item_id"), "interactions", "an item listed in " + check.where("items"))
@@ -228,11 +246,24 @@ def make_dataset(
     )
 
 
+def check_scale(where: str, low: float, high: float, liked: float) -> None:
+    """Refuse a scale of ratings that is none."""
+    if not low < liked <= high or not math.isfinite(high - low):
+        raise InputError(
+            f"{where}: the rating scale {low:g} to {high:g}, liked from {liked:g}, is impossible; expected minimum <"
+            " liked from <= maximum, all finite."
+        )
+
+
+_COLUMNS = ("user_id", "item_id", "rating", "timestamp", "test", "name", "details", "text", "aspect")
+
+
 @dataclass(frozen=True)
 class _Checks:
     source: str
     files: Mapping[str, str]
     columns: Mapping[str, str]
+    unit: str
 
     def where(self, frame: str) -> str:
         return self.files.get(frame, f"{self.source} ({frame})")
@@ -258,8 +289,8 @@ class _Checks:
         refuse(frame.with_columns(_number=rating), "rating", outside, where, scale, self.label("rating"))
         found.append(rating)
         if "timestamp" in frame.columns:
-            found.append(seconds_column(frame, "timestamp", where, self.label("timestamp")))
-        found += [frame[column].cast(pl.String) for column in context]
+            found.append(seconds_column(frame, "timestamp", where, self.label("timestamp"), self.unit))
+        found += [as_written(frame, column, where).cast(pl.String) for column in context]
         if "test" in frame.columns:
             refuse(frame, "test", pl.col("test").cast(pl.Boolean).is_null(), where, "true or false")
             found.append(frame["test"].cast(pl.Boolean))
@@ -270,8 +301,10 @@ class _Checks:
     def items(self, frame: pl.DataFrame) -> pl.DataFrame:
         self.need(frame, "items", ("item_id", "name"))
         found = [self.text(frame, "item_id", "items"), self.text(frame, "name", "items", "the name of the item")]
-        details = frame["details"].cast(pl.String).fill_null("") if "details" in frame.columns else pl.lit("")
-        goods = pl.DataFrame(found).with_columns(details=details)
+        goods = pl.DataFrame(found).with_columns(details=pl.lit(""))
+        if "details" in frame.columns:
+            details = as_written(frame, "details", self.where("items"), self.label("details"), lists=True)
+            goods = goods.with_columns(details=details.cast(pl.String).fill_null(""))
         self.unique(goods, ("item_id",), "items")
         return goods
 
@@ -287,24 +320,18 @@ class _Checks:
     def plain(self, frame: pl.DataFrame, of: str, keys: tuple[str, ...], texts: tuple[str, ...]) -> pl.DataFrame:
         require_columns(frame.columns, keys + texts, self.where(of))
         found = [self.text(frame, key, of) for key in keys]
-        found += [frame[text].cast(pl.String).fill_null("") for text in texts]
+        where = self.where(of)
+        found += [
+            as_written(frame, text, where, self.label(text), lists=True).cast(pl.String).fill_null("") for text in texts
+        ]
         if "timestamp" in frame.columns:
-            found.append(seconds_column(frame, "timestamp", self.where(of)))
+            found.append(seconds_column(frame, "timestamp", where, self.label("timestamp"), self.unit))
         return pl.DataFrame(found)
 
     def known(self, frame: pl.DataFrame, among: pl.DataFrame, of: str, expected: str) -> None:
-        found = frame.join(among.with_columns(_known=pl.lit(True)), on=among.columns, how="left", maintain_order="left")
+        known = among.with_columns(_known=pl.lit(True))
+        found = frame.select(among.columns).join(known, on=among.columns, how="left", maintain_order="left")
         refuse(found, "item_id", pl.col("_known").is_null(), self.where(of), expected, self.label("item_id"))
 
     def unique(self, frame: pl.DataFrame, keys: tuple[str, ...], of: str) -> None:
-        again = ~pl.struct(keys).is_first_distinct()
-        rows = frame.select(again.arg_true().alias("row"))["row"]
-        if len(rows):
-            row = int(rows[0])
-            values = frame.select(keys).row(row)
-            pairs = list(zip(keys, values, strict=True))
-            first = frame.select(pl.all_horizontal(pl.col(k) == v for k, v in pairs).arg_true()).item(0, 0)
-            named = ", ".join(f"{self.label(k)} {v}" for k, v in pairs)
-            raise InputError(
-                f"{self.where(of)}: data row {row + 1} repeats data row {first + 1} ({named}); expected each once."
-            )
+        refuse_repeats(frame, keys, self.where(of), self.label)

@@ -31,7 +31,7 @@ def read_item_profiles(path: str | Path) -> pl.DataFrame:
         entries = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); expected the file item_profile.json.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON text ({error}); expected the file item_profile.json.") from error
     if not isinstance(entries, list) or not entries:
         raise InputError(f"{path}: expected a JSON list of objects with item_id and item_synopsis.")

@@ -1,15 +1,12 @@
 """Data sets by a short text such as "movielens:PATH", the form the command line and the notebooks take."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from urllib.parse import parse_qsl
 
 from lrrecsys_core.data.amazon import load_amazon
 from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.data.movielens import load_movielens
-from lrrecsys_core.data.releases import RELEASES
-from lrrecsys_core.data.table import load_table
+from lrrecsys_core.data.table import parse_table
 from lrrecsys_core.data.tripadvisor import load_tripadvisor
 from lrrecsys_core.data.tripadvisor_peter import load_tripadvisor_peter
 from lrrecsys_core.data.yelp import load_yelp
@@ -17,8 +14,6 @@ from lrrecsys_core.data.yelp_open import load_yelp_open
 from lrrecsys_core.errors import InputError
 
 _PROFILES = "item_profile.json"
-_COLUMNS = ("user", "item", "rating", "timestamp", "name", "details", "review", "domain")
-_NUMBERS = ("rating_min", "rating_max", "liked_from")
 
 
 def load_dataset(spec: str) -> Dataset:
@@ -32,9 +27,7 @@ def load_dataset(spec: str) -> Dataset:
     - ``yelp-open:FOLDER?restaurants=yes&reviews=yes``: the Yelp open dataset, whole or of restaurants alone.
     - ``tripadvisor-peter:FOLDER``: the reviews.pickle of NETE and PETER.
     - ``tripadvisor:FOLDER``, ``yelp:FOLDER``: the LARA table, and the samples of MTER and TheFacT.
-    - ``table:FILE?user=..&item=..&rating=..&timestamp=..&name=..&details=..&review=..&context=a,b&domain=..&``
-      ``rating_min=..&rating_max=..&liked_from=..``: see `load_table`; whatever is left out keeps its default.
-      ``release=..`` says which of the paper's releases the table holds (`releases.RELEASES`).
+    - ``table:FILE?key=value&...``: any table, with the attributes of `TableMap` as keys.
 
     Raises
     ------
@@ -96,33 +89,6 @@ def _profiles(folder: str, given: str) -> Path:
     raise InputError(f"no {_PROFILES} at {where}; name the file or folder of the movie profiles: FOLDER,PROFILES.")
 
 
-def _table(place: str) -> Dataset:
-    path, _, query = place.partition("?")
-    try:
-        options = dict(parse_qsl(query, strict_parsing=True)) if query else {}
-    except ValueError:
-        raise InputError(
-            f"'{query}' after the ? of '{place}' cannot be read; expected key=column&key=column."
-        ) from None
-    known = (*_COLUMNS, "context", *_NUMBERS, "release")
-    for key in options:
-        if key not in known:
-            raise InputError(f"unknown key '{key}' in '{place}'; expected some of {', '.join(known)}.")
-    numbers = {}
-    for key in _NUMBERS:
-        if key in options:
-            try:
-                numbers[key] = float(options[key])
-            except ValueError:
-                raise InputError(f"{key}={options[key]} in '{place}' is no number.") from None
-    context = tuple(filter(None, options.get("context", "").split(",")))
-    columns = {key: options[key] for key in _COLUMNS if key in options}
-    release = options.get("release", "")
-    if release and release not in RELEASES:
-        raise InputError(f"release={release} in '{place}' is unknown; expected one of {', '.join(RELEASES)}.")
-    return replace(load_table(path, context=context, **columns, **numbers), release=release)  # type: ignore[arg-type]
-
-
 _KINDS: dict[str, Callable[[str], Dataset]] = {
     "movielens": _movielens,
     "movielens-imported": _imported,
@@ -131,5 +97,5 @@ _KINDS: dict[str, Callable[[str], Dataset]] = {
     "tripadvisor-peter": load_tripadvisor_peter,
     "tripadvisor": load_tripadvisor,
     "yelp": load_yelp,
-    "table": _table,
+    "table": parse_table,
 }

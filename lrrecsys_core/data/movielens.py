@@ -5,9 +5,10 @@ from pathlib import Path
 
 import polars as pl
 
-from lrrecsys_core.data.columns import find_files, number_column, read_table, require_columns
+from lrrecsys_core.data.columns import find_files, number_column, require_columns
 from lrrecsys_core.data.dataset import Dataset, make_dataset
 from lrrecsys_core.data.item_profiles import read_item_profiles
+from lrrecsys_core.data.reading import read_table
 from lrrecsys_core.errors import InputError
 
 _PUBLISHED = "a MovieLens folder"

@@ -7,6 +7,7 @@ import polars as pl
 
 from lrrecsys_core.data.columns import number_column, refuse, text_column
 from lrrecsys_core.data.json_lines import NUMBER, TEXT, read_json_lines
+from lrrecsys_core.data.selection import without_repeats
 
 _ENTITIES = {"&amp;": "&", "&quot;": '"', "&#39;": "'", "&lt;": "<", "&gt;": ">", "&nbsp;": " "}
 _KEYS = ("user_id", "item_id", "timestamp")
@@ -74,17 +75,9 @@ def latest_records(
         moment = f"a time from {_YEARS[0]} to {_YEARS[1]}, in the unit of the release"
         outside = ~pl.col("timestamp").dt.year().is_between(*_YEARS)
         refuse(frame, "timestamp", outside, where, moment, columns["timestamp"])
-    # Equal keys have equal hashes, so that only the few suspects are compared as they are.
-    suspect = frame.select(pl.struct(keys).hash().is_duplicated()).to_series()
-    if not suspect.any():
-        return frame, []
-    rows = frame.select(keys).with_row_index("row").filter(suspect)
-    earlier = rows.filter(~pl.struct(keys).is_last_distinct())["row"]
-    if not len(earlier):
-        return frame, []
-    again = pl.Series([False]).new_from_index(0, frame.height).scatter(earlier, True)
+    kept, repeats = without_repeats(frame, keys, "last")
     what = ", ".join(columns[key] for key in keys)
-    return frame.filter(~again), [f"{where}: {len(earlier):,} records repeat {what}; the last of each is kept."]
+    return kept, [f"{where}: {repeats:,} records repeat another's {what}; the last is kept."] if repeats else []
 
 
 def described(records: pl.DataFrame, about: pl.DataFrame, where: str) -> tuple[pl.DataFrame, list[str]]:

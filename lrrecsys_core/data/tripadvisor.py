@@ -5,16 +5,10 @@ from pathlib import Path
 
 import polars as pl
 
-from lrrecsys_core.data.columns import (
-    find_files,
-    number_column,
-    read_table,
-    refuse,
-    require_columns,
-    seconds_column,
-    text_column,
-)
+from lrrecsys_core.data.columns import find_files, number_column, refuse, require_columns, text_column
 from lrrecsys_core.data.dataset import Dataset, make_dataset
+from lrrecsys_core.data.reading import read_lines, read_table
+from lrrecsys_core.data.times import seconds_column
 from lrrecsys_core.errors import InputError
 
 _STARS = {
@@ -63,10 +57,16 @@ def load_tripadvisor(folder: str | Path, *, min_hotels: int = 3) -> Dataset:
     require_columns(table.columns, ("review_id", "hotel_id", "user", "date", "overall", *_STARS), where)
     text_column(table, "hotel_id", where, "the number of a hotel")
     for column in ("overall", *_STARS):
-        scale = "stars from 1 to 5, or 0 or -1 for not given"
-        stars = number_column(table, column, where, scale).cast(pl.Int64)
-        refuse(table.with_columns(_stars=stars), column, ~pl.col("_stars").is_between(-1, 5), where, scale)
-        table = table.with_columns(stars.alias(column))
+        scale = "whole stars from 1 to 5, or 0 or -1 for not given"
+        stars = number_column(table, column, where, scale)
+        refuse(
+            table.with_columns(_stars=stars),
+            column,
+            ~pl.col("_stars").is_in([float(k) for k in range(-1, 6)]),
+            where,
+            scale,
+        )
+        table = table.with_columns(stars.cast(pl.Int64).alias(column))
     table = table.with_columns(timestamp=seconds_column(table, "date", where)).rename(
         {"user": "user_id", "hotel_id": "item_id"}
     )
@@ -124,14 +124,14 @@ def _hotels(hotels: pl.DataFrame, prices_file: Path, offering_file: Path) -> pl.
 
 def _offerings(path: Path) -> pl.DataFrame:
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_lines(path), 1):
         try:
             hotel = json.loads(line)
             address = hotel.get("address") or {}
             town = " ".join(filter(None, (address.get("locality"), address.get("region"))))
             stars = hotel.get("hotel_class")
             rows.append((str(hotel["id"]), hotel["name"].strip(), town, f"{stars:g}-star" if stars else None))
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
             raise InputError(
                 f"{path}: line {number} is not a hotel; expected a JSON object with id and name."
             ) from error

@@ -6,6 +6,7 @@ import polars as pl
 
 from lrrecsys_core.data.columns import find_files, number_column, refuse
 from lrrecsys_core.data.dataset import Dataset, make_dataset
+from lrrecsys_core.data.reading import read_lines
 from lrrecsys_core.errors import InputError
 
 _RECORDS = ("yelp_recursive_test.entry", "TheFacT_yelp_test.txt")
@@ -88,10 +89,7 @@ def _records(path: Path, maps: dict[str, tuple[pl.DataFrame, Path]]) -> pl.DataF
 
 def _matches(path: Path, form: str, expected: str) -> pl.DataFrame:
     """The named groups of a pattern every line of a file must match."""
-    try:
-        lines = pl.DataFrame({"line": path.read_text(encoding="utf-8").splitlines()}, schema={"line": pl.String})
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a UTF-8 text file.") from error
+    lines = pl.DataFrame({"line": read_lines(path)}, schema={"line": pl.String})
     if lines.is_empty():
         raise InputError(f"{path}: the file is empty; expected lines of the form {expected}.")
     groups = lines.select(pl.col("line").str.extract_groups(form)).unnest("line")

@@ -9,8 +9,10 @@ from typing import Any, Final
 import polars as pl
 
 from lrrecsys_core import paths
-from lrrecsys_core.data.columns import read_table, require_columns, seconds_column, text_column
+from lrrecsys_core.data.columns import as_written, clipped, require_columns, text_column
 from lrrecsys_core.data.dataset import Dataset
+from lrrecsys_core.data.reading import read_table
+from lrrecsys_core.data.times import seconds_column
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.checks import MOST_WORDS
 from lrrecsys_core.explain.clients.formats import EMBEDDED, PAPER_LLMS
@@ -115,7 +117,7 @@ def _read(dataset: Dataset, where: str, columns: dict[str, str | None]) -> tuple
     """The table by our names, keys typed as the data set's and texts on one line each; its keys and variant."""
     table = read_table(where)
     require_columns(table.columns, [column for column in columns.values() if column], where)
-    found = f"found {', '.join(table.columns)}."
+    found = f"found {clipped(', '.join(table.columns), 160)}."
     named = {"user_id": columns.get("user") or "user_id", "item_id": columns.get("item") or "item_id"}
     keys = [ours for ours, theirs in named.items() if theirs in table.columns]
     if not keys:
@@ -132,8 +134,8 @@ def _read(dataset: Dataset, where: str, columns: dict[str, str | None]) -> tuple
         raise InputError(f"{where}: expected columns 'positive' and 'negative' or else one column {single!r}; {found}")
     variant = "text" if one else "full"
     for slot in FORMS[variant]:
-        text = pl.col(single if one else slot).cast(pl.String).fill_null("")
-        read[slot] = table.select(text.str.replace_all(r"\s+", " ").str.strip_chars()).to_series()
+        text = as_written(table, single if one else slot, where).cast(pl.String).fill_null("")
+        read[slot] = text.str.replace_all(r"\s+", " ").str.strip_chars()
     frame = pl.DataFrame(read)
     for slot in FORMS[variant]:
         if (frame[slot] == "").all():

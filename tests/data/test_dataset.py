@@ -64,9 +64,6 @@ def test_times_may_be_typed_dates() -> None:
     for typed in (dates, moments, moments.dt.replace_time_zone("UTC").dt.convert_time_zone("Asia/Tokyo")):
         dataset = build(interactions=RECORDS.with_columns(typed))
         assert dataset.interactions["timestamp"].to_list() == [0, 86400, 172800, 259200]
-    exact = 2**60 + 1
-    dataset = build(interactions=RECORDS.with_columns(timestamp=pl.Series([str(exact), "1", "2", "3"])))
-    assert dataset.interactions["timestamp"][0] == exact
 
 
 def test_ratings_are_scaled_onto_the_unit_interval() -> None:
@@ -116,12 +113,12 @@ COMPLAINTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "date nobody can parse": (
         {"interactions": RECORDS.with_columns(timestamp=pl.Series(["1", "2", "3", "31 Feb"]))},
-        "stays.csv: column 'timestamp', data row 4: found '31 Feb', expected whole seconds since 1970 or a date such as"
+        "stays.csv: column 'timestamp', data row 4: found '31 Feb', expected seconds since 1970 or a date such as"
         " 2008-12-31 or 2008-12-31 23:59:59.",
     ),
     "date that does not exist": (
         {"interactions": RECORDS.with_columns(timestamp=pl.Series(["1", "2", "2009-02-30", "4"]))},
-        "stays.csv: column 'timestamp', data row 3: found '2009-02-30', expected whole seconds since 1970 or a date"
+        "stays.csv: column 'timestamp', data row 3: found '2009-02-30', expected seconds since 1970 or a date"
         " such as 2008-12-31 or 2008-12-31 23:59:59.",
     ),
     "the same record twice": (
@@ -159,7 +156,8 @@ COMPLAINTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "impossible scale": (
         {"rating_min": 5.0, "rating_max": 1.0},
-        "stays.csv: the rating scale 5 to 1, liked from 4, is impossible; expected minimum < liked from <= maximum.",
+        "stays.csv: the rating scale 5 to 1, liked from 4, is impossible; expected minimum < liked from <= maximum, all"
+        " finite.",
     ),
 }
 

@@ -290,6 +290,35 @@ def test_tripadvisor_faults_name_file_and_row(tripadvisor: Path) -> None:
         load_tripadvisor(tripadvisor)
 
 
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\u0085", "\x0b", "\x0c", "\x1c"])
+def test_other_breaks_are_part_of_a_name(tripadvisor: Path, yelp: Path, mark: str) -> None:
+    offering = {"id": 10, "name": f"Casa{mark}Blanca"}
+    (tripadvisor / "offering.txt").write_text(json.dumps(offering, ensure_ascii=False) + "\r\n", encoding="utf-8")
+    assert load_tripadvisor(tripadvisor).items["name"][0] == f"Casa{mark}Blanca"
+    write(yelp, yelp_recursive__itemmap=f"0=Ba=Joe{mark}Diner ['Pizza']\n1=Bb=Moe's ['Restaurants']\n")
+    assert load_yelp(yelp).items["name"].to_list() == [f"Joe{mark}Diner", "Moe's"]
+
+
+def test_other_encodings_and_odd_stars_get_one_sentence(tripadvisor: Path, yelp: Path) -> None:
+    head, star = "\t".join(HEAD.split()), "1 10 ann 2008-01-01 {} 4 4 4 4 4 4 4".replace(" ", "\t")
+    for stars in ("4.7", "1e30", "-0.5", "6"):
+        (tripadvisor / "lara_ratings.tsv.gz").write_bytes(gzip.compress(f"{head}\n{star.format(stars)}\n".encode()))
+        with pytest.raises(InputError, match=f"column 'overall', data row 1: found '{stars}', expected whole stars"):
+            load_tripadvisor(tripadvisor)
+    good = "\n".join("\t".join(line.split(" ")) for line in [head, *ROWS.splitlines()])
+    (tripadvisor / "lara_ratings.tsv.gz").write_bytes(gzip.compress(good.encode()))
+    for text in ('{"id": 10, "name": "Café"}'.encode("latin1"), '{"id": 10, "name": "A"}'.encode("utf-16")):
+        (tripadvisor / "offering.txt").write_bytes(text)
+        with pytest.raises(InputError, match=r"offering.txt: not UTF-8 text; save it as UTF-8"):
+            load_tripadvisor(tripadvisor)
+    (tripadvisor / "offering.txt").write_text('{"id": 10, "name": ' + "[" * 99_999 + "]" * 99_999 + "}")
+    with pytest.raises(InputError, match="line 1 is not a hotel"):
+        load_tripadvisor(tripadvisor)
+    (yelp / "yelp_recursive.itemmap").write_bytes("0=Ba=Café ['Pizza']\n".encode("latin1"))
+    with pytest.raises(InputError, match="itemmap: not UTF-8 text"):
+        load_yelp(yelp)
+
+
 # --- Yelp -------------------------------------------------------------------------------------------------------------
 
 

@@ -205,7 +205,7 @@ def test_columns_may_go_by_other_names(tmp_path: Path) -> None:
         ),
         (
             {"table": reasons().with_columns(timestamp=pl.lit("noon"))},
-            "data row 1: found 'noon', expected whole seconds",
+            "data row 1: found 'noon', expected seconds since 1970",
         ),
         ({"table": reasons().with_columns(item_id=pl.lit(""))}, "column 'item_id', data row 1: found nothing"),
         ({"dataset": simulate_market("hotels", 0)}, "a simulated market"),
