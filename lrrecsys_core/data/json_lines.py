@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -17,6 +18,7 @@ Schema = Mapping[str, pl.DataType]
 _GZIP = b"\x1f\x8b"
 _LINES = 5_000
 _SHOWN = 200
+_BROKEN = (OSError, EOFError, zlib.error)
 _FAULTS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 
 
@@ -50,7 +52,7 @@ def first_keys(path: Path) -> tuple[str, ...]:
     """The keys of the first object of the file, by which releases are told apart."""
     try:
         line = next((line for line in _lines(path) if line.strip()), b"")
-    except (OSError, EOFError) as error:
+    except _BROKEN as error:
         raise InputError(_unreadable(path, error)) from error
     if not line:
         raise InputError(f"{path}: the file holds no records; expected a JSON object on each line.")
@@ -80,7 +82,7 @@ def _first_fault(path: Path, schema: dict[str, pl.DataType], error: BaseExceptio
                     if reason := _reason(line, schema):
                         return InputError(_no_object(path, number, line, reason))
             done += len(block)
-    except (OSError, EOFError) as broken:
+    except _BROKEN as broken:
         return InputError(_unreadable(path, broken, done))
     return InputError(_unreadable(path, error))
 

@@ -55,6 +55,8 @@ def load_yelp_open(folder: str | Path, *, restaurants: bool = False, reviews: bo
     if restaurants:
         about = about.filter(categories.list.contains("Restaurants"))
         records = records.join(about, left_on="item_id", right_on="business_id", how="semi", maintain_order="left")
+        if records.is_empty():
+            raise InputError(f"{folder}: no review of a restaurant; leave restaurants=yes out.")
     place = pl.concat_str(tidied("city"), "state", separator=" ", ignore_nulls=True)
     price = pl.concat_str(pl.lit("price level "), pl.col("attributes").str.extract(_PRICE), pl.lit(" of 4"))
     about = about.select(
@@ -77,6 +79,8 @@ def load_yelp_open(folder: str | Path, *, restaurants: bool = False, reviews: bo
 
 
 def _file(folder: Path, name: str) -> Path:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; expected the Yelp open dataset with {' and '.join(_FILES)}.")
     for path in (folder / name, folder / f"{name}.gz"):
         if path.is_file():
             return path
