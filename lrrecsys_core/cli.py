@@ -92,9 +92,16 @@ def reproduce(
 
         os.environ[DEVICE_VARIABLE] = checked_device(device)  # notebooks and their workers inherit it
     from lrrecsys_core.app.runner import run_notebooks
-    from lrrecsys_core.data.load import load_dataset
+    from lrrecsys_core.paths import dataset_name
+    from lrrecsys_core.study.run import Run
 
-    manifest = run_notebooks(profile, datasets, dict(parameters), only=only, as_text=True, load=load_dataset)
+    def load(spec: str) -> None:
+        """Read and cut the data as every notebook will, and say what was done on the way."""
+        name = dataset_name(spec)
+        for note in Run(profile, (spec,)).split(name).dataset.notes:
+            click.echo(note, err=True)
+
+    manifest = run_notebooks(profile, datasets, dict(parameters), only=only, as_text=True, load=load)
     click.echo(f"done: {manifest.parent}")
 
 

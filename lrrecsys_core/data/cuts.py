@@ -20,26 +20,34 @@ class Cut:
 
     Attributes
     ----------
+    dataset
+        Whose records they are.
     by
         The rule: "user_time", "global_time" or "given".
-    records
-        Frame of `sorted_records`, N rows.
-    user, item, time
-        (N,) numbers of user and item among all, and seconds or None.
+    record, user, item
+        (N,) rows of `dataset.interactions`, numbers of user and item among all: see `sorted_records`.
+    time
+        (N,) seconds, or None.
     test, held
         (N,) True for the records that test and that validate.
     shares
         What is to be said of the cuts.
     """
 
+    dataset: Dataset
     by: str
-    records: pl.DataFrame
+    record: Ints
     user: Ints
     item: Ints
     time: Ints | None
     test: Marks
     held: Marks
     shares: dict[str, float]
+
+    @property
+    def records(self) -> pl.DataFrame:
+        """Their rows of `dataset.interactions`."""
+        return self.dataset.interactions[self.record]
 
     @property
     def train(self) -> Marks:
@@ -60,11 +68,10 @@ class Cut:
 
 def cut_records(dataset: Dataset, by: str, validation: bool, train_fraction: float, seed: int) -> Cut:
     """Sort the records and say which of them are kept, test and validate; parameters as for `make_split`."""
-    records = sorted_records(dataset, seed)
-    user = records["_user"].to_numpy().astype(np.int64)
-    time = records["timestamp"].to_numpy() if dataset.ordered else None
+    record, user, item = sorted_records(dataset, seed)
+    time = dataset.interactions["timestamp"].to_numpy()[record] if dataset.ordered else None
     if dataset.given_split:
-        by, test = "given", _given_test(dataset, by, records)
+        by, test = "given", _given_test(dataset, by)[record]
     elif by == "global_time" and time is not None:
         test = from_moment(time, 8, dataset.name)
     else:
@@ -73,7 +80,7 @@ def cut_records(dataset: Dataset, by: str, validation: bool, train_fraction: flo
     tied, complete = (0, 0) if dataset.given_split else tied_cuts(user, time, test)
     if train_fraction < 1:
         kept = keep_share(test, train_fraction, seed)
-        records, user, test = records.filter(kept), user[kept], test[kept]
+        record, user, item, test = record[kept], user[kept], item[kept], test[kept]
         time = None if time is None else time[kept]
     fallback = False
     held = np.zeros_like(test)
@@ -82,32 +89,43 @@ def cut_records(dataset: Dataset, by: str, validation: bool, train_fraction: flo
     elif validation:
         held, fallback = last_tenth(user, test, seed)
     shares = {"tied_cuts": tied / complete if complete else 0.0, "validation_by_random_users": float(fallback)}
-    return Cut(by, records, user, records["_item"].to_numpy().astype(np.int64), time, test, held, shares)
+    return Cut(dataset, by, record, user, item, time, test, held, shares)
 
 
-def _given_test(dataset: Dataset, by: str, records: pl.DataFrame) -> Marks:
+def _given_test(dataset: Dataset, by: str) -> Marks:
     """The test part that the data bring; nothing else may be asked for, and something must be left to train on."""
     if by != "user_time":
         raise InputError(f"{dataset.name} brings its own test part: leave it out, or the split by {by!r}.")
-    test = records["test"].to_numpy()
+    test = dataset.interactions["test"].to_numpy()
     if test.all():
         raise InputError(f"{dataset.name}: all records are in the given test part; expected some to train on.")
     return np.asarray(test, dtype=np.bool_)
 
 
-def sorted_records(dataset: Dataset, seed: int) -> pl.DataFrame:
-    """Records with their numbers `_record`, `_user` and `_item`, sorted by user, time (or a random key) and item id."""
-    numbers = dataset.items.select("item_id").with_row_index("_item")
-    records = dataset.interactions.with_row_index("_record").join(
-        numbers, on="item_id", how="left", maintain_order="left"
-    )
+def sorted_records(dataset: Dataset, seed: int) -> tuple[Ints, Ints, Ints]:
+    """Row of each record in the order of user, time (or a random key) and item id; its user's and item's number.
+
+    Users are numbered in the order of their ids, items by their rows in `dataset.items`.
+    """
+    records, ids = dataset.interactions, dataset.items["item_id"]
+    user = _numbers(records["user_id"], records["user_id"].unique().sort())
+    item = _numbers(records["item_id"], ids)
+    place = np.empty(len(ids), np.int64)
+    place[ids.arg_sort().to_numpy()] = np.arange(len(ids))
     if dataset.ordered:
-        records = records.sort("user_id", "timestamp", "item_id")
+        order = np.lexsort((place[item], records["timestamp"].to_numpy(), user))
     else:
-        records = records.sort("user_id", "item_id")
-        key = np.random.default_rng([seed, 0]).permutation(records.height)
-        records = records.with_columns(_key=key).sort("user_id", "_key").drop("_key")
-    return records.with_columns(_user=pl.col("user_id").rle_id())
+        order = np.lexsort((place[item], user))
+        key = np.random.default_rng([seed, 0]).permutation(len(order))
+        order = order[np.lexsort((key, user[order]))]
+    return order, user[order], item[order]
+
+
+def _numbers(ids: pl.Series, known: pl.Series) -> Ints:
+    """(N,) row of each id among those known."""
+    rows = known.to_frame("id").with_row_index("row")
+    found = ids.to_frame("id").join(rows, on="id", how="left", maintain_order="left")
+    return found["row"].to_numpy().astype(np.int64)
 
 
 def runs(group: Ints) -> tuple[Ints, Ints]:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
+_ROWS = 1 << 20  # records looked at together, which bounds memory
 _Number = TypeVar("_Number", np.int32, np.int64, np.float32, np.float64)
 
 
@@ -47,11 +48,15 @@ class Earlier:
 
     def last(self, n: int) -> Ints:
         """(N, n) record indices of the newest n records of each window, newest last, padded on the left with -1."""
-        position = self.stop[:, None] + np.arange(-n, 0)
-        own = self.own[:, None]
-        position = position - ((own >= 0) & (position <= own))
-        inside = position >= self.start[:, None]
-        return np.where(inside, self.order[np.where(inside, position, 0)], -1)
+        found = np.empty((len(self.stop), n), np.int64)
+        for begin in range(0, len(found), _ROWS):
+            part = slice(begin, begin + _ROWS)
+            position = self.stop[part, None] + np.arange(-n, 0)
+            own = self.own[part, None]
+            position = position - ((own >= 0) & (position <= own))
+            inside = position >= self.start[part, None]
+            found[part] = np.where(inside, self.order[np.where(inside, position, 0)], -1)
+        return found
 
     def draw(self, n: int, rng: np.random.Generator) -> Ints:
         """(N, n) record indices of up to n different records of each window at random, padded on the left with -1.

@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lrrecsys_core.data.cuts import HISTORY as HISTORY
-from lrrecsys_core.data.cuts import Marks, cut_records
+from lrrecsys_core.data.cuts import Cut, Marks, cut_records
 from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.data.earlier import Earlier, Ints, earlier_training
 from lrrecsys_core.errors import InputError
@@ -184,7 +184,7 @@ def make_split(
     history_position = np.where(past >= 0, item[past], -1)
     history = np.where(past >= 0, item_rows[history_position], 0)
     context, sizes = _context_codes(records, dataset.context, train)
-    aspects, names = _aspect_terms(dataset, records, (user, item), time, train)
+    aspects, names = _aspect_terms(cut)
     rating = records["rating"].to_numpy()
     ids = pl.DataFrame({"row": user_rows[user], "id": records["user_id"]}).unique("row").filter(pl.col("row") > 0)
     return Split(
@@ -192,7 +192,7 @@ def make_split(
         by=cut.by,
         train_fraction=train_fraction,
         seed=seed,
-        record=_frozen(records["_record"].to_numpy().astype(np.int64)),
+        record=_frozen(cut.record),
         user=_frozen(user_rows[user]),
         item=_frozen(item_rows[item]),
         history=_frozen(history),
@@ -266,27 +266,26 @@ def _rows_of(dataset: Dataset, frame: pl.DataFrame) -> Ints:
     return found["row"].to_numpy().astype(np.int64)
 
 
-def _aspect_terms(
-    dataset: Dataset, records: pl.DataFrame, groups: tuple[Ints, Ints], time: Ints | None, train: Marks
-) -> tuple[Ints, tuple[str, ...]]:
+def _aspect_terms(cut: Cut) -> tuple[Ints, tuple[str, ...]]:
     """Rank the aspects of each record as `make_split` says, a block of aspects at a time to bound memory."""
-    best = np.zeros((records.height, ASPECTS), np.int64)
+    dataset, train, height = cut.dataset, cut.train, len(cut.record)
+    best = np.zeros((height, ASPECTS), np.int64)
     if dataset.aspects is None:
         return best, ("",)
     place = np.full(dataset.interactions.height, -1, np.int64)
-    place[records["_record"].to_numpy()[train]] = np.flatnonzero(train)
+    place[cut.record[train]] = np.flatnonzero(train)
     mentions = pl.DataFrame({"record": place[_rows_of(dataset, dataset.aspects)], "aspect": dataset.aspects["aspect"]})
     mentions = mentions.filter(pl.col("record") >= 0).unique()
     names = mentions.select("aspect").unique().sort("aspect")
     mentions = mentions.join(names.with_row_index("number", offset=1), on="aspect").sort("number")
     record, number = mentions["record"].to_numpy(), mentions["number"].to_numpy().astype(np.int64)
-    score = np.zeros((records.height, ASPECTS), np.int32)
-    of_user, of_item = (earlier_training(group, time, train) for group in groups)
-    width = max(1, _CELLS // records.height)
+    score = np.zeros((height, ASPECTS), np.int32)
+    of_user, of_item = (earlier_training(group, cut.time, train) for group in (cut.user, cut.item))
+    width = max(1, _CELLS // height)
     for low in range(1, names.height + 1, width):
         high = min(low + width, names.height + 1)
         block = slice(*np.searchsorted(number, [low, high]))
-        said = np.zeros((records.height, high - low), np.int32)
+        said = np.zeros((height, high - low), np.int32)
         said[record[block], number[block] - low] = 1
         count = of_user.sums(said) + of_item.sums(said)
         scores = np.hstack([score, count])

@@ -50,7 +50,10 @@ def read_times(frame: pl.DataFrame, column: str, where: str, label: str | None =
     whole = whole.set(whole.cast(pl.Float64) != number, None) // per
     base = whole.zip_with(whole.is_not_null(), (number / per).floor().cast(pl.Int64, strict=False))
     base = _checked(base, cells, unit, f"{where}: column '{clipped(label or column, 40)}'")
-    return (base if text is None else base.zip_with(base.is_not_null(), _dates(text))).rename(column)
+    if text is not None and base.has_nulls():
+        dates = [_dates(part.to_series()) for part in text.to_frame().iter_slices(1 << 20)]  # which bounds memory
+        base = base.zip_with(base.is_not_null(), pl.concat(dates))
+    return base.rename(column)
 
 
 def _checked(base: pl.Series, cells: pl.Series, unit: str, place: str) -> pl.Series:

@@ -79,6 +79,7 @@ def _split(data: str, variants: tuple[str, ...], fraction: float) -> Split:
 
 @explain.command()
 @_data
+@_fraction
 @click.option(
     "--tokenizer", default="", metavar="MODEL", help="Count with its tokens rather than a quarter of letters."
 )
@@ -86,8 +87,9 @@ def _split(data: str, variants: tuple[str, ...], fraction: float) -> Split:
 @click.option("--price-out", default=0.0, help="Price of a million tokens written.")
 @click.option("--rate", default=20.0, show_default=True, help="Answers a second.")
 def plan(
-    data: str, variants: tuple[str, ...], words: str, tokenizer: str, price_in: float, price_out: float, rate: float
-) -> None:
+    data: str, variants: tuple[str, ...], words: str, fraction: float, tokenizer: str, price_in: float,
+    price_out: float, rate: float,
+) -> None:  # fmt: skip
     """Count prompts, tokens, cost and hours before any call."""
     from lrrecsys_core.explain.plan import plan_dataset
     from lrrecsys_core.explain.prompt_sets import prompt_set
@@ -101,7 +103,7 @@ def plan(
         except (OSError, ValueError) as error:
             raise InputError(f"the tokenizer {tokenizer!r} cannot be loaded: give a folder with its files") from error
         count = lambda text: len(counting(text)["input_ids"])  # noqa: E731
-    steps = plan_dataset(data, variants, count_tokens=count, prompts=prompt_set(words))
+    steps = plan_dataset(data, variants, fraction=fraction, count_tokens=count, prompts=prompt_set(words))
     click.echo(
         f"{'step':<22}{'prompts':>14}{'distinct':>14}{'tokens in':>18}{'tokens out':>16}{'cost':>14}{'hours':>10}"
     )

@@ -17,7 +17,7 @@ from lrrecsys_core.explain.checks import SERIOUS, correction, faults, prompt_of,
 from lrrecsys_core.explain.explanations import Explanations
 from lrrecsys_core.explain.llm import LLM, Request, Result
 from lrrecsys_core.explain.prompt_sets import HOUSE, PromptSet
-from lrrecsys_core.explain.prompts import VARIANTS, profile_request, record_requests
+from lrrecsys_core.explain.prompts import VARIANTS, Asked, profile_request, record_requests
 
 CHUNK = 4096
 LOOKUP = 500  # prompts looked up in the store at once: short, so that a server never waits for it
@@ -148,7 +148,7 @@ def _profile_texts(split: Split, items: Sequence[int], answers: Iterable[str | N
 
 
 def profile_requests(
-    split: Split, items: Iterable[int] | None = None, *, prompts: PromptSet = HOUSE
+    split: Asked, items: Iterable[int] | None = None, *, prompts: PromptSet = HOUSE
 ) -> Iterator[Request]:
     """One request for each of these rows of ``split.dataset.items``, in order; for every row by default (Sec 3.6)."""
     frame = split.dataset.items

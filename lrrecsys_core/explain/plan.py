@@ -1,25 +1,23 @@
-"""How many prompts, tokens, hours and what cost, before any call; bounded memory for tables of any size."""
+"""How many prompts, tokens, hours and what cost, before any call: counted from the records a run would ask about."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from itertools import islice
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
+from lrrecsys_core.data.cuts import cut_records
 from lrrecsys_core.data.dataset import Dataset
-from lrrecsys_core.data.load import load_dataset
-from lrrecsys_core.data.split import HISTORY, make_split
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.generate import profile_requests
 from lrrecsys_core.explain.llm import Request
 from lrrecsys_core.explain.open import open_data
 from lrrecsys_core.explain.prompt_sets import HOUSE, PromptSet
-from lrrecsys_core.explain.prompts import VARIANTS, record_requests
+from lrrecsys_core.explain.prompts import NO_HISTORY, VARIANTS, fields_of, item_lines, record_requests
 
 Codes = NDArray[np.uint64]
 SAMPLE = 2_000  # records whose prompts are built to learn their length
@@ -51,21 +49,33 @@ class Step:
     tokens_out: float
 
 
+@dataclass(frozen=True)
+class _Records:
+    """What prompts are made of: the candidates (N,) and histories (N, 5) of a split, without the rest of it."""
+
+    dataset: Dataset
+    item_position: NDArray[np.int64]
+    history_position: NDArray[np.int64]
+
+
 def plan_dataset(
     spec: str,
     variants: Sequence[str] = ("full",),
     *,
+    fraction: float = 1.0,
     count_tokens: Callable[[str], int] | None = None,
     prompts: PromptSet = HOUSE,
 ) -> list[Step]:
-    """What a run over a data set would ask.
+    """What a run over a data set would ask: as many prompts as it asks of a model that never answers two alike.
 
     Parameters
     ----------
     spec
-        As :func:`~lrrecsys_core.explain.open.open_data` takes it. A ``table:`` is streamed: three numbers a record.
+        As :func:`~lrrecsys_core.explain.open.open_data` takes it.
     variants
         Any of :data:`~lrrecsys_core.explain.prompts.VARIANTS`.
+    fraction
+        Share of the training records kept.
     count_tokens
         Tokens of a text; by default a quarter of its characters.
     prompts
@@ -79,114 +89,66 @@ def plan_dataset(
     for variant in variants:
         if variant not in VARIANTS:
             raise InputError(f"variant {variant!r} is unknown: choose one of {', '.join(VARIANTS)}")
-    if spec.startswith("table:"):
-        user, item, time, sample = _stream_table(spec)
-        items = _distinct(item)
-    else:
-        dataset = open_data(spec)
-        items, records = dataset.items.height, dataset.interactions
-        user, item = (records[name].hash().to_numpy() for name in ("user_id", "item_id"))
-        time = records["timestamp"].to_numpy() if dataset.ordered else None
-        sample = _sample(dataset)
+    records = _records(spec, fraction)
     count = count_tokens or (lambda text: round(len(text) / CHARACTERS_PER_TOKEN))
-    return _steps(user, item, time, items, sample, variants, count, prompts)
-
-
-def _sample(dataset: Dataset) -> Dataset:
-    """The first users, whole, so that their histories are."""
-    if dataset.truth is not None or dataset.interactions.height <= 10 * SAMPLE:
-        return dataset
-    users = dataset.interactions["user_id"]
-    few = users.unique(maintain_order=True).head(max(1, users.n_unique() * 10 * SAMPLE // len(users)))
-    return dataset.restricted(dataset.interactions.filter(pl.col("user_id").is_in(few.implode())))
-
-
-def _stream_table(spec: str) -> tuple[Codes, Codes, NDArray[np.int64] | None, Dataset]:
-    place, _, query = spec.removeprefix("table:").partition("?")
-    options = dict(part.split("=", 1) for part in query.split("&") if "=" in part)
-    path = Path(place)
-    if not path.is_file():
-        raise InputError(f"{path} does not exist: name a CSV, TSV or Parquet file")
-    separator = "\t" if ".tsv" in path.suffixes else ","
-    frame = (
-        pl.scan_parquet(path)
-        if path.suffix == ".parquet"
-        else pl.scan_csv(path, separator=separator, infer_schema=False)
-    )
-    user, item = (pl.col(options.get(name, f"{name}_id")) for name in ("user", "item"))
-    moment = options.get("timestamp")
-    columns = {"user": user.cast(pl.String).hash(), "item": item.cast(pl.String).hash()}
-    if moment:
-        columns["time"] = pl.col(moment).cast(pl.String).cast(pl.Float64, strict=False).cast(pl.Int64)
-    try:
-        codes = frame.select(**columns).collect(engine="streaming")
-        if moment and codes["time"].has_nulls():  # dates: much slower to read than seconds
-            moments = frame.select(pl.col(moment).str.to_datetime(time_unit="ms").dt.epoch("s"))
-            codes = codes.with_columns(moments.collect().to_series().alias("time"))
-        every = max(1, codes.height // (10 * SAMPLE))
-        rows = frame.filter(user.cast(pl.String).hash() % every == 0).collect(engine="streaming")
-    except pl.exceptions.PolarsError as error:
-        reason = str(error).split("\n", 1)[0]
-        raise InputError(f"{path} cannot be read ({reason}): name its columns after the ? of {spec!r}") from error
-    with tempfile.TemporaryDirectory() as folder:
-        rows.write_parquet(Path(folder) / "sample.parquet")
-        sample = load_dataset(f"table:{Path(folder) / 'sample.parquet'}?{query}")
-    time = codes["time"].to_numpy() if moment else None
-    return codes["user"].to_numpy(), codes["item"].to_numpy(), time, sample
-
-
-def _steps(
-    user: Codes,
-    item: Codes,
-    time: NDArray[np.int64] | None,
-    items: int,
-    sample: Dataset,
-    variants: Sequence[str],
-    count: Callable[[str], int],
-    prompts: PromptSet,
-) -> list[Step]:
-    split = make_split(sample)
-    some = np.random.default_rng(0).permutation(len(split.user))[:SAMPLE]
-    seen, pair = (len(user), len(user)) if time is None else distinct_prompts(user, item, time)
+    some = np.random.default_rng(0).permutation(len(records.item_position))[:SAMPLE]
     steps: list[Step] = []
+    asked = item_lines(records, None)
+    profiles = [blake2b(line.encode(), digest_size=8).hexdigest().ljust(PROFILE_CHARACTERS, "x") for line in asked]
     if set(variants) - {"no_profile"}:
-        asked = [request for request, _ in zip(profile_requests(split, prompts=prompts), range(SAMPLE), strict=False)]
-        steps.append(Step("profiles", items, items, items * _mean(asked, count), items * ANSWER_TOKENS["profile"]))
-    profiles = ["x" * PROFILE_CHARACTERS] * sample.items.height
-    for variant in variants:
+        mean = _mean(islice(profile_requests(records, prompts=prompts), SAMPLE), count)
+        distinct = len(set(asked))
+        steps.append(Step("profiles", len(asked), distinct, distinct * mean, distinct * ANSWER_TOKENS["profile"]))
+    for variant in dict.fromkeys(variants):
         given = None if variant == "no_profile" else profiles
-        distinct = seen if variant == "summary" else pair
+        texts = _Texts(records, asked if given is None else item_lines(records, given))
         out = ANSWER_TOKENS.get(variant, SENTENCE_TOKENS)
         for slot in VARIANTS[variant]:
-            mean = _mean(list(record_requests(split, given, variant, slot, some, prompts=prompts)), count)
-            steps.append(Step(f"{variant} {slot}", len(user), distinct, distinct * mean, distinct * out))
+            distinct = texts.distinct(fields_of(records.dataset.domain, variant, slot, prompts))
+            mean = _mean(record_requests(records, given, variant, slot, some, prompts=prompts), count)
+            steps.append(
+                Step(f"{variant} {slot}", len(records.item_position), distinct, distinct * mean, distinct * out)
+            )
     return steps
 
 
-def _mean(requests: Sequence[Request], count: Callable[[str], int]) -> float:
-    return float(np.mean([sum(count(text) for _, text in request.messages) for request in requests]))
+def _records(spec: str, fraction: float) -> _Records:
+    """The records of the split that a run makes, read and cut by the same code."""
+    dataset = open_data(spec)
+    cut = cut_records(dataset, "user_time", True, fraction, 0)
+    # numbers alone are kept from here on, without the ids and ratings of the records: half of the memory
+    dataset = replace(dataset, interactions=dataset.interactions.clear())
+    cut = replace(cut, dataset=dataset)
+    history = cut.past(0)
+    known = history >= 0
+    history[known] = cut.item[history[known]]
+    return _Records(dataset, cut.item, history)
 
 
-def distinct_prompts(user: Codes, item: Codes, time: NDArray[np.int64]) -> tuple[int, int]:
-    """Different histories, and different pairs of history and candidate, from (N,) codes and times.
+class _Texts:
+    """Which records have equal texts, when each item stands in prompts as its line says."""
 
-    A history is the last five items with strictly earlier time (Sec 5.1). Counting is by 64-bit hashes: for 35 million
-    prompts fewer than one in a thousand such counts would be off by one.
-    """
-    order = np.lexsort((item, time, user))
-    user, item, time = user[order], item[order], time[order]
-    del order
-    place = np.arange(len(user))
-    new_user = np.r_[True, user[1:] != user[:-1]]
-    first = np.maximum.accumulate(np.where(new_user, place, 0))
-    new_moment = new_user | np.r_[True, time[1:] != time[:-1]]
-    moment = np.maximum.accumulate(np.where(new_moment, place, 0))
-    del time, new_user, new_moment
-    mixed = np.zeros(len(user), dtype=np.uint64)
-    for back in range(1, HISTORY + 1):
-        past = moment - back
-        mixed = _mixed(mixed, np.where(past >= first, item[np.maximum(past, 0)], np.uint64(0)))
-    return _distinct(mixed), _distinct(_mixed(mixed, item))
+    def __init__(self, records: _Records, lines: Sequence[str]) -> None:
+        numbers: dict[str, int] = {NO_HISTORY: 1}
+        codes = np.array([numbers.setdefault(line, len(numbers) + 1) for line in lines], dtype=np.uint64)
+        self.candidate = codes[records.item_position]
+        self.history = np.zeros(len(self.candidate), dtype=np.uint64)
+        for place in range(records.history_position.shape[1]):
+            item = records.history_position[:, place]
+            self.history = _mixed(self.history, np.where(item >= 0, codes[item], np.uint64(0)))
+        none = records.history_position[:, -1] < 0
+        first = np.zeros(1, dtype=np.uint64)
+        for code in (0,) * (records.history_position.shape[1] - 1) + (1,):
+            first = _mixed(first, np.full(1, code, dtype=np.uint64))
+        self.history[none] = first  # as if an item of that line were the whole history
+
+    def distinct(self, fields: Iterable[str]) -> int:
+        """Number of different prompts that hold these texts; by 64-bit hashes, one off in a thousand such counts."""
+        codes = np.zeros(len(self.candidate), dtype=np.uint64)
+        for field in sorted(set(fields)):
+            codes = _mixed(codes, getattr(self, field))
+        ordered = np.sort(codes)
+        return int(np.count_nonzero(ordered[1:] != ordered[:-1])) + bool(len(ordered))
 
 
 def _mixed(left: Codes, right: Codes) -> Codes:
@@ -194,6 +156,5 @@ def _mixed(left: Codes, right: Codes) -> Codes:
     return (mixed ^ (mixed >> np.uint64(29))) * _MIX + right
 
 
-def _distinct(codes: Codes) -> int:
-    ordered = np.sort(codes)
-    return int(np.count_nonzero(ordered[1:] != ordered[:-1])) + bool(len(ordered))
+def _mean(requests: Iterable[Request], count: Callable[[str], int]) -> float:
+    return float(np.mean([sum(count(text) for _, text in request.messages) for request in requests]))

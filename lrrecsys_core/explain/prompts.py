@@ -8,12 +8,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lrrecsys_core.data.dataset import Domain
-from lrrecsys_core.data.split import Split
+from lrrecsys_core.data.dataset import Dataset, Domain
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.llm import Request, Task
 from lrrecsys_core.explain.prompt_sets import HOUSE, PromptSet, PromptTemplate
@@ -36,6 +36,22 @@ general (Table 5), alternative prompt (Table 6)."""
 _PLACE = re.compile(r"\$(history|candidate|item)\b")
 
 
+class Asked(Protocol):
+    """The part of a :class:`~lrrecsys_core.data.split.Split` that prompts are made of."""
+
+    @property
+    def dataset(self) -> Dataset:
+        """Whose items and words."""
+
+    @property
+    def item_position(self) -> NDArray[np.int64]:
+        """(N,) row of the candidate in ``dataset.items``."""
+
+    @property
+    def history_position(self) -> NDArray[np.int64]:
+        """(N, 5) rows of the history, newest last; -1 where it is shorter."""
+
+
 def profile_request(domain: Domain, name: str, details: str, *, prompts: PromptSet = HOUSE) -> Request:
     """Ask for the profile of one item: who would enjoy it (Sec 3.6)."""
     template = _template(prompts, Task(domain, "profile", "single"))
@@ -43,7 +59,7 @@ def profile_request(domain: Domain, name: str, details: str, *, prompts: PromptS
 
 
 def record_requests(
-    split: Split,
+    split: Asked,
     profiles: Sequence[str] | None,
     variant: str,
     slot: str,
@@ -81,7 +97,12 @@ def record_requests(
     return _fill_all(template, lines, split.item_position[records].tolist(), split.history_position[records].tolist())
 
 
-def item_lines(split: Split, profiles: Sequence[str] | None) -> list[str]:
+def fields_of(domain: Domain, variant: str, slot: str, prompts: PromptSet) -> tuple[str, ...]:
+    """Which texts a prompt of this kind holds: "history", "candidate"."""
+    return _template(prompts, Task(domain, variant, slot)).fields
+
+
+def item_lines(split: Asked, profiles: Sequence[str] | None) -> list[str]:
     """How each row of ``split.dataset.items`` appears in prompts: "- name: profile", or "- name (details)".
 
     Raises

@@ -102,7 +102,7 @@ class FittedModel:
         return {user: place for place, user in enumerate(ids)}  # records are sorted by user and time
 
     def recommend(self, user: str, k: int = 10, *, exclude_seen: bool = True) -> list[Recommendation]:
-        """The k best items for a user, given everything they chose so far.
+        """The k best items for a user, given everything they chose so far; none if they have met every item.
 
         Raises
         ------
@@ -120,6 +120,8 @@ class FittedModel:
         own = self.split.item_position[self.split.user_position == self.split.user_position[last]]
         everything = np.arange(self.split.dataset.items.height)
         candidates = np.setdiff1d(everything, own) if exclude_seen else everything
+        if not len(candidates):
+            return []
         codes, texts, embeddings = self._reasons(last, candidates)
         if self.explain is not None and (missing := codes["positive"] == 0).any():
             blank = {slot: np.zeros((len(candidates), embeddings.shape[1]), dtype=np.float32) for slot in SLOTS}

@@ -109,7 +109,13 @@ class Run:
         return [self._loaded[name]] * len(self.seeds)
 
     def split(self, name: str, replicate: int = 0, fraction: float = 1.0) -> Split:
-        """The split of one replicate: the only place where a run's data are cut."""
+        """The split of one replicate: the only place where a run's data are cut.
+
+        Raises
+        ------
+        InputError
+            If no record tests, or none validates where some should.
+        """
         profile = self.profile
         return _split(self.data(name)[replicate], fraction, not profile.paper_strict, profile.split_by)
 
@@ -137,5 +143,12 @@ def _split(data: Dataset, fraction: float, validation: bool, by: str) -> Split:
     if key not in _SPLITS:
         if len(_SPLITS) >= 256:
             _SPLITS.pop(next(iter(_SPLITS)))
-        _SPLITS[key] = make_split(data, by=by, train_fraction=fraction, validation=validation)  # type: ignore[arg-type]
+        split = make_split(data, by=by, train_fraction=fraction, validation=validation)  # type: ignore[arg-type]
+        for part, records in (("test", split.test), ("validate", split.validation)):
+            if not len(records) and (part == "test" or validation):
+                raise InputError(
+                    f"{data.source or data.name}: no record is left to {part} on; users test from two records on and "
+                    "validate from three on, so expected some with more."
+                )
+        _SPLITS[key] = split
     return _SPLITS[key]

@@ -45,7 +45,10 @@ def show(run: str, user: str, k: int, *, dataset: str | None = None) -> str:
     """The k best items for a user as text: score, both reasons and the attention on each."""
     model = served(run, dataset)
     lines = [f"{model.split.dataset.name}, user {user}; explanations: {model.about['explainer']}"]
-    for rank, item in enumerate(model.recommend(user, k), 1):
+    found = model.recommend(user, k)
+    if not found:
+        lines.append("no item to recommend: the user has a record of every one")
+    for rank, item in enumerate(found, 1):
         lines += [
             f"{rank}. {item.name} ({item.item_id})  score {item.score:.3f}",
             f"   + {item.positive or 'no reason'}  [attention {item.attention_positive:.2f}]",
