@@ -19,8 +19,9 @@ _PROFILES = "item_profile.json"
 def load_dataset(spec: str) -> Dataset:
     """Load a data set named by a kind and a path.
 
-    - ``movielens:FOLDER``: ratings, movies as published; ``movielens:FOLDER,PROFILES``: also with LLM-written texts of
-      the movies described in the file or folder PROFILES.
+    - ``movielens:FOLDER``: ratings, movies as published (latest, 100k or 1m); ``movielens:FOLDER?fold=u1``: with that
+      official test part of 100k; ``movielens:FOLDER,PROFILES``: also with LLM-written texts of the movies described in
+      the file or folder PROFILES.
     - ``movielens-imported:FOLDER`` or ``movielens-imported:FOLDER,PROFILES``: those movies alone; without
       PROFILES from item_profile.json in FOLDER or the folder imdb_exp3rt beside it.
     - ``amazon:FOLDER?category=Movies_and_TV&reviews=yes``: one category, as of 2023 or 2018.
@@ -43,8 +44,9 @@ def load_dataset(spec: str) -> Dataset:
 
 
 def _movielens(place: str) -> Dataset:
-    folder, _, given = place.partition(",")
-    return load_movielens(folder, _profiles(folder, given) if given else None)
+    paths, options = _options(place, ("fold",), ())
+    folder, _, given = paths.partition(",")
+    return load_movielens(folder, _profiles(folder, given) if given else None, **options)  # type: ignore[arg-type]
 
 
 def _imported(place: str) -> Dataset:
