@@ -7,11 +7,10 @@ import polars as pl
 
 from lrrecsys_core.data.columns import find_files, number_column, refuse
 from lrrecsys_core.data.open_records import described, latest_records
-from lrrecsys_core.data.reading import read_table
 from lrrecsys_core.data.times import seconds_column
 from lrrecsys_core.errors import InputError
 
-_COLUMNS = {"user_id": "1", "item_id": "2", "rating": "3", "timestamp": "4"}
+_COLUMNS = {"user_id": "user", "item_id": "item", "rating": "rating", "timestamp": "time"}
 _GENRES = "unknown|Action|Adventure|Animation|Children's|Comedy|Crime|Documentary|Drama|Fantasy|Film-Noir|Horror"
 _GENRES += "|Musical|Mystery|Romance|Sci-Fi|Thriller|War|Western"
 _BEFORE = 5  # fields of u.item before the flags of genres: id, title, two dates, address
@@ -69,19 +68,19 @@ def read_classic(folder: Path, fold: str) -> Published | None:
         records,
         items.rename({"details": "genres"}),
         {"interactions": " and ".join(str(folder / name) for name in names), "items": str(about)},
-        _COLUMNS | {"name": "2"},
+        _COLUMNS,
         1.0,
         (*(note for _, notes in read for note in notes), *missing),
     )
 
 
 def _records(path: Path, separator: str, test: bool | None) -> tuple[pl.DataFrame, list[str]]:
-    where = str(path)
-    raw = read_table(path, separator, header=False, columns=tuple(_COLUMNS.values()))
-    raw = raw.rename({theirs: ours for ours, theirs in _COLUMNS.items()})
+    where, between = str(path), {"\t": "tabs"}.get(separator, f"'{separator}'")
+    form = separator.join(rf"(?<{column}>[^\t:]*)" for column in _COLUMNS)
+    raw = _matches(path, f"^{form}$", f"user, item, rating and time with {between} between them")
     frame = raw.with_columns(
-        number_column(raw, "rating", where, "a number from 1 to 5", _COLUMNS["rating"]),
-        pl.from_epoch(seconds_column(raw, "timestamp", where, _COLUMNS["timestamp"], "s"), "s"),
+        number_column(raw, "rating", where, "a number from 1 to 5"),
+        pl.from_epoch(seconds_column(raw, "timestamp", where, unit="s"), "s"),
     )
     frame, notes = latest_records(frame, where, _COLUMNS)
     return (frame if test is None else frame.with_columns(test=pl.lit(test))), notes

@@ -113,12 +113,20 @@ def test_100k_round_trip(
 @pytest.mark.parametrize(
     ("file", "content", "sentence"),
     [
-        ("u.data", BASE + "3\t1\t0\t1\n", "u.data: column '3', data row 5: found '0.0', expected a number from 1 to 5"),
-        ("u.data", BASE + "3\t1\tx\t1\n", "u.data: column '3', data row 5: found 'x'"),
-        ("u.data", BASE + "3\t1\t4\tnever\n", "u.data: column '4', data row 5: found 'never'"),
-        ("u.data", BASE + "3\t\t4\t874965758\n", "u.data: column '2', data row 5: found nothing"),
-        ("u.data", BASE.replace("\t", ","), "u.data: column '2' is missing; the fields seem to be separated by commas"),
-        ("u.data", "", "u.data: the file is empty"),
+        (
+            "u.data",
+            BASE + "3\t1\t0\t1\n",
+            "u.data: column 'rating', data row 5: found '0.0', expected a number from 1 to 5",
+        ),
+        ("u.data", BASE + "3\t1\tx\t1\n", "u.data: column 'rating', data row 5: found 'x'"),
+        ("u.data", BASE + "3\t1\t4\tnever\n", "u.data: column 'timestamp', data row 5: found 'never'"),
+        ("u.data", BASE + "3\t\t4\t874965758\n", "u.data: column 'item', data row 5: found nothing"),
+        (
+            "u.data",
+            BASE.replace("\t", ","),
+            "u.data: column 'line', data row 1: found '1,1,5,874965758', expected user, item, rating and time with tabs",
+        ),
+        ("u.data", "", "u.data: column 'line', data row 1: found nothing, expected user"),
         ("u.item", "", "u.item: column 'line', data row 1: found nothing, expected id|title"),
         ("u.item", ITEMS + "4|x|1\n", "u.item: column 'line', data row 4: found '4|x|1', expected id|title"),
         ("u.item", ITEMS.replace("|0\n", "|2\n", 1), "expected id|title|date|date|address and 19 flags, 0 or 1"),
