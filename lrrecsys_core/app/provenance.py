@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 
 from lrrecsys_core import paths
+from lrrecsys_core.data.table import files_of
 from lrrecsys_core.study.run import Run
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -48,11 +49,17 @@ def describe(profile: str, datasets: Sequence[str], parameters: Mapping[str, obj
         "versions": versions(lock),
         "machine": machine(),
         "inputs": {
-            paths.dataset_name(spec): {path.name: paths.digest(path) for path in data_paths(spec)[0]}
-            for spec in datasets
+            paths.dataset_name(spec): {path.name: paths.digest(path) for path in input_paths(spec)} for spec in datasets
         },
         "notebooks": {},
     }
+
+
+def input_paths(spec: str) -> list[Path]:
+    """Files and folders that a data set is read from: those it names, and those that a table's map names beside it."""
+    kind, _, place = spec.partition(":")
+    found = data_paths(spec)[0]
+    return found + files_of(place)[1:] if kind == "table" else found
 
 
 def data_paths(spec: str) -> tuple[list[Path], str]:

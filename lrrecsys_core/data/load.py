@@ -6,7 +6,7 @@ from pathlib import Path
 from lrrecsys_core.data.amazon import load_amazon
 from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.data.movielens import load_movielens
-from lrrecsys_core.data.table import parse_table
+from lrrecsys_core.data.table import load_table, parse_table
 from lrrecsys_core.data.tripadvisor import load_tripadvisor
 from lrrecsys_core.data.tripadvisor_peter import load_tripadvisor_peter
 from lrrecsys_core.data.yelp import load_yelp
@@ -99,5 +99,5 @@ _KINDS: dict[str, Callable[[str], Dataset]] = {
     "tripadvisor-peter": load_tripadvisor_peter,
     "tripadvisor": load_tripadvisor,
     "yelp": load_yelp,
-    "table": parse_table,
+    "table": lambda place: load_table(*parse_table(place)),
 }

@@ -112,13 +112,13 @@ class TableMap:
         return SEPARATORS.get(self.sep, self.sep.replace("\\t", "\t")) or None
 
 
-def parse_table(place: str) -> Dataset:
-    """Load ``FILE?key=value&...``, with the attributes of `TableMap` as keys; `lenient` needs no value.
+def parse_table(place: str) -> tuple[Path, TableMap]:
+    """Understand ``FILE?key=value&...``, with the attributes of `TableMap` as keys; `lenient` needs no value.
 
     Raises
     ------
     InputError
-        If the text cannot be understood or the table cannot be loaded.
+        If it cannot be understood.
     """
     path, _, query = place.partition("?")
     known = {field.name: str(field.type) for field in fields(TableMap)}
@@ -132,7 +132,13 @@ def parse_table(place: str) -> Dataset:
         if key not in known:
             raise InputError(f"unknown key '{clipped(key)}' in the table's spec; expected some of {', '.join(known)}.")
         given[key] = _value(key, value, known[key], place)
-    return load_table(path, TableMap(**given))  # type: ignore[arg-type]
+    return Path(path), TableMap(**given)  # type: ignore[arg-type]
+
+
+def files_of(place: str) -> list[Path]:
+    """The files that ``FILE?key=value&...`` is read from."""
+    path, table = parse_table(place)
+    return [path, *(path.parent / name for name in (table.items, table.test) if name)]
 
 
 def _value(key: str, text: str, kind: str, place: str) -> object:
