@@ -101,6 +101,7 @@ NULL_PREFIX: Final = "null-"
 PAPER_DATASET: Final = {
     "hotels": "TripAdvisor", "tripadvisor": "TripAdvisor", "restaurants": "Yelp", "yelp": "Yelp",
     "movies": "Amazon Movie", "movielens": "Amazon Movie", "amazon": "Amazon Movie",
+    "tripadvisor-peter": "TripAdvisor", "yelp-open": "Yelp",
 }  # fmt: skip
 
 

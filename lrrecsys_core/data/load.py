@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from lrrecsys_core.data.amazon import load_amazon
 from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.data.movielens import load_movielens
 from lrrecsys_core.data.table import load_table, parse_table
 from lrrecsys_core.data.tripadvisor import load_tripadvisor
+from lrrecsys_core.data.tripadvisor_peter import load_tripadvisor_peter
 from lrrecsys_core.data.yelp import load_yelp
+from lrrecsys_core.data.yelp_open import load_yelp_open
 from lrrecsys_core.errors import InputError
 
 _PROFILES = "item_profile.json"
@@ -16,11 +19,15 @@ _PROFILES = "item_profile.json"
 def load_dataset(spec: str) -> Dataset:
     """Load a data set named by a kind and a path.
 
-    - ``movielens:FOLDER``: ratings, movies as published; ``movielens:FOLDER,PROFILES``: also with LLM-written texts of
-      the movies described in the file or folder PROFILES.
+    - ``movielens:FOLDER``: ratings, movies as published (latest, 100k or 1m); ``movielens:FOLDER?fold=u1``: with that
+      official test part of 100k; ``movielens:FOLDER,PROFILES``: also with LLM-written texts of the movies described in
+      the file or folder PROFILES.
     - ``movielens-imported:FOLDER`` or ``movielens-imported:FOLDER,PROFILES``: those movies alone; without
       PROFILES from item_profile.json in FOLDER or the folder imdb_exp3rt beside it.
-    - ``tripadvisor:FOLDER``, ``yelp:FOLDER``.
+    - ``amazon:FOLDER?category=Movies_and_TV&reviews=yes``: one category, as of 2023 or 2018.
+    - ``yelp-open:FOLDER?restaurants=yes&reviews=yes``: the Yelp open dataset, whole or of restaurants alone.
+    - ``tripadvisor-peter:FOLDER``: the reviews.pickle of NETE and PETER.
+    - ``tripadvisor:FOLDER``, ``yelp:FOLDER``: the LARA table, and the samples of MTER and TheFacT.
     - ``table:FILE?key=value&...``: any table, with the attributes of `TableMap` as keys.
 
     Raises
@@ -37,13 +44,40 @@ def load_dataset(spec: str) -> Dataset:
 
 
 def _movielens(place: str) -> Dataset:
-    folder, _, given = place.partition(",")
-    return load_movielens(folder, _profiles(folder, given) if given else None)
+    paths, options = _options(place, ("fold",), ())
+    folder, _, given = paths.partition(",")
+    return load_movielens(folder, _profiles(folder, given) if given else None, **options)  # type: ignore[arg-type]
 
 
 def _imported(place: str) -> Dataset:
     folder, _, given = place.partition(",")
     return load_movielens(folder, _profiles(folder, given), described_only=True)
+
+
+def _amazon(place: str) -> Dataset:
+    folder, options = _options(place, ("category",), ("reviews",))
+    return load_amazon(folder, **options)  # type: ignore[arg-type]
+
+
+def _yelp_open(place: str) -> Dataset:
+    folder, options = _options(place, (), ("restaurants", "reviews"))
+    return load_yelp_open(folder, **options)  # type: ignore[arg-type]
+
+
+def _options(place: str, words: tuple[str, ...], switches: tuple[str, ...]) -> tuple[str, dict[str, str | bool]]:
+    """The folder and the options of ``FOLDER?word=value&switch=yes``."""
+    folder, _, query = place.partition("?")
+    options: dict[str, str | bool] = {}
+    for pair in filter(None, query.split("&")):
+        key, _, value = pair.partition("=")
+        if key in words and value:
+            options[key] = value
+        elif key in switches and value in ("yes", "no"):
+            options[key] = value == "yes"
+        else:
+            known = " & ".join([*(f"{word}=NAME" for word in words), *(f"{switch}=yes" for switch in switches)])
+            raise InputError(f"'{pair[:60]}' after the ? of '{place[:120]}' is unknown; expected some of {known}.")
+    return folder, options
 
 
 def _profiles(folder: str, given: str) -> Path:
@@ -60,6 +94,9 @@ def _profiles(folder: str, given: str) -> Path:
 _KINDS: dict[str, Callable[[str], Dataset]] = {
     "movielens": _movielens,
     "movielens-imported": _imported,
+    "amazon": _amazon,
+    "yelp-open": _yelp_open,
+    "tripadvisor-peter": load_tripadvisor_peter,
     "tripadvisor": load_tripadvisor,
     "yelp": load_yelp,
     "table": lambda place: load_table(*parse_table(place)),
