@@ -22,7 +22,7 @@ def served(run: str, dataset: str | None = None) -> FittedModel:
     InputError
         If the run has no such model, or its data or texts are no longer those the model was trained on.
     """
-    folder = paths.root() / "results" / run / "models"
+    folder = paths.root() / "results" / paths.checked_run(run) / "models"
     kept = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     if not kept:
         raise InputError(f"run {run!r} holds no fitted model: run `make reproduce` first, or name another run.")
