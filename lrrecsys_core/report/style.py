@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import polars as pl
@@ -38,7 +39,8 @@ TOKENS: Final = {
 
 
 def use_style() -> None:
-    """Set the seaborn theme shared by all figures and notebooks."""
+    """Set the seaborn theme of all figures and notebooks, on matplotlib's own defaults whatever the user's are."""
+    matplotlib.rcdefaults()
     sns.set_theme(
         context="paper",
         style="whitegrid",

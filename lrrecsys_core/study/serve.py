@@ -51,7 +51,10 @@ def show(run: str, user: str, k: int, *, dataset: str | None = None) -> str:
             f"   + {item.positive or 'no reason'}  [attention {item.attention_positive:.2f}]",
             f"   - {item.negative or 'no reason'}  [attention {item.attention_negative:.2f}]",
         ]
-    return "\n".join(lines)
+    if len(lines) == 1:
+        lines.append("nothing is left to recommend: this user has a record of every item")
+    # Names and reasons are anybody's text: nothing in them may steer a terminal.
+    return "\n".join("".join(sign if sign.isprintable() else " " for sign in line) for line in lines)
 
 
 def latency(model: FittedModel, user: str, candidates: int, repeats: int, seed: int = 0) -> np.ndarray:
