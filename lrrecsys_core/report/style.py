@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import polars as pl
 import seaborn as sns
@@ -80,10 +79,13 @@ def save(fig: Figure, run: str, name: str) -> list[Path]:
 
 
 def panels(rows: int, columns: int, width: float = 3.2, height: float = 2.6) -> tuple[Figure, list[list[Axes]]]:
-    """A grid of axes as a list of rows; sizes in inches per panel."""
+    """A grid of axes as a list of rows; sizes in inches per panel.
+
+    The figure stands apart from pyplot, so that no window system is asked for.
+    """
     use_style()
-    fig, axes = plt.subplots(rows, columns, figsize=(width * columns, height * rows), squeeze=False)
-    return fig, [list(row) for row in axes]
+    fig = Figure(figsize=(width * columns, height * rows))
+    return fig, [list(row) for row in fig.subplots(rows, columns, squeeze=False)]
 
 
 def plain(text: str, width: int | None = None) -> str:
