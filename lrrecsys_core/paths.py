@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import re
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from lrrecsys_core.errors import InputError
 
 ROOT_VARIABLE = "LRRECSYS_ROOT"
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_PARTIAL = re.compile(r"\..+\.partial(\.[^.]+)?")
+_WRITER = re.compile(r"\.(\d+)-[0-9a-f]{8}\.partial")
 
 
 def root() -> Path:
@@ -109,15 +115,23 @@ def writable(folder: Path) -> Path:
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path` to write to; it takes the place of `path` only when the block ends well.
 
-    A process killed inside the block leaves `path` as it was.
+    A process killed inside the block leaves `path` as it was, and a partial file that the next run removes.
+
+    Raises
+    ------
+    InputError
+        The disk is full, a folder is in the way, writing is not permitted.
     """
     writable(path.parent)
     # The suffix is kept because writers such as matplotlib choose the format by it.
-    partial = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.partial{path.suffix}")
+    partial = path.with_name(f".{path.stem[:100]}.{os.getpid()}-{uuid.uuid4().hex[:8]}.partial{path.suffix}")
     try:
         with naming(path):
             yield partial
             os.replace(partial, path)
+    except OSError as error:
+        reason = f"cannot write {path}: {error.strerror}"
+        raise InputError(f"{reason}; mend that and run the same command again, nothing kept is lost") from error
     finally:
         with suppress(OSError):  # which would hide what went wrong before
             partial.unlink(missing_ok=True)
@@ -141,10 +155,75 @@ def naming(path: Path) -> Iterator[None]:
         raise OSError(number, os.strerror(number), where or str(path)) from error
 
 
+def is_partial(file: Path) -> bool:
+    """Whether a file is one that `replacing` has not put in its place."""
+    return _PARTIAL.fullmatch(file.name) is not None
+
+
+def clean(folder: Path) -> None:
+    """Remove, below `folder`, the partial files whose writer has ended."""
+    for file in folder.rglob(".*.partial*"):
+        writer = _WRITER.search(file.name)
+        if is_partial(file) and not (writer and psutil.pid_exists(int(writer[1]))):
+            file.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(run: str) -> Iterator[None]:
+    """Hold a run while its results are written; partial files that a killed process left are removed first.
+
+    The system frees the lock however the process ends.
+
+    Raises
+    ------
+    InputError
+        Another process holds it, or the folder cannot be locked.
+    """
+    place = results(run) / ".lock"
+    try:
+        with place.open("a") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for folder in (results(run), figures(run), tables(run)):
+                clean(folder)
+            yield
+    except BlockingIOError as error:
+        raise InputError(
+            f"run {run!r} in {root()} is being written by another process: wait for it, or stop it"
+        ) from error
+
+
 def write_json(path: Path, content: object) -> None:
     """Write `content` as indented JSON with sorted keys, atomically."""
     with replacing(path) as partial:
         partial.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def sound(file: Path) -> bool:
+    """Whether a kept file (Parquet, safetensors, JSON) is there and can be read to its end; if not, it is made anew."""
+    try:
+        state = file.stat()
+    except OSError:
+        return False
+    return _sound(file, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=16384)
+def _sound(file: Path, _written: int, _size: int) -> bool:
+    import polars as pl
+    from safetensors.numpy import load_file
+
+    readers: dict[str, Callable[[Path], object]] = {
+        ".parquet": pl.read_parquet,
+        ".safetensors": load_file,
+        ".json": lambda path: json.loads(path.read_text(encoding="utf-8")),
+    }
+    try:
+        readers[file.suffix](file)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # readers of tables may panic, which is no Exception
+        return False
+    return True
 
 
 def digest(path: Path) -> str:
@@ -163,11 +242,22 @@ def digest_of_files(files: Iterable[Path], below: Path | None = None) -> str:
     return total.hexdigest()
 
 
-def _folder(kind: str, run: str) -> Path:
-    # papermill passes output paths through str.format, so a brace in a run's name would break it.
+def checked_run(run: str) -> str:
+    """The name of a run, if it is one: no path, nothing hidden.
+
+    Raises
+    ------
+    InputError
+    """
     if not _RUN.fullmatch(run):
-        raise InputError(f"{run!r} cannot name a run: use letters, digits, '.', '_' and '-', and begin with no sign")
-    return writable(root() / kind / run)
+        raise InputError(
+            f"{run[:80]!r} cannot name a run: use letters, digits, '.', '_' and '-', and begin with no sign"
+        )
+    return run
+
+
+def _folder(kind: str, run: str) -> Path:
+    return writable(root() / kind / checked_run(run))
 
 
 def read_bench() -> list[dict[str, Any]]:

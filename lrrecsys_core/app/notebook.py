@@ -8,7 +8,7 @@ import warnings
 
 import polars as pl
 from IPython.display import Image, Markdown, display
-from matplotlib import pyplot as plt
+from matplotlib import rcParams
 
 from lrrecsys_core import paths
 from lrrecsys_core.data.dataset import Dataset
@@ -67,7 +67,7 @@ def show(run: str, name: str, frame: pl.DataFrame | None = None) -> None:
         keep(place(run, drawing), name, frame, rows=drawing.rows)
     file, sentence = draw(run, name)
     pixels = int.from_bytes(file.read_bytes()[16:20])  # the width in a PNG's header
-    display(Image(file, width=round(pixels * plt.rcParams["figure.dpi"] / plt.rcParams["savefig.dpi"])))
+    display(Image(file, width=round(pixels * rcParams["figure.dpi"] / rcParams["savefig.dpi"])))
     if sentence:
         print(sentence)
 

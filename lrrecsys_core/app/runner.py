@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from lrrecsys_core import paths
 from lrrecsys_core.app import provenance
+from lrrecsys_core.app.kernel import OwnKernel
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.profiles import all_markets, get_profile
 
@@ -175,14 +176,22 @@ def run_notebooks(
             load(spec)
     texts = _named_texts()
     run = paths.run_name(profile, specs)
+    with paths.locked(run):
+        return _run_all(run, profile, specs, declared, values, texts, progress)
+
+
+def _run_all(
+    run: str, profile: str, specs: list[str], declared: dict[Path, dict[str, Value]], values: dict[str, Any],
+    texts: dict[str, Path], progress: bool,
+) -> Path:  # fmt: skip
+    """Execute notebooks whose parameters are checked, and keep the manifest up to date."""
     folder = paths.writable(paths.results(run) / "notebooks")
-    paths.figures(run), paths.tables(run)
     manifest = paths.results(run) / "manifest.json"
     for variable in provenance.THREAD_VARIABLES:  # kernels and their workers inherit it: sums come out in one order
         os.environ.setdefault(variable, "1")
     record = provenance.describe(profile, specs, {k: v for k, v in values.items() if k != "datasets"})
     record["texts"] = {name: paths.digest(place) for name, place in texts.items()}
-    bar = tqdm(notebooks, desc=f"run {run}", unit="notebook", disable=not progress)
+    bar = tqdm(declared, desc=f"run {run}", unit="notebook", disable=not progress)
     for path in bar:
         bar.set_postfix_str(path.stem)
         own = {name: value for name, value in values.items() if name in declared[path]}
@@ -197,8 +206,6 @@ def run_notebooks(
 def _execute(source: Path, target: Path, parameters: dict[str, Any], bar: Bar) -> dict[str, float]:
     """Run one notebook; return its wall time (s) and the peak memory (MiB) of its kernel and that kernel's children."""
     logging.getLogger("papermill").setLevel(logging.CRITICAL)
-    # papermill saves after every cell; only a finished copy may stand under the notebook's name.
-    partial = target.with_name(f".{target.stem}.partial.ipynb")
     cells = target.parent.parent / "cells"
 
     def report(memory: int) -> None:
@@ -208,35 +215,48 @@ def _execute(source: Path, target: Path, parameters: dict[str, Any], bar: Bar) -
 
     memory = _PeakMemory(report)
     start = time.perf_counter()
-    failure = ""
-    with memory:
-        try:
-            papermill.execute_notebook(
-                str(source),
-                str(partial),
-                parameters=parameters,
-                kernel_name="python3",
-                cwd=str(source.parent),
-                progress_bar=False,
-                log_output=False,
-                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
-            )
-        except PapermillExecutionError as error:
-            reason = next((line for line in str(error.evalue).splitlines() if line.strip()), "no message")
-            # papermill has put one cell of its own before this one when there were parameters to inject
-            where = f"cell {error.cell_index + 1 - bool(parameters)} ({_first_line(error.source)})"
-            failure = f"notebook {source.stem} stopped in {where}: {error.ename}: {reason}"
-        except Exception as error:  # a kernel that died raises one of several unrelated classes
-            failure = (
-                f"notebook {source.stem} stopped with its kernel ({error}); if memory ran out, use a smaller profile"
-            )
-    if failure:
-        broken = target.with_name(f"{target.stem}.failed.ipynb")
-        if partial.exists():
-            os.replace(partial, broken)
-        raise NotebookError(f"{failure}; the stopped copy is {broken}")
-    os.replace(partial, target)
+    failed = target.with_name(f"{target.stem}.failed.ipynb")
+    # papermill saves after every cell; only a finished copy may stand under the notebook's name.
+    with memory, paths.replacing(target) as partial:
+        failure = _executed(source, partial, parameters)
+        if failure and partial.exists():
+            os.replace(partial, failed)
+        if failure:
+            raise NotebookError(f"{failure}; the stopped copy is {failed}")
     return {"seconds": round(time.perf_counter() - start, 2), "peak_memory_mib": round(memory.peak / 2**20, 1)}
+
+
+def _executed(source: Path, partial: Path, parameters: dict[str, Any]) -> str:
+    """Run one notebook, saved as `partial` after every cell; return why it stopped, or ""."""
+    try:
+        papermill.execute_notebook(
+            _as_it_is(source),
+            _as_it_is(partial),
+            parameters=parameters,
+            kernel_name="python3",
+            kernel_manager_class=OwnKernel,
+            cwd=str(source.parent),
+            progress_bar=False,
+            log_output=False,
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
+        )
+    except PapermillExecutionError as error:
+        reason = next((line for line in str(error.evalue).splitlines() if line.strip()), "no message")
+        # papermill has put one cell of its own before this one when there were parameters to inject
+        where = f"cell {error.cell_index + 1 - bool(parameters)} ({_first_line(error.source)})"
+        return f"notebook {source.stem} stopped in {where}: {error.ename}: {reason}"
+    except OSError as error:
+        raise InputError(
+            f"notebook {source.stem} could not be read or written: {error.strerror or error} ({error.filename})"
+        ) from error
+    except Exception as error:  # a kernel that died raises one of several unrelated classes
+        return f"notebook {source.stem} stopped with its kernel ({error}); if memory ran out, use a smaller profile"
+    return ""
+
+
+def _as_it_is(path: Path) -> str:
+    """A path as papermill takes it, which fills in whatever stands between braces."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 class _PeakMemory:

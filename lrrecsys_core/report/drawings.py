@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import matplotlib.pyplot as plt
 import polars as pl
 from matplotlib.figure import Figure
 
@@ -173,7 +172,6 @@ def draw(run: str, name: str, *, anew: bool = True) -> tuple[Path, str]:
             drawn = drawing.draw(part)
             figure, sentence = drawn if isinstance(drawn, tuple) else (drawn, "")
             save(figure, run, stem)
-            plt.close(figure)
     return paths.figures(run) / f"{name}.png", sentence
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-import matplotlib.pyplot as plt
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from lrrecsys_core.report.style import OTHER, OURS, plain, use_style
+from lrrecsys_core.report.style import OTHER, OURS, panels, plain
 
 _INPUT: Final = "#eaf2f8"
 _MODEL: Final = "#e8e8e8"
@@ -21,13 +20,12 @@ _LLM: Final = "#f3e3f1"
 
 
 def _canvas(width: float, height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    use_style()
-    fig, axes = plt.subplots(1, columns, figsize=(width, height), squeeze=False)
-    for ax in axes[0]:
+    fig, [axes] = panels(1, columns, width / columns, height)
+    for ax in axes:
         ax.set_axis_off()
         ax.set_xlim(0, 100)
         ax.set_ylim(0, 100)
-    return fig, list(axes[0])
+    return fig, axes
 
 
 def _box(ax: Axes, x: float, y: float, w: float, h: float, text: str, fill: str, size: float = 8) -> None:

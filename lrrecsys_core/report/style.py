@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import matplotlib.pyplot as plt
+import matplotlib
 import numpy as np
 import polars as pl
 import seaborn as sns
@@ -38,7 +38,8 @@ TOKENS: Final = {
 
 
 def use_style() -> None:
-    """Set the seaborn theme shared by all figures and notebooks."""
+    """Set the seaborn theme of all figures and notebooks, on matplotlib's own defaults whatever the user's are."""
+    matplotlib.rcdefaults()
     sns.set_theme(
         context="paper",
         style="whitegrid",
@@ -78,10 +79,13 @@ def save(fig: Figure, run: str, name: str) -> list[Path]:
 
 
 def panels(rows: int, columns: int, width: float = 3.2, height: float = 2.6) -> tuple[Figure, list[list[Axes]]]:
-    """A grid of axes as a list of rows; sizes in inches per panel."""
+    """A grid of axes as a list of rows; sizes in inches per panel.
+
+    The figure stands apart from pyplot, so that no window system is asked for.
+    """
     use_style()
-    fig, axes = plt.subplots(rows, columns, figsize=(width * columns, height * rows), squeeze=False)
-    return fig, [list(row) for row in axes]
+    fig = Figure(figsize=(width * columns, height * rows))
+    return fig, [list(row) for row in fig.subplots(rows, columns, squeeze=False)]
 
 
 def plain(text: str, width: int | None = None) -> str:

@@ -166,9 +166,9 @@ class Cell:
 
     @property
     def done(self) -> bool:
-        """Whether everything the cell leaves is kept: its tables and the model served."""
+        """Whether everything the cell leaves is kept and can be read: its tables and the model served."""
         files = [self.path(kind) for kind in self.tables]
-        if not all(file is not None and file.is_file() for file in files):
+        if not all(file is not None and paths.sound(file) for file in files):
             return False
         return not self.served or kept_cell(model_folder(self.run.run, self.dataset)) == self.key
 
@@ -230,7 +230,8 @@ class Cell:
         module = result.trained.modules[0][0][0]
         assert isinstance(module, LRRecsys)
         about = {
-            "cell": self.key, "profile": asdict(self.run.profile), "specs": self.run.specs,
+            "cell": self.key, "data": first.split.dataset.fingerprint,
+            "profile": asdict(self.run.profile), "specs": self.run.specs,
             "explainer": first.texts.explainer, "llm": first.texts.llm, "task": TASKS[0],
         }  # fmt: skip
         sizes = Sizes.of(*(one.split for one in given))

@@ -227,17 +227,36 @@ def keep_model(
     save_model(folder, FittedModel(module, coder, texts.maps, split, stored, about=dict(about)), params, sizes)
 
 
+PARTS = ("model.safetensors", "coder.safetensors", "reasons.parquet")
+
+
 def kept_cell(folder: Path) -> str | None:
-    """Key of the cell whose network a folder holds; None where there is none, or not all of it."""
-    parts = ("model.safetensors", "coder.safetensors", "reasons.parquet", "model.json")
-    if not all((folder / part).is_file() for part in parts):
+    """Key of the cell whose network a folder holds; None where there is none, or not all of it as it was written."""
+    try:
+        about = load_about(folder)
+    except InputError:
         return None
-    return load_about(folder).get("cell")
+    return about.get("cell")
 
 
 def load_about(folder: Path) -> dict[str, Any]:
-    """How the model in a folder came about."""
-    about: dict[str, Any] = json.loads((folder / "model.json").read_text(encoding="utf-8"))["about"]
+    """How the model in a folder came about.
+
+    Raises
+    ------
+    InputError
+        There is none, or one of its files is missing, damaged or another model's.
+    """
+    try:
+        facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        about: dict[str, Any] = facts["about"]
+        whole = facts["parts"] == {part: paths.digest(folder / part) for part in PARTS} and "data" in about
+    except (OSError, ValueError, LookupError, TypeError):
+        whole = False
+    if not whole:
+        raise InputError(
+            f"there is no whole fitted model in {folder}: run notebook 04_train (or `make reproduce`) first."
+        )
     return about
 
 
@@ -262,6 +281,7 @@ def save_model(folder: Path, model: FittedModel, params: Mapping[str, Any], size
             "coder": model.coder.facts(),
             "words": list(model.coder.vocabulary.words),
             "about": model.about,
+            "parts": {part: paths.digest(folder / part) for part in PARTS},
         },
     )
 
@@ -278,19 +298,17 @@ def load_model(folder: Path, split: Split, explain: Callable[[Split], Explanatio
     InputError
         If there is no model in the folder, or it does not fit the data.
     """
-    about = folder / "model.json"
-    if not about.is_file():
-        raise InputError(f"there is no fitted model in {folder}: run notebook 04_train (or `make reproduce`) first.")
-    facts = json.loads(about.read_text(encoding="utf-8"))
+    about = load_about(folder)
+    if about["data"] != split.dataset.fingerprint:
+        raise InputError(
+            f"the model in {folder} was trained on other data than {split.dataset.name!r}: train it again."
+        )
+    facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     module = LRRecsys(Sizes(**facts["sizes"]), **facts["params"])
     try:
         module.load_state_dict(load_file(folder / "model.safetensors"))
     except RuntimeError as error:
         raise InputError(f"the weights in {folder} do not fit model.json: train the model again.") from error
-    if split.n_users > facts["sizes"]["users"] or split.n_items > facts["sizes"]["items"]:
-        raise InputError(
-            f"the model in {folder} was trained on other data than {split.dataset.name!r}: train it again."
-        )
     tensors = load_file(folder / "coder.safetensors")
     centre, spread = tensors.pop("centre"), tensors.pop("spread")[0]
     try:

@@ -50,7 +50,9 @@ class Run:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A worker process gets many cells of one run: it loads and splits the data once.
-        return _again, (type(self), *self._identity)
+        # Files of one name may hold other data than before, which a worker that lives on must not confuse.
+        data = () if self.simulated else tuple(data.fingerprint for data in self._loaded.values())
+        return _again, (type(self), data, *self._identity)
 
     @property
     def simulated(self) -> bool:
@@ -121,7 +123,7 @@ class Run:
 
 
 @cache
-def _again(kind: type[Run], *identity: Any) -> Run:
+def _again(kind: type[Run], data: tuple[str, ...], *identity: Any) -> Run:
     return kind(*identity)
 
 

@@ -22,7 +22,7 @@ def served(run: str, dataset: str | None = None) -> FittedModel:
     InputError
         If the run has no such model, or its data or texts are no longer those the model was trained on.
     """
-    folder = paths.root() / "results" / run / "models"
+    folder = paths.root() / "results" / paths.checked_run(run) / "models"
     kept = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     if not kept:
         raise InputError(f"run {run!r} holds no fitted model: run `make reproduce` first, or name another run.")
@@ -54,7 +54,10 @@ def show(run: str, user: str, k: int, *, dataset: str | None = None) -> str:
             f"   + {item.positive or 'no reason'}  [attention {item.attention_positive:.2f}]",
             f"   - {item.negative or 'no reason'}  [attention {item.attention_negative:.2f}]",
         ]
-    return "\n".join(lines)
+    if len(lines) == 1:
+        lines.append("nothing is left to recommend: this user has a record of every item")
+    # Names and reasons are anybody's text: nothing in them may steer a terminal.
+    return "\n".join("".join(sign if sign.isprintable() else " " for sign in line) for line in lines)
 
 
 def latency(model: FittedModel, user: str, candidates: int, repeats: int, seed: int = 0) -> np.ndarray:

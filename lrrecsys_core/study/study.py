@@ -23,6 +23,7 @@ from lrrecsys_core.study.run import Run
 from lrrecsys_core.study.signal import SCHEMA
 from lrrecsys_core.study.text_sets import TextJob, text_job
 from lrrecsys_core.study.texts import TextSet
+from lrrecsys_core.workers import tied
 
 # By the time they took on real ratings (statements compared for each record, softmax over all items, texts as
 # targets): one of them started last keeps the other cores waiting.
@@ -149,7 +150,7 @@ def _in_parallel(work: Sequence[Cell | TextJob], label: str, progress: bool, job
         return
     workers = min(len(work), jobs or os.cpu_count() or 1)
     results = joblib.Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1)(
-        joblib.delayed(_perform)(item) for item in work
+        joblib.delayed(tied)(os.getpid(), _perform, item) for item in work
     )
     for _ in tqdm(results, total=len(work), desc=label, unit="", disable=not progress):
         pass

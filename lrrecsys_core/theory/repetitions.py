@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from scipy import stats
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lrrecsys_core import paths
+from lrrecsys_core.workers import tied
 
 Array = NDArray[np.float64]
 Row = dict[str, object]
@@ -39,7 +41,8 @@ def repeat(repetition: Callable[[int], list[Row]], repetitions: int, jobs: int =
             parts = [repetition(index) for index in range(repetitions)]
     else:
         with joblib.parallel_config("loky", inner_max_num_threads=1):
-            parts = joblib.Parallel(n_jobs=jobs)(joblib.delayed(repetition)(index) for index in range(repetitions))
+            numbers, parent = range(repetitions), os.getpid()
+            parts = joblib.Parallel(n_jobs=jobs)(joblib.delayed(tied)(parent, repetition, at) for at in numbers)
     return pl.DataFrame([row for part in parts for row in part], infer_schema_length=None)
 
 
@@ -47,7 +50,7 @@ def cached(folder: Path, name: str, parameters: dict[str, object], make: Callabl
     """Read ``<folder>/<name>-<hash of parameters>.parquet``, made and written atomically when it is missing."""
     key = json.dumps([VERSION, name, parameters], sort_keys=True, default=str)
     path = folder / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.parquet"
-    if not path.exists():
+    if not paths.sound(path):
         frame = make()
         with paths.replacing(path) as partial:
             frame.write_parquet(partial)

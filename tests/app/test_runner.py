@@ -13,6 +13,7 @@ from typing import Any
 import nbformat
 import pytest
 
+import lrrecsys_core
 from lrrecsys_core import paths
 from lrrecsys_core.app.runner import (
     NotebookError,
@@ -85,6 +86,69 @@ def test_stores_of_texts_are_found_from_the_callers_folder(root: Path, monkeypat
     monkeypatch.setenv("LRRECSYS_STORES", "gpt-2=other.sqlite")
     with pytest.raises(InputError, match="nothing is"):
         run_notebooks("smoke", progress=False)
+
+
+WHERE = "import sys, lrrecsys_core\nfrom lrrecsys_core import paths\nplace = paths.tables(profile) / 'where.csv'"
+
+
+def test_notebooks_run_under_this_interpreter_and_package_whatever_kernelspecs_exist(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other"
+    (other / "lrrecsys_core").mkdir(parents=True)
+    (other / "lrrecsys_core" / "__init__.py").write_text("raise SystemExit('another package')")
+    for kernel in ("python3", "lrrecsys"):
+        spec = tmp_path / "jupyter" / "kernels" / kernel
+        spec.mkdir(parents=True)
+        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        told = {"argv": argv, "display_name": kernel, "language": "python", "env": {"PYTHONPATH": str(other)}}
+        (spec / "kernel.json").write_text(json.dumps(told))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    write_notebook(
+        root,
+        "01_first",
+        f"{WHERE}\nplace.write_text(f'{{sys.executable}},{{lrrecsys_core.__file__}}');",
+    )
+    run_notebooks("smoke", progress=False)
+    told = (root / "paper_tables" / "smoke" / "where.csv").read_text()
+    assert told == f"{sys.executable},{lrrecsys_core.__file__}"
+
+
+@pytest.mark.parametrize(
+    "name", ["{profile}", "{seed} and {0}", "{", "a}b", "{connection_file}", "100% $HOME; 'it\"s'", "ü 漢"]
+)
+def test_any_folder_can_be_root_and_hold_the_notebooks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    root = tmp_path / name
+    root.mkdir()
+    monkeypatch.setenv("LRRECSYS_ROOT", str(root))
+    monkeypatch.syspath_prepend(str(root))
+    write_notebook(root, "01_first", WRITE)
+    run_notebooks("smoke", parameters={"seed": 3}, progress=False)
+    assert (root / "paper_tables" / "smoke" / "table1.csv").read_text() == "seed,3\n"
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+    assert [file.name for file in (root / "results" / "smoke" / "notebooks").iterdir()] == ["01_first.ipynb"]
+
+
+def test_of_two_runs_of_one_name_the_second_ends_with_a_sentence(root: Path) -> None:
+    write_notebook(root, "01_first", "import time\ntime.sleep(60)")
+    command = [sys.executable, "-m", "lrrecsys_core.cli", "reproduce", "--profile", "smoke"]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while not list((root / "results").rglob("*.partial.ipynb")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        second = subprocess.run(command, capture_output=True, text=True)
+        assert second.returncode == 2
+        assert "is being written by another process" in second.stderr
+        assert second.stderr.count("\n") == 1
+    finally:
+        first.kill()
+        first.wait()
+    write_notebook(root, "01_first", "1")
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    assert sorted(file.name for file in (root / "results" / "smoke" / "notebooks").iterdir()) == ["01_first.ipynb"]
 
 
 def test_the_first_failing_cell_stops_the_run_and_is_named(root: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +147,6 @@ def test_bad_requests_get_one_sentence(model: FittedModel, tmp_path: Path, monke
 def test_a_model_of_other_data_is_refused(model: FittedModel, folder: Path) -> None:
     from lrrecsys_core.study.fitted import load_model, model_folder
 
-    larger = replace(model.split, n_users=10_000)
+    other = Study(TINY).split("movies")
     with pytest.raises(InputError, match="trained on other data"):
-        load_model(model_folder("tiny", "hotels"), larger)
+        load_model(model_folder("tiny", "hotels"), other)
