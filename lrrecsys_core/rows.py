@@ -94,15 +94,14 @@ ALL_ATTRIBUTES: Final = "Same network, all attributes"
 TRUE_ATTRIBUTES: Final = "Same network, S* only"
 RANDOM_REASONER: Final = "Random-attribute reasoner"
 LASSO_REASONER: Final = "Lasso reasoner (own training data)"
-
 FRACTIONS: Final = (100, 50, 25, 12)
 NULL_PREFIX: Final = "null-"
 # The markets stand in for the paper's data sets, the public data sets for their domain; neither is the paper's data.
 PAPER_DATASET: Final = {
-    "hotels": "TripAdvisor", "tripadvisor": "TripAdvisor", "restaurants": "Yelp", "yelp": "Yelp",
-    "movies": "Amazon Movie", "movielens": "Amazon Movie", "amazon": "Amazon Movie",
-    "tripadvisor-peter": "TripAdvisor", "yelp-open": "Yelp",
-}  # fmt: skip
+    **dict.fromkeys(("hotels", "tripadvisor", "tripadvisor-peter"), "TripAdvisor"),
+    **dict.fromkeys(("restaurants", "yelp", "yelp-open"), "Yelp"),
+    **dict.fromkeys(("movies", "movielens", "amazon"), "Amazon Movie"),
+}
 
 
 def shifted(name: str) -> str:

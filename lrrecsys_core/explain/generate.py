@@ -191,13 +191,7 @@ def cache_friendly(split: Split, records: NDArray[np.integer]) -> NDArray[np.int
 
 
 def all_requests(
-    split: Split,
-    model: str,
-    store: Store,
-    variants: Sequence[str],
-    *,
-    go_on: bool = False,
-    prompts: PromptSet = HOUSE,
+    split: Split, model: str, store: Store, variants: Sequence[str], *, go_on: bool = False, prompts: PromptSet = HOUSE
 ) -> tuple[str, Iterator[Request]]:
     """What to ask next, with its name: profiles while some lack an answer and are needed, then all about records.
 
