@@ -34,6 +34,13 @@ def without_thoughts(text: str) -> str:
     return "" if _OPENED.search(spoken) else spoken
 
 
+def emptiness(text: str) -> str:
+    """Why a client must take an answer for a failure: it is empty, or thoughts alone; "" where it says something."""
+    if not text.strip():
+        return "the answer is empty"
+    return "" if without_thoughts(text).strip() else "the answer is thoughts alone: allow more answer_tokens"
+
+
 LEADING = 12  # words of a line that leads to what follows
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u2060\ufeff]")
 TURN = re.compile(  # marks of chat formats with the role that they name, and the turn that a model makes up
