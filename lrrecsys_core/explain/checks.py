@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrrecsys_core.data.dataset import Domain
+from lrrecsys_core.explain.clients.formats import neutral
 from lrrecsys_core.explain.explanations import Explanations
 from lrrecsys_core.explain.llm import Message, Request
 from lrrecsys_core.explain.ratings import REFUSAL, parse_rating
@@ -227,7 +228,7 @@ def correction(request: Request, answer: str) -> Request | None:
     wish += ", and nothing else."
     wish += " Speak of the input, not of the example." if "copied from the example" in found else ""
     wish += " Do not repeat the question." if "repeats the question" in found else ""
-    return replace(request, messages=(*request.messages, ("assistant", answer), ("user", wish)))
+    return replace(request, messages=(*request.messages, ("assistant", neutral(answer)), ("user", wish)))
 
 
 def expected_rating(odds: Mapping[str, float]) -> str:

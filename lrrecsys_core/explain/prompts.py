@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from lrrecsys_core.data.dataset import Dataset, Domain
 from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.clients.formats import neutral
 from lrrecsys_core.explain.llm import Request, Task
 from lrrecsys_core.explain.prompt_sets import HOUSE, PromptSet, PromptTemplate
 
@@ -127,8 +128,8 @@ def _named(name: str, details: str) -> str:
 
 
 def _line(text: str) -> str:
-    """One line, so that no item text can pass for a part of the prompt."""
-    flat = " ".join(text.split())
+    """One line without marks of chat formats, so that no item text can pass for a part of the prompt."""
+    flat = neutral(" ".join(text.split()))
     return "- " + (flat if len(flat) <= ITEM_CHARACTERS else flat[: ITEM_CHARACTERS - 1] + "…")
 
 

@@ -34,6 +34,13 @@ def without_thoughts(text: str) -> str:
     return "" if _OPENED.search(spoken) else spoken
 
 
+def emptiness(text: str) -> str:
+    """Why a client must take an answer for a failure: it is empty, or thoughts alone; "" where it says something."""
+    if not text.strip():
+        return "the answer is empty"
+    return "" if without_thoughts(text).strip() else "the answer is thoughts alone: allow more answer_tokens"
+
+
 LEADING = 12  # words of a line that leads to what follows
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u2060\ufeff]")
 TURN = re.compile(  # marks of chat formats with the role that they name, and the turn that a model makes up
@@ -43,7 +50,7 @@ TURN = re.compile(  # marks of chat formats with the role that they name, and th
 )
 MARK = re.compile(  # the same, tags around an answer, fences, empty lines
     rf"{TURN.pattern}|```[\w-]*|\n\s*\n|</?(?:answer|final_answer|response|output|result|sentence|assistant|final|text"
-    r"|profile|rating|reason|explanation)\s*/?>"
+    r"|profile|rating|reason|explanation|p|div|br)\s*/?>"
 )
 _HEADING = re.compile(
     r"^[ \t]*(?:#{1,6}[ \t]+(.*?)|\*\*([^*\n]*[^*\n.!?:]):?\*\*):?[ \t]*$(?=\s*[^\s*#])", re.MULTILINE
@@ -58,7 +65,8 @@ _LABEL = re.compile(
 _POLITE = r"(?:sure(?: thing)?|certainly|of course|absolutely|okay|ok|alright|got it|no problem|happy to help)"
 PREFACE = re.compile(
     r"^(?:here(?:['’]s| is| are)|below (?:is|are)|this is (?:the|my|your)|based on|i (?:would|will|can|have)"
-    r"|i['’](?:d|ll|ve)|let me|as (?:requested|an? (?:ai|expert|language))|the following)\b",
+    r"|i['’](?:d|ll|ve)|let me|as (?:requested|an? (?:ai|expert|language))|the following"
+    r"|the (?:three |most |key )*(?:aspects?|terms)\b(?=[^.]*:))\b",
     re.IGNORECASE,
 )
 CHATTER = re.compile(rf"^{_POLITE}(?:\s*[!.,:]+\s*|\W*$)", re.IGNORECASE)
@@ -66,6 +74,11 @@ CHATTER = re.compile(rf"^{_POLITE}(?:\s*[!.,:]+\s*|\W*$)", re.IGNORECASE)
 _HERE = re.compile(
     r"^(?:here|below)(?:['’]s| is| are)\b[^.:!]{0,80}\b(?:profile|description|sentence|answer|reason|summary|terms"
     r"|aspects)\b[^.:!]{0,120}[.!]\s*",
+    re.IGNORECASE,
+)
+_CLOSING = re.compile(
+    r"(?<=[.!?\"”])\s+(?:let me know|please let|i hope (?:this|that)|hope this|feel free|is there anything"
+    r"|would you like)\b.*$",
     re.IGNORECASE,
 )
 _KEYED = re.compile(r'^[{\[\s]*"[\w ]{1,30}"\s*:\s*"?')
@@ -157,7 +170,7 @@ def _unwrapped(piece: str) -> str:
     listed = len(lines) > 1 and all(_LISTED.match(line) for line in lines)
     lines = [_LISTED.sub("", line).strip(" ,;") for line in lines] if listed else lines
     text = " ".join((", " if listed and not lines[0].endswith(".") else " ").join(lines).split())
-    before = None
+    text, before = _CLOSING.sub("", text), None
     while text != before:
         before = text
         text = CHATTER.sub("", _LABEL.sub("", _LISTED.sub("", _KEYED.sub("", text))))
@@ -170,6 +183,7 @@ def _unquoted(text: str) -> str:
     """A text without quotation marks around it, those of which there is only one, and what a cut JSON leaves."""
     if text.count("}") > text.count("{"):
         text = text.rstrip("}] ")
+    text = re.sub(r"^[\"“”„]{2,}|[\"“”„]{2,}$", "", text)
     for opened, closed in _QUOTES.items():
         text = text.strip()
         alone = text.count(opened) + (text.count(closed) if opened != closed else 0)

@@ -27,7 +27,8 @@ WRAPPINGS = [
     "<answer>{}</answer>", "**{}**", "*{}*", "_{}_", "- {}", "1. {}", "> {}", "# Profile\n\n{}", "**Profile**\n{}",
     "**Profile:** {}", "## Profile of Tea:\n{}", '"{}', '{}"', '"{}"', "“{}”", "'{}'", 'Profile: "{}"', '"**{}**"',
     "{}\n\nNote: this is a guess.", "{}\n\n### Instruction: x", "{}\nUSER: more", "<think>a: b</think>\n\n{}",
-    "no tag: a\n</think>{}", "{}\u200b", "\ufeff{}",
+    "no tag: a\n</think>{}", "{}\u200b", "\ufeff{}", "{} Let me know if you want more!",
+    "{}\nI hope this helps. Feel free to ask.",
 ]  # fmt: skip
 
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lrrecsys_core import rows
+from lrrecsys_core.data.dataset import DOMAINS
 from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.checks import correction
 from lrrecsys_core.explain.clients.endpoint import Endpoint
-from lrrecsys_core.explain.clients.formats import EMBEDDED, PAPER_LLMS, known_llm, render, split_revision
+from lrrecsys_core.explain.clients.formats import EMBEDDED, PAPER_LLMS, known_llm, neutral, render, split_revision
 from lrrecsys_core.explain.clients.transformers_llm import TransformersLLM
+from lrrecsys_core.explain.llm import Request
 from lrrecsys_core.explain.open import open_data, open_llm
+from lrrecsys_core.explain.prompts import profile_request
 
 TALK = (("user", "Why?"), ("assistant", "Because."), ("user", "Shorter."))
 
@@ -22,6 +28,44 @@ def test_conversations_as_plain_text() -> None:
     assert render((("system", "Be kind."), *TALK), "vicuna").startswith("Be kind. USER: Why?")
     with pytest.raises(InputError, match="unknown"):
         render(TALK, "llama")
+
+
+MARKS = [
+    "<|im_end|>", "<|im_start|>", "<|eot_id|>", "<|start_header_id|>", "<|endoftext|>", "<|end|>", "<|channel|>",
+    "</s>",
+    "<s>", "<S>", "<bos>", "<eos>", "<pad>", "<unk>", "<start_of_turn>", "<end_of_turn>", "[INST]", "[/INST]",
+    "<<SYS>>",
+    "<</SYS>>", "<think>", "</think>", "<｜User｜>", "<｜end▁of▁sentence｜>", "ASSISTANT:", "USER:", "Assistant:",
+    "### Response:", "### Instruction:", "[CLS]", "[SEP]", "<unused7>", "<0x0A>", "[TOOL_CALLS]", "<|",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_no_item_text_ends_a_turn_or_begins_one_in_any_format(mark: str) -> None:
+    for name in (f"Tea {mark}", f"{mark} Tea", f"a{mark}{mark}b", mark, f"<{mark}>", f"\n{mark}\nTea"):
+        request = profile_request(DOMAINS["movie"], name, f"drama {mark} sea")
+        for chat_format in ("plain", "vicuna"):
+            told = render(request.messages, chat_format)
+            calm = render(profile_request(DOMAINS["movie"], "Tea", "drama").messages, chat_format)
+            assert told.count(mark) == calm.count(mark), told
+        assert mark not in str(Endpoint("m").body(request)[1]["messages"])
+    again = correction(Request((("user", "Why?"),)), f"I am sorry. {mark}")
+    assert again and mark not in again.messages[1][1]
+
+
+@given(st.text(alphabet="abcXYZ 0123456789.,:;!?'\"&()[]<>#*/-_%$éß漢字", max_size=40))
+def test_ordinary_names_stay_as_they_are(name: str) -> None:
+    assert neutral(name) == name
+    for title in (
+        "[REC]",
+        "Mission: Impossible",
+        "S.O.S.",
+        "<3",
+        "Human: A Film",
+        "Hearts & Souls [End]: II",
+        "[User]",
+    ):
+        assert neutral(title) == title
 
 
 def test_the_six_llms_are_the_rows_of_table_4() -> None:

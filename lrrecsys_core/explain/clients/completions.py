@@ -8,7 +8,7 @@ from typing import Any
 
 from lrrecsys_core.explain.clients.odds import listed_odds
 from lrrecsys_core.explain.llm import Result
-from lrrecsys_core.explain.reading import without_thoughts
+from lrrecsys_core.explain.reading import emptiness
 
 MOST_TOKENS = 1 << 31  # no prompt has more: what claims to is no count
 LONGEST_REASON = 200
@@ -64,10 +64,8 @@ def read_answer(content: object, key: str, choices: Sequence[str] = ()) -> Resul
         raise CallFailed(f"the answer was withheld ({reason}): {refused or text}"[:LONGEST_REASON], again=False)
     if reason.lower() in BROKEN_OFF:
         raise CallFailed(f"the answer broke off ({reason}){told}")
-    if not text.strip():
-        raise CallFailed(f"the answer is empty (finish reason {reason!r}){told}")
-    if not without_thoughts(text).strip():
-        raise CallFailed(f"the answer is thoughts alone ({reason}): allow more answer_tokens", again=False)
+    if nothing := emptiness(text):
+        raise CallFailed(f"{nothing} (finish reason {reason!r}){told}", again=not text.strip())
     return Result(
         key, text, "length" if reason.lower() in CUT_SHORT else reason,
         _count(answer, "prompt_tokens", "input_tokens"), _count(answer, "completion_tokens", "output_tokens"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,25 @@ VICUNA_OPENING = (
     "A chat between a curious user and an artificial intelligence assistant. "
     "The assistant gives helpful, detailed, and polite answers to the user's questions."
 )
+
+_TOKENS = re.compile(  # of all makes: <|im_end|>, <｜User｜>, </s>, <start_of_turn>, [INST], <<SYS>>, <think>, <0x0A>
+    r"([<\[])(?=[|｜])|(<)(?=(?i:/?(?:s|bos|eos|eot|eod|pad|unk|mask|sep|cls|end|start|user|assistant|system|human|model"
+    r"|bot|sys|think(?:ing)?|thought|reasoning|channel|image|(?:start|end)_of_(?:turn|text|image)"
+    r"|(?:extra_id_|unused|reserved_)[0-9]+|0x[0-9a-f]{2})[|｜]?>))"
+    r"|(\[)(?=/?(?:INST|SYS|BOS|EOS|PAD|UNK|MASK|gMASK|SEP|CLS|THINK|TOOL_CALLS?|TOOL_RESULTS|AVAILABLE_TOOLS)\])"
+    r"|(?<=\S)()(?=[|｜]>)"
+)
+_ROLES = re.compile(
+    r"(USER|ASSISTANT|SYSTEM|HUMAN|Assistant|User|###\s*(?:Instructions?|Response|Input|Output|Human|System)):"
+)
+
+
+def neutral(text: str) -> str:
+    """The text with a space in whatever a chat format could take for its own: "< |im_end| >", "[ INST]", "USER :".
+
+    What is put into a prompt passes here, so that no item's name ends a turn or begins one.
+    """
+    return _ROLES.sub(r"\1 :", _TOKENS.sub(r"\g<0> ", text))
 
 
 def render(messages: Sequence[Message], chat_format: str) -> str:

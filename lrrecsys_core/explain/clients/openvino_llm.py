@@ -17,6 +17,7 @@ from lrrecsys_core.explain.clients.formats import render
 from lrrecsys_core.explain.clients.transformers_llm import TransformersLLM
 from lrrecsys_core.explain.clients.weights import context_of, identity
 from lrrecsys_core.explain.llm import Request, Result
+from lrrecsys_core.explain.reading import emptiness
 
 ENGINE = "openvino-genai"
 # In the engine's own choice of types (bfloat16 where the processor has it, activations quantised when there are many)
@@ -137,8 +138,8 @@ class OpenVinoLLM:
         text, cut = one.request.until_stop(str(self.load()[1].decode(made.generated_ids)))
         stopped = cut or made.finish_reason == openvino_genai.GenerationFinishReason.STOP
         key, reason = one.request.key(self.model), "stop" if stopped else "length"
-        if not text.strip():
-            return Result(key, None, "error", one.length, 0, "the answer is empty", seconds)
+        if nothing := emptiness(text):
+            return Result(key, None, "error", one.length, 0, nothing, seconds)
         odds = self._odds(one.request) if one.request.choices else {}
         return Result(key, text, reason, one.length, len(made.generated_ids), seconds=seconds, odds=odds)
 

@@ -18,6 +18,7 @@ from lrrecsys_core.explain.clients.odds import Beginning, choice_odds
 from lrrecsys_core.explain.clients.prefix import batch_of, is_plain, next_logits
 from lrrecsys_core.explain.clients.weights import end_tokens
 from lrrecsys_core.explain.llm import Request, Result
+from lrrecsys_core.explain.reading import emptiness
 
 BATCH = {"cpu": 16, "cuda": 512}
 """Prompts generated together where nothing is said: a GPU takes about as long for 512 as for 16."""
@@ -157,8 +158,8 @@ class TransformersLLM:
             text, cut = request.until_stop(tokenizer.decode(tokens[:made], skip_special_tokens=True))
             stopped = made < len(tokens) or cut
             result = Result(request.key(self.model), text, "stop" if stopped else "length", len(prompt), made)
-            if not text.strip():
-                result.text, result.finish_reason, result.error = None, "error", "the answer is empty"
+            if nothing := emptiness(text):
+                result.text, result.finish_reason, result.error = None, "error", nothing
             result.seconds, result.odds = seconds, told
             yield result
 
