@@ -116,7 +116,9 @@ class ExplanationStore:
     def _check_schema(self) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         tables = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if (tables or not self.writable) and (version not in (1, SCHEMA_VERSION) or "answers" not in tables):
+        if not tables and not self.writable:
+            raise InputError(f"{self.path} holds nothing yet: fill it by 'lrrecsys explain run'")
+        if tables and (version not in (1, SCHEMA_VERSION) or "answers" not in tables):
             raise InputError(
                 f"{self.path} is not an explanation store (schema version {version}, expected {SCHEMA_VERSION}): "
                 "name another file"

@@ -104,6 +104,10 @@ def test_what_is_no_store_is_refused(tmp_path: Path, content: bytes | None) -> N
         ExplanationStore(path)
     with pytest.raises(InputError, match="does not exist"):
         ExplanationStore(tmp_path / "none", write=False)
+    (tmp_path / "new").touch()  # as a run leaves it that was killed at once
+    with pytest.raises(InputError, match="holds nothing yet"):
+        ExplanationStore(tmp_path / "new", write=False)
+    ExplanationStore(tmp_path / "new").close()
 
 
 def test_hostile_text_passes_through_store_and_frozen_copy(tmp_path: Path) -> None:
