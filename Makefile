@@ -44,6 +44,7 @@ test: .venv/llm
 	$(BIN)/python -m pytest tests -q -p no:nbval
 	$(BIN)/python -m pytest -q --nbval-lax --nbval-current-env --nbval-sanitize-with notebooks/sanitize.cfg notebooks
 	$(BIN)/lrrecsys reproduce --profile smoke
+	$(BIN)/lrrecsys verify
 
 # What the embedded model writes about Figure 2 and the first market of each domain, as it comes with the repository
 # (about 7,200 prompts); what results/texts/smollm2.sqlite has is not asked again.

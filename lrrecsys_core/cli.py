@@ -190,11 +190,26 @@ def power(profile: str) -> None:
 @click.option("--run", "chosen", multiple=True, help="Redraw this run alone, for example demo-yelp; repeatable.")
 def report(chosen: tuple[str, ...]) -> None:
     """Redraw tables, figures, claims and pages of runs from the aggregates kept beside them, without training."""
+    from lrrecsys_core.app.verify import redraw
     from lrrecsys_core.report.kept import runs
-    from lrrecsys_core.report.page import write_reports
 
-    for page in write_reports(chosen or runs()):
+    for page in redraw(chosen or runs()):
         say(f"done: {page}")
+
+
+@lrrecsys.command()
+@click.option("--run", "chosen", multiple=True, help="Verify this run alone; repeatable.")
+def verify(chosen: tuple[str, ...]) -> None:
+    """Name every table, figure, page and manifest that is stale or was edited by hand; status 1 if there is one."""
+    from lrrecsys_core.app.verify import known_runs, problems
+
+    names = chosen or known_runs()
+    found = [line for run in names for line in problems(run)]
+    for line in found:
+        say(line, err=True)
+    if found:
+        sys.exit(1)
+    say(f"verified: {', '.join(names)}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

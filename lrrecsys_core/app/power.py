@@ -16,6 +16,7 @@ from scipy.stats import nct, t
 from lrrecsys_core import metrics as m
 from lrrecsys_core import paths
 from lrrecsys_core import rows as r
+from lrrecsys_core.app.verify import record
 from lrrecsys_core.profiles import Profile, get_profile
 from lrrecsys_core.report.evidence import Evidence
 from lrrecsys_core.report.formats import Grid, number, write_all
@@ -121,6 +122,7 @@ def write_power(profile: str) -> str:
     told = [notes[0], "Shares of the biases' squared error removed (regression) or AUC gained (classification)."]
     title = "What networks find of what least squares finds in the same codes"
     write_all(folder, "reading", read, title, told, [Grid(caption, read.columns, body)])
+    record(folder.name)
     return str(folder)
 
 

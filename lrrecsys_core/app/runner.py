@@ -20,10 +20,11 @@ from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
 from lrrecsys_core import paths
-from lrrecsys_core.app import provenance
+from lrrecsys_core.app import provenance, verify
 from lrrecsys_core.app.kernel import OwnKernel
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.profiles import all_markets, get_profile
+from lrrecsys_core.report.kept import theory_of
 
 Value = None | bool | int | float | str | list["Value"] | dict[str, "Value"]
 Bar = tqdm
@@ -200,6 +201,8 @@ def _run_all(
     record["status"] = "complete"
     record["outputs"] = provenance.outputs(run)
     paths.write_json(manifest, record)
+    for name in (run, theory_of(run)):
+        verify.record(name)
     return manifest
 
 

@@ -39,11 +39,21 @@ def keep(run: str, name: str, frame: pl.DataFrame, *, rows: bool = False) -> Non
 
 
 def kept(run: str, name: str) -> pl.DataFrame | None:
-    """An aggregate of a run, or None."""
+    """An aggregate of a run, or None.
+
+    Raises
+    ------
+    InputError
+        Its file is damaged.
+    """
     file = file_of(run, name)
     if not file.is_file():
         return None
-    return pl.read_csv(file, infer_schema_length=None) if file.suffix == ".csv" else pl.read_parquet(file)
+    try:
+        return pl.read_csv(file, infer_schema_length=None) if file.suffix == ".csv" else pl.read_parquet(file)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        reason = str(error).partition("\n")[0][:120]
+        raise InputError(f"{file} cannot be read ({reason}): restore it, or delete it and run the notebooks") from error
 
 
 def needed(run: str, name: str) -> pl.DataFrame:

@@ -200,6 +200,7 @@ def collect_codes(title: str, codes: NDArray[np.floating], positive: NDArray[np.
     centred = codes - codes.mean(0)
     _, _, axes = np.linalg.svd(centred, full_matrices=False)
     flat = centred @ axes[:2].T
+    flat = np.pad(flat, ((0, 0), (0, 2 - flat.shape[1])))  # a single sentence has one axis
     named = [("positive", flat[positive]), ("negative", flat[~positive])]
     lines = [
         {"title": title, "slot": slot, "first": round(float(a), 4), "second": round(float(b), 4)}

@@ -173,6 +173,11 @@ class Cell:
         return not self.served or kept_cell(model_folder(self.run.run, self.dataset)) == self.key
 
     @property
+    def has_nothing_to_read(self) -> bool:
+        """Whether no code could be learned of the texts it reads, so that its row is not run."""
+        return any(job.nothing for job in self.text_jobs)
+
+    @property
     def tables(self) -> tuple[str, ...]:
         """What the cell leaves as Parquet, in the order of writing."""
         return (*(("signal",) if self.follows else ()), "predictions", "metrics")

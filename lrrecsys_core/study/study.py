@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 import joblib
 import polars as pl
@@ -21,7 +22,7 @@ from lrrecsys_core.explain.explanations import Explanations
 from lrrecsys_core.study.cell import Cell
 from lrrecsys_core.study.run import Run
 from lrrecsys_core.study.signal import SCHEMA
-from lrrecsys_core.study.text_sets import TextJob, text_job
+from lrrecsys_core.study.text_sets import NothingToRead, TextJob, text_job
 from lrrecsys_core.study.texts import TextSet
 from lrrecsys_core.workers import tied
 
@@ -88,7 +89,7 @@ class Study(Run):
         """
         named = None if only is None else set(only)
         cells = [cell for cell in self.cells(tables) if named is None or cell.name in named]
-        missing = sorted((cell for cell in cells if not cell.done), key=_place)
+        missing = sorted((cell for cell in cells if not cell.done and not cell.has_nothing_to_read), key=_place)
         readers = Counter(job for cell in missing for job in cell.text_jobs)
         # A set that one cell alone reads is made by that cell, so that no process waits for it; several are not, since
         # a cell would make them one after the other.
@@ -96,7 +97,8 @@ class Study(Run):
         waiting = [job for job in readers if job not in alone and job.content is None]
         _in_parallel(waiting, "explanations", progress, jobs)
         # A text set made anew may be what it was, and then the cells that read it are, too.
-        _in_parallel([cell for cell in missing if not (waiting and cell.done)], "cells", progress, jobs)
+        left = [cell for cell in missing if not (waiting and (cell.done or cell.has_nothing_to_read))]
+        _in_parallel(left, "cells", progress, jobs)
 
     def metrics(self, tables: Iterable[int | str] = TABLES) -> pl.DataFrame:
         """The metric rows of every kept cell asked for, in a fixed order.
@@ -159,7 +161,8 @@ def _in_parallel(work: Sequence[Cell | TextJob], label: str, progress: bool, job
 def _perform(item: Cell | TextJob) -> None:
     """Compute one cell or text set in a worker process."""
     torch.set_num_threads(1)
-    item.compute()
+    with suppress(NothingToRead):  # noted beside the texts; tables say "not run"
+        item.compute()
 
 
 def _place(cell: Cell) -> int:

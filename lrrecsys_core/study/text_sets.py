@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from lrrecsys_core import paths, rows
 from lrrecsys_core.data.split import Split
+from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.explanations import Explanations
 from lrrecsys_core.explain.source import Source
 from lrrecsys_core.models.autoencoder import AutoEncoder, TextCodes, Vocabulary
@@ -26,6 +27,10 @@ from lrrecsys_core.rows import Row, Texts
 from lrrecsys_core.study.fingerprints import TEXT_CODE, array_hash, code_hash, content_hash, plain, split_hash
 from lrrecsys_core.study.run import Run
 from lrrecsys_core.study.texts import TextSet, make_text_set
+
+
+class NothingToRead(InputError):
+    """Texts of which no code can be learned: the rows that read them are not run, and all others are."""
 
 
 @dataclass(frozen=True)
@@ -85,17 +90,40 @@ class TextJob:
         """The texts alone, without codes."""
         return self.source.explanations(self.split, self.texts.variant)
 
+    @property
+    def nothing(self) -> str:
+        """Why there is nothing to read in these texts, as found when the set was to be made; "" where there is."""
+        note = self.folder / f"{self.key}.nothing.json"
+        return str(json.loads(note.read_text(encoding="utf-8"))) if paths.sound(note) else ""
+
     def text_set(self) -> TextSet:
-        """The kept text set, made if missing."""
-        if self.content is None:
-            profile, seed = self.run.profile, self.run.seeds[self.replicate]
+        """The kept text set, made if missing.
+
+        Raises
+        ------
+        NothingToRead
+            Real data have next to nothing written about them, such as a table of users, items and ratings alone.
+        InputError
+            The texts are not at hand; or the code collapsed on a market, where that is a fault of ours.
+        """
+        if self.content is not None:
+            return _load(self.folder, self.key)
+        if self.nothing:
+            raise NothingToRead(self.nothing)
+        profile, seed = self.run.profile, self.run.seeds[self.replicate]
+        try:
             made, coder = make_text_set(
                 self.split, self.texts, seed=seed, epochs=profile.autoencoder_epochs, with_shift=self._shifted(),
                 strict=profile.paper_strict,
             )  # fmt: skip
-            _save(self.folder, self.key, made, coder)
-            return made
-        return _load(self.folder, self.key)
+        except InputError as error:
+            self.explanations()  # says so itself where the texts are not at hand
+            if self.run.simulated:
+                raise
+            paths.write_json(self.folder / f"{self.key}.nothing.json", str(error))
+            raise NothingToRead(str(error)) from error
+        _save(self.folder, self.key, made, coder)
+        return made
 
     def compute(self) -> None:
         """Make and keep the text set."""
