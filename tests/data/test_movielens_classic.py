@@ -124,7 +124,7 @@ def test_100k_round_trip(
         (
             "u.data",
             BASE.replace("\t", ","),
-            "u.data: column 'line', data row 1: found '1,1,5,874965758', expected user, item, rating and time with tabs",
+            "u.data: column 'line', data row 1: found '1,1,5,874965758', expected user, item, rating and time with",
         ),
         ("u.data", "", "u.data: column 'line', data row 1: found nothing, expected user"),
         ("u.item", "", "u.item: column 'line', data row 1: found nothing, expected id|title"),
