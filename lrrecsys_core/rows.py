@@ -99,9 +99,8 @@ FRACTIONS: Final = (100, 50, 25, 12)
 NULL_PREFIX: Final = "null-"
 # The markets stand in for the paper's data sets, the public data sets for their domain; neither is the paper's data.
 PAPER_DATASET: Final = {
-    "hotels": "TripAdvisor", "tripadvisor": "TripAdvisor", "restaurants": "Yelp", "yelp": "Yelp",
-    "movies": "Amazon Movie", "movielens": "Amazon Movie", "amazon": "Amazon Movie",
-    "tripadvisor-peter": "TripAdvisor", "yelp-open": "Yelp",
+    "hotels": "TripAdvisor", "tripadvisor": "TripAdvisor", "tripadvisor-peter": "TripAdvisor", "restaurants": "Yelp",
+    "yelp": "Yelp", "yelp-open": "Yelp", "movies": "Amazon Movie", "movielens": "Amazon Movie", "amazon": "Amazon Movie",
 }  # fmt: skip
 
 
