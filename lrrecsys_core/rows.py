@@ -100,7 +100,7 @@ NULL_PREFIX: Final = "null-"
 # The markets stand in for the paper's data sets, the public data sets for their domain; neither is the paper's data.
 PAPER_DATASET: Final = {
     "hotels": "TripAdvisor", "tripadvisor": "TripAdvisor", "tripadvisor-peter": "TripAdvisor", "restaurants": "Yelp",
-    "yelp": "Yelp", "yelp-open": "Yelp", "movies": "Amazon Movie", "movielens": "Amazon Movie", "amazon": "Amazon Movie",
+    "yelp": "Yelp", "yelp-open": "Yelp", "movies": "Amazon Movie", "movielens": "Amazon Movie", "amazon": "Amazon Movie"
 }  # fmt: skip
 
 
