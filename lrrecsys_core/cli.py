@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -103,6 +104,29 @@ def reproduce(
 
     manifest = run_notebooks(profile, datasets, dict(parameters), only=only, as_text=True, load=load)
     click.echo(f"done: {manifest.parent}")
+
+
+@lrrecsys.command()
+@click.argument("spec", metavar="KIND:PATH")
+@click.option(
+    "--write", "file", type=click.Path(path_type=Path), help="Also write all of it as one Parquet file for table:FILE."
+)
+def data(spec: str, file: Path | None) -> None:
+    """What was found in a data set, and what may be wrong, before any run."""
+    from lrrecsys_core.app.look import doubts, found
+    from lrrecsys_core.data.split import make_split
+    from lrrecsys_core.data.written import write_dataset
+    from lrrecsys_core.explain.open import load_data
+
+    dataset = load_data(spec)
+    split = make_split(dataset)
+    for what, told in found(split).rows():
+        click.echo(f"{what:<20}{told}")
+    for doubt in doubts(split):
+        click.echo(f"{'look at':<20}{doubt}")
+    if file is not None:
+        write_dataset(dataset, file)
+        click.echo(f"{'written':<20}table:{file}")
 
 
 @lrrecsys.command()

@@ -10,7 +10,7 @@ from lrrecsys_core.errors import InputError
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _SEPARATORS = {"a tab": ("\t", "tab"), "semicolons": (";", "semicolon"), "bars": ("|", "bar"), "'::'": ("::", "::")}
-_SEPARATORS |= {"commas": (",", "comma")}
+_SEPARATORS |= {"commas": (",", "comma"), "blanks": (" ", "space")}
 
 
 def clipped(text: str, most: int = 60) -> str:
@@ -58,12 +58,18 @@ def _reason(column: str, found: Sequence[str], columns: Sequence[str]) -> str:
         reasons.append(f"they go by their numbers, 1 to {len(names)}: say user=1&item=2&rating=3")
     elif any(_is_value(name) for name in names) and not set(names) & set(columns):
         reasons.append("the first line holds values, not names: say header=none and give columns by number, as user=1")
-    elif alike := [name for name in names if name != column and _letters(column) in _letters(name)]:
+    elif alike := [name for name in names if _alike(name, column)]:
         reasons.append(f"'{clipped(alike[0], 40)}' may be it")
     if reasons:
         return "; ".join(reasons)
     wanted, there = (clipped(", ".join(clipped(name, 40) for name in some), 120) for some in (columns, found))
     return f"expected {wanted}, found {there or 'none'}"
+
+
+def _alike(name: str, column: str) -> bool:
+    """Whether a name may stand for a column's: its letters, whatever their case, and few others."""
+    theirs, ours = _letters(name), _letters(column)
+    return name != column and bool(ours) and ours in theirs and len(theirs) <= len(ours) + 10
 
 
 def _letters(name: str) -> str:

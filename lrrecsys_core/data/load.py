@@ -38,7 +38,7 @@ def load_dataset(spec: str) -> Dataset:
     kind, _, place = spec.partition(":")
     if kind not in _KINDS:
         raise InputError(f"unknown kind of data set '{kind}' in '{spec}'; expected one of {', '.join(_KINDS)}.")
-    if not place:
+    if not place.partition("?")[0]:
         raise InputError(f"'{spec}' names no path; expected {kind}:PATH.")
     return _KINDS[kind](place)
 

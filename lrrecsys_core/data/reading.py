@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,10 @@ def _delimited(
     path: Path, head: str, separator: str | None, header: bool, columns: tuple[str, ...] | None
 ) -> pl.DataFrame:
     separator = separator or ("\t" if ".tsv" in path.suffixes else ",")
-    literal = len(separator) > 1 or separator == "\t"
+    if set(separator) & set('"\r\n'):
+        raise InputError(f"{path}: fields cannot be separated by {separator!r}; expected such as sep=semicolon.")
+    single = len(separator.encode()) == 1  # all that the reader takes; others are split here
+    literal = not single or separator == "\t"
     lines = head.lstrip("\r\n")
     first = lines.split("\n", 1)[0].rstrip("\r")
     if separator == "\t" and all(len(n) > 1 and n[0] == n[-1] == '"' for n in first.split("\t")):
@@ -176,7 +180,7 @@ def _delimited(
             raise InputError(f"{path}: {names.count(name)} columns are called '{clipped(name)}'; rename all but one.")
     width = len(fields)
     cells = [pl.col(f"column_{k + 1}") for k in range(width + 1)]
-    if len(separator) > 1:  # the reader takes one character; split here instead
+    if not single:
         frame = _scan(path, "\x1f", 1, literal)
         parts = pl.col("column_1").str.split_exact(separator, width)
         parts = parts.struct.rename_fields([f"column_{k + 1}" for k in range(width + 1)])
@@ -281,7 +285,14 @@ def _is_object(line: bytes) -> bool:
     def refused(name: str) -> None:
         raise ValueError(name)
 
+    def finite(number: str) -> float:
+        if not math.isfinite(float(number)):
+            refused(number)
+        return float(number)
+
     try:
-        return line.count(b"[") + line.count(b"{") < 1000 and isinstance(json.loads(line, parse_constant=refused), dict)
+        return line.count(b"[") + line.count(b"{") < 1000 and isinstance(
+            json.loads(line, parse_constant=refused, parse_float=finite), dict
+        )
     except (ValueError, RecursionError):
         return False

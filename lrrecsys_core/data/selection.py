@@ -74,10 +74,10 @@ def without_bad_rows(
             ]
             more = ", ..." if len(rows) > SHOWN else ""
             notes.append(
-                f"{where}: {len(rows):,} row{'s' * (len(rows) > 1)} dropped, {reason} ({', '.join(quotes)}{more})"
+                f"{path.name}: {len(rows):,} row{'s' * (len(rows) > 1)} dropped, {reason} ({', '.join(quotes)}{more})"
             )
     if dropped.all():
-        raise InputError(f"{clipped(notes[0], 380)}; no row is left.")
+        raise InputError(f"{where}: no row is left; {clipped(notes[0], 250)}.")
     return frame.filter(~dropped), notes
 
 

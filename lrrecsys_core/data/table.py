@@ -21,6 +21,7 @@ from lrrecsys_core.data.reading import BROKEN, SEPARATORS, read_table
 from lrrecsys_core.data.releases import RELEASES
 from lrrecsys_core.data.selection import k_core, of_users, without_bad_rows, without_repeats
 from lrrecsys_core.data.times import UNITS, seconds_column
+from lrrecsys_core.data.written import is_written, read_dataset
 from lrrecsys_core.errors import InputError
 
 _CHOICES = {
@@ -131,6 +132,8 @@ def parse_table(place: str) -> tuple[Path, TableMap]:
             )
         if key not in known:
             raise InputError(f"unknown key '{clipped(key)}' in the table's spec; expected some of {', '.join(known)}.")
+        if not value and key in ("user", "item", "rating"):
+            raise InputError(f"{key}= in '{clipped(place, 120)}' names no column; expected {key}=COLUMN.")
         given[key] = _value(key, value, known[key], place)
     return Path(path), TableMap(**given)  # type: ignore[arg-type]
 
@@ -177,6 +180,8 @@ def load_table(path: str | Path, options: TableMap | None = None) -> Dataset:
         If a file cannot be read or a row breaks a rule of `make_dataset`.
     """
     path, table = Path(path), options or TableMap()
+    if is_written(path):
+        return _selected(_alone(read_dataset(path), table), table)
     low, high = table.rating_min, table.rating_max
     liked = low + 0.75 * (high - low) if table.liked_from is None else table.liked_from
     check_scale(str(path), low, high, liked)
@@ -204,14 +209,31 @@ def load_table(path: str | Path, options: TableMap | None = None) -> Dataset:
         columns=table.columns | ({"name": table.name} if table.name else {}),
         unit="s",
     )
+    if table.items:
+        dataset = dataset.restricted(dataset.interactions)  # to the items that were rated
+    return _selected(replace(dataset, release=table.release, notes=tuple(notes)), table)
+
+
+def _selected(dataset: Dataset, table: TableMap) -> Dataset:
+    """The part of a data set that is asked for."""
     chosen = dataset.interactions
     if table.min_records > 1:
-        chosen = k_core(chosen, table.min_records, str(path))
+        chosen = k_core(chosen, table.min_records, dataset.source)
     if table.sample_users:
         chosen = of_users(chosen, table.sample_users, table.seed)
-    if table.items or chosen.height < dataset.interactions.height:
-        dataset = dataset.restricted(chosen)
-    return replace(dataset, release=table.release, notes=tuple(notes))
+    return dataset.restricted(chosen) if chosen.height < dataset.interactions.height else dataset
+
+
+def _alone(dataset: Dataset, table: TableMap) -> Dataset:
+    """The data set, if nothing is said of columns that it knows itself."""
+    part = TableMap(min_records=table.min_records, sample_users=table.sample_users, seed=table.seed)
+    for field in fields(TableMap):
+        if getattr(table, field.name) != getattr(part, field.name):
+            raise InputError(
+                f"{dataset.source}: written by 'lrrecsys data', it knows its columns; leave {field.name} out and say"
+                " min_records, sample_users and seed at most."
+            )
+    return dataset
 
 
 def _records(path: Path, table: TableMap, items: pl.DataFrame | None) -> tuple[pl.DataFrame, list[str]]:
@@ -231,7 +253,9 @@ def _records(path: Path, table: TableMap, items: pl.DataFrame | None) -> tuple[p
     records = pl.DataFrame(_typed(raw, where, table))
     if table.duplicates != "refuse":
         records, repeats = without_repeats(records, table.keys, table.duplicates)
-        notes += [f"{where}: {repeats:,} repeated records, {table.duplicates} kept"] if repeats else []
+        notes += (
+            [f"{path.name}: {repeats:,} repeated records merged (duplicates={table.duplicates})"] if repeats else []
+        )
     else:
         refuse_repeats(records, table.keys, where, lambda key: columns.get(key, key), _MEND)
     return records, notes

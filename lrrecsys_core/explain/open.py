@@ -7,6 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import click
+
 from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.data.load import load_dataset
 from lrrecsys_core.data.simulate import DEFAULT_PARAMETERS, simulate_market
@@ -22,6 +24,14 @@ from lrrecsys_core.profiles import get_profile
 
 
 def open_data(spec: str) -> Dataset:
+    """What `load_data` loads, with what is to be said of it on standard error."""
+    dataset = load_data(spec)
+    for note in dataset.notes:
+        click.echo(note, err=True)
+    return dataset
+
+
+def load_data(spec: str) -> Dataset:
     """A simulated market ("market:hotels", "market:restaurants" or "market:movies", seed 0), or real files.
 
     "market:hotels@smoke" is the first market of the domain in the runs of that profile.

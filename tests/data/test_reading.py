@@ -46,6 +46,7 @@ def complaint(spec: str) -> str:
         ("t.tsv", '"user_id"\t"item_id"\t"rating"\n"u1"\t"i1"\t"5"\n"u2"\t"i1"\t"4.5"\n', ""),
         ("u.data", "u1\ti1\t5\nu2\ti1\t4.5\n", "?sep=tab&header=none&user=1&item=2&rating=3"),
         ("r.dat", "u1::i1::5::9\nu2::i1::4.5::9\n", "?sep=::&header=none&user=1&item=2&rating=3"),
+        ("t.txt", "user_id¦item_id¦rating\nu1¦i1¦5\nu2¦i1¦4.5\n", "?sep=¦"),
         ("t.txt", "rating|item_id|user_id\n5|i1|u1\n4.5|i1|u2\n", "?sep=bar"),
         ("t.jsonl", '{"user_id":"u1","item_id":"i1","rating":5.0}\n\n{"rating":"4.5","item_id":"i1",'
          '"user_id":"u2"}', ""),
@@ -100,6 +101,10 @@ def test_values_come_out_as_they_were_written(
         ("t.csv", "user_id,item_id,rating\nJosé,i,3\n".encode("latin1"), "not UTF-8 text"),
         ("t.csv", b"user_id,item_id,rating\n" + b"u,i,3\n" * 60_000 + b"\xe9,i,3\n", "not UTF-8 text"),
         ("t.csv", "user_id,item_id,rating\nu,i,3\n".encode("utf-16"), "not UTF-8 text"),
+        ("t.csv", b"user_id item_id rating\nu i 3\n", "separated by blanks: say sep=space"),
+        ('t.csv?sep="', b"user_id,item_id,rating\nu,i,3\n", "fields cannot be separated by"),
+        ("t.csv?user=", b"user_id,item_id,rating\nu,i,3\n", "user= in "),
+        ("t.jsonl", b'{"user_id": 1, "item_id": 2, "rating": 1e400}\n', "data row 1 is no JSON object"),
         ("t.csv", b"PK\x03\x04rest", "a zip archive or a spreadsheet"),
         ("t.csv.gz", gzip.compress(b"user_id,item_id,rating\nu,i,3\n")[:-9], "cut short"),
         ("t.parquet", b"PAR1 and then nothing", "cannot be read as a table"),

@@ -94,7 +94,7 @@ def test_of_repeated_records_one_is_kept(tmp_path: Path, how: str, rating: float
     assert dataset.interactions.height == 3, "the same item at another time is another record"
     assert dataset.reviews is not None
     assert said in dataset.reviews["text"].to_list()
-    assert "1 repeated records" in dataset.notes[0]
+    assert "1 repeated records merged" in dataset.notes[0]
     with pytest.raises(InputError, match="data row 3 repeats data row 1 .*duplicates=first, last or mean keeps one"):
         load(tmp_path, TWICE, "timestamp=t")
 
