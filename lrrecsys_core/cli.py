@@ -53,8 +53,8 @@ datasets_option = click.option(
     multiple=True,
     callback=_split_specs,
     metavar="KIND:PATH",
-    help="Real data instead of the simulated markets: movielens, movielens-imported, tripadvisor, yelp or table; "
-    "repeatable, or several separated by commas.",
+    help="Real data instead of the simulated markets: amazon, yelp-open, tripadvisor-peter, movielens, "
+    "movielens-imported, tripadvisor, yelp or table; repeatable, or several separated by commas.",
 )
 
 

@@ -7,7 +7,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lrrecsys_core.data.dataset import Dataset
-from lrrecsys_core.data.earlier import Ints, earlier_training
+from lrrecsys_core.data.earlier import Ints, earlier_training, order_by
 from lrrecsys_core.errors import InputError
 
 HISTORY = 5
@@ -113,11 +113,11 @@ def sorted_records(dataset: Dataset, seed: int) -> tuple[Ints, Ints, Ints]:
     place = np.empty(len(ids), np.int64)
     place[ids.arg_sort().to_numpy()] = np.arange(len(ids))
     if dataset.ordered:
-        order = np.lexsort((place[item], records["timestamp"].to_numpy(), user))
+        order = order_by(user, records["timestamp"].to_numpy(), place[item])
     else:
-        order = np.lexsort((place[item], user))
+        order = order_by(user, place[item])
         key = np.random.default_rng([seed, 0]).permutation(len(order))
-        order = order[np.lexsort((key, user[order]))]
+        order = order[order_by(user[order], key)]
     return order, user[order], item[order]
 
 

@@ -6,28 +6,25 @@ import numpy as np
 import polars as pl
 
 from lrrecsys_core.data.dataset import Dataset
+from lrrecsys_core.data.releases import RELEASES, TOLERANCE, counts, same_as_paper
 from lrrecsys_core.data.simulate import market_truth
 from lrrecsys_core.data.split import Split
-
-# Section 5.1 as printed; the Yelp and Amazon counts are those of whole public releases (docs/deviations.md).
-_PAPER = {
-    "data set": ["TripAdvisor (paper)", "Yelp (paper)", "Amazon Movie (paper)"],
-    "records": [343_277, 6_990_280, 17_328_314],
-    "users": [9_765, 1_987_897, 6_503_429],
-    "items": [6_280, 150_346, 747_910],
-    "what they are": ["hotel reviews", "restaurant reviews", "movie reviews"],
-}
 
 
 def data_table(data: Mapping[str, Dataset]) -> pl.DataFrame:
     """The table of Section 5.1: the paper's data sets as printed, then these: data set, records, users, items, kind."""
-    printed = pl.DataFrame(_PAPER)
-    lines = []
+    lines = [
+        (f"{release.paper_name} (paper)", release.records, release.users, release.items, release.what)
+        for release in sorted(RELEASES.values(), key=lambda release: release.records)
+    ]
     for name, dataset in data.items():
         kind = f"{'simulated market of' if dataset.simulated else 'real ratings of'} {dataset.domain.plural}"
-        records = dataset.interactions
-        lines.append((name, records.height, records["user_id"].n_unique(), records["item_id"].n_unique(), kind))
-    return pl.concat([printed, pl.DataFrame(lines, schema=printed.schema, orient="row")])
+        if dataset.release in RELEASES:
+            near = "within" if same_as_paper(dataset) else "not within"
+            paper = RELEASES[dataset.release].paper_name
+            kind += f", the release of {paper} (counts {near} {TOLERANCE:.0%} of the paper's)"
+        lines.append((name, *counts(dataset).values(), kind))
+    return pl.DataFrame(lines, schema=["data set", "records", "users", "items", "what they are"], orient="row")
 
 
 def late_history(split: Split) -> int:

