@@ -98,16 +98,10 @@ FRACTIONS: Final = (100, 50, 25, 12)
 NULL_PREFIX: Final = "null-"
 # The markets stand in for the paper's data sets, the public data sets for their domain; neither is the paper's data.
 PAPER_DATASET: Final = {
-<<<<<<< HEAD
     **dict.fromkeys(("hotels", "tripadvisor", "tripadvisor-peter"), "TripAdvisor"),
     **dict.fromkeys(("restaurants", "yelp", "yelp-open"), "Yelp"),
     **dict.fromkeys(("movies", "movielens", "amazon"), "Amazon Movie"),
 }
-=======
-    "hotels": "TripAdvisor", "tripadvisor": "TripAdvisor", "tripadvisor-peter": "TripAdvisor", "restaurants": "Yelp",
-    "yelp": "Yelp", "yelp-open": "Yelp", "movies": "Amazon Movie", "movielens": "Amazon Movie", "amazon": "Amazon Movie"
-}  # fmt: skip
->>>>>>> s_loaders
 
 
 def shifted(name: str) -> str:
