@@ -13,7 +13,7 @@ from lrrecsys_core.data.split import Split
 
 def data_table(data: Mapping[str, Dataset]) -> pl.DataFrame:
     """The table of Section 5.1: the paper's data sets as printed, then these: data set, records, users, items, kind."""
-    lines = [
+    lines: list[tuple[object, ...]] = [
         (f"{release.paper_name} (paper)", release.records, release.users, release.items, release.what)
         for release in sorted(RELEASES.values(), key=lambda release: release.records)
     ]

@@ -105,7 +105,7 @@ def plan(
     price_out: float, rate: float,
 ) -> None:  # fmt: skip
     """Count prompts, tokens, cost and hours before any call."""
-    from lrrecsys_core.explain.plan import plan_dataset
+    from lrrecsys_core.explain.plan import hours_told, plan_dataset
     from lrrecsys_core.explain.prompt_sets import prompt_set
 
     count: Callable[[str], int] | None = None
@@ -127,6 +127,8 @@ def plan(
         say(f"{step.name:<22}{step.prompts:>14,}" + _figures(row))
     say(f"{'all':<22}{sum(step.prompts for step in steps):>14,}" + _figures(total))
     say(f"Tokens are estimates from a sample; hours at {rate:g} answers a second.")
+    for line in hours_told(total[0], rate):
+        say(line)
 
 
 def _figures(row: list[float]) -> str:

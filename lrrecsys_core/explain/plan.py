@@ -10,9 +10,11 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from lrrecsys_core import paths
 from lrrecsys_core.data.cuts import cut_records
 from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.clients.formats import PAPER_LLMS
 from lrrecsys_core.explain.generate import profile_requests
 from lrrecsys_core.explain.llm import Request
 from lrrecsys_core.explain.open import open_data
@@ -158,3 +160,20 @@ def _mixed(left: Codes, right: Codes) -> Codes:
 
 def _mean(requests: Iterable[Request], count: Callable[[str], int]) -> float:
     return float(np.mean([sum(count(text) for _, text in request.messages) for request in requests]))
+
+
+def hours_told(prompts: float, rate: float) -> list[str]:
+    """How long so many prompts take the embedded model, as measured, and each of the paper's LLMs at a stated rate."""
+    told = []
+    for record in (one for one in paths.read_bench() if one.get("name") == "llm_engines"):
+        for engine, found in record["engines"].items():
+            hours = prompts / found["prompts_a_second"] / 3600
+            told.append(
+                f"{record['writer']} through {engine}: {hours:,.1f} hours at {found['prompts_a_second']:.1f} prompts a "
+                "second, as measured (results/bench/llm_engines.json)."
+            )
+    hours = prompts / rate / 3600
+    told.append(
+        f"Each of {', '.join(PAPER_LLMS)} on one GPU: {hours:,.1f} hours if it gives {rate:g} answers a second (--rate)."
+    )
+    return told

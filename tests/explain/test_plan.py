@@ -18,8 +18,9 @@ from lrrecsys_core.explain.cli import explain
 from lrrecsys_core.explain.generate import fill_records
 from lrrecsys_core.explain.llm import LLM, Request, Result
 from lrrecsys_core.explain.open import open_data
-from lrrecsys_core.explain.plan import plan_dataset
+from lrrecsys_core.explain.plan import hours_told, plan_dataset
 from lrrecsys_core.explain.prompt_sets import HOUSE, PromptSet, prompt_set
+from lrrecsys_core.paths import write_json
 
 VARIANTS = ("full", "summary", "no_profile", "direct")
 
@@ -162,3 +163,10 @@ def test_faults_are_one_clear_sentence_and_name_the_users_file(tmp_path: Path) -
     (tmp_path / "t.csv").write_text("user_id,item_id,rating\nu,a,eight\n")
     with pytest.raises(InputError, match=f"{tmp_path}/t.csv: column 'rating', data row 1: found 'eight'"):
         plan_dataset(f"table:{tmp_path}/t.csv")
+
+
+def test_hours_follow_the_benchmark_and_the_stated_rate(root: Path) -> None:
+    assert len(hours_told(7_200, 2.0)) == 1 and "1.0 hours if it gives 2 answers" in hours_told(7_200, 2.0)[0]
+    engines = {"here": {"prompts_a_second": 0.5}}
+    write_json(root / "results" / "bench" / "x.json", {"name": "llm_engines", "writer": "Small", "engines": engines})
+    assert hours_told(7_200, 2.0)[0].startswith("Small through here: 4.0 hours at 0.5 prompts a second, as measured")
