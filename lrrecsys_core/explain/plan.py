@@ -173,7 +173,6 @@ def hours_told(prompts: float, rate: float) -> list[str]:
                 "second, as measured (results/bench/llm_engines.json)."
             )
     hours = prompts / rate / 3600
-    told.append(
-        f"Each of {', '.join(PAPER_LLMS)} on one GPU: {hours:,.1f} hours if it gives {rate:g} answers a second (--rate)."
-    )
+    each = f"Each of {', '.join(PAPER_LLMS)} on one GPU"
+    told.append(f"{each}: {hours:,.1f} hours if it gives {rate:g} answers a second (--rate).")
     return told
