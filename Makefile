@@ -50,7 +50,7 @@ test: .venv/llm
 texts: .venv/llm
 	for market in hotels restaurants movies; do \
 	  $(BIN)/lrrecsys explain run --data market:$$market@smoke --llm smollm2 --prompts zero-shot --store results/texts/smollm2.sqlite \
-	    --without-prompts || exit; \
+	    --without-prompts --go-on || exit; \
 	done
 	rm -rf results/texts/smollm2
 	$(BIN)/lrrecsys explain freeze --store results/texts/smollm2.sqlite --folder results/texts/smollm2

@@ -67,22 +67,26 @@ def main() -> None:
     """Read the request files of a folder, answer them on the cluster, and write one result file."""
     import ray
 
+    from lrrecsys_core.explain.clients.secrets import Mask, read_key
+
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("results", type=Path)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     urls = [url.strip() for url in os.environ["LRRECSYS_BASE_URL"].split(",")]
+    key = read_key()
+    mask = Mask(key, urls)  # servers quote keys in their complaints
     lines = ray.data.read_text([str(path) for path in sorted(options.folder.resolve().glob("requests-*.jsonl"))])
     answered = lines.repartition(4 * options.workers).map_batches(
         Worker,
-        fn_constructor_args=(urls, os.environ.get("LRRECSYS_API_KEY", "none")),
+        fn_constructor_args=(urls, key or "none"),
         batch_size=256,
         compute=ray.data.ActorPoolStrategy(size=options.workers),
     )
     with options.results.open("w", encoding="ascii") as out:
         for row in answered.iter_rows():
-            out.write(row["text"] + "\n")
+            out.write(mask.answer(row["text"]) + "\n")
 
 
 if __name__ == "__main__":

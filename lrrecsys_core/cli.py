@@ -13,6 +13,7 @@ import click
 from lrrecsys_core import __version__
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.profiles import MARKETS_VARIABLE, PROFILES, checked_markets
+from lrrecsys_core.terminal import say
 
 
 class _LazyGroup(click.Group):
@@ -95,7 +96,7 @@ def reproduce(
     from lrrecsys_core.data.load import load_dataset
 
     manifest = run_notebooks(profile, datasets, dict(parameters), only=only, as_text=True, load=load_dataset)
-    click.echo(f"done: {manifest.parent}")
+    say(f"done: {manifest.parent}")
 
 
 @lrrecsys.command()
@@ -107,7 +108,7 @@ def recommend(user: str, k: int, run: str, dataset: str | None) -> None:
     """Rank items for USER and show score, both reasons and the attention on each."""
     from lrrecsys_core.study import serve as serving
 
-    click.echo(serving.show(run, user, k, dataset=dataset))
+    say(serving.show(run, user, k, dataset=dataset))
 
 
 @lrrecsys.command()
@@ -127,7 +128,7 @@ def search(datasets: tuple[str, ...], again: bool, whole: bool) -> None:
         if again:
             forget(study)
         for row, point in choose(study).items():
-            click.echo(f"{row}: points {point['regression']['point']} and {point['classification']['point']}")
+            say(f"{row}: points {point['regression']['point']} and {point['classification']['point']}")
 
 
 @lrrecsys.command()
@@ -142,7 +143,7 @@ def rows(name: str, profile: str, datasets: tuple[str, ...], again: bool) -> Non
     from lrrecsys_core.study.study import Study
 
     for line in describe(Study(profile, datasets), name, again=again):
-        click.echo(line)
+        say(line)
 
 
 @lrrecsys.command()
@@ -151,7 +152,7 @@ def power(profile: str) -> None:
     """How strong the simulated markets are, and what a run on them could find, on seeds that no report uses."""
     from lrrecsys_core.app.power import write_power
 
-    click.echo(f"done: {write_power(profile)}")
+    say(f"done: {write_power(profile)}")
 
 
 @lrrecsys.command()
@@ -162,7 +163,7 @@ def report(chosen: tuple[str, ...]) -> None:
     from lrrecsys_core.report.page import write_reports
 
     for page in write_reports(chosen or runs()):
-        click.echo(f"done: {page}")
+        say(f"done: {page}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -171,15 +172,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         lrrecsys.main(args=None if arguments is None else list(arguments), prog_name="lrrecsys", standalone_mode=False)
     except InputError as error:
         _refuse(str(error))
-    except click.UsageError as error:
+    except click.ClickException as error:
         _refuse(error.format_message())
+    except OSError as error:
+        _refuse(_of_system(error))
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted: run the same command again to go on", err=True)
+        say("interrupted: run the same command again to go on", err=True)
         sys.exit(130)
 
 
+def _of_system(error: OSError) -> str:
+    """What the system refused, in one sentence with path and reason."""
+    if error.filename == "standard output":
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python fails once more when it flushes at its end
+    places = " and ".join(str(place)[-150:] for place in (error.filename, error.filename2) if place is not None)
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"{places or 'a file or connection'} cannot be used ({reason}): free it, or name another, and run this again"
+
+
 def _refuse(sentence: str) -> None:
-    click.echo(f"lrrecsys: {sentence}", err=True)
+    say(f"lrrecsys: {sentence}", err=True)
     sys.exit(2)
 
 

@@ -8,7 +8,7 @@ import os
 import re
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lrrecsys_core.errors import InputError
@@ -114,10 +114,30 @@ def replacing(path: Path) -> Iterator[Path]:
     # The suffix is kept because writers such as matplotlib choose the format by it.
     partial = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.partial{path.suffix}")
     try:
-        yield partial
-        os.replace(partial, path)
+        with naming(path):
+            yield partial
+            os.replace(partial, path)
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # which would hide what went wrong before
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Whatever the system refuses inside the block is an OSError that names `path`.
+
+    Errors of writing and closing name no file, and libraries written in Rust have exceptions of their own for them.
+    """
+    try:
+        yield
+    except Exception as error:
+        number = error.errno if isinstance(error, OSError) else None
+        stated = re.search(r"\(os error (\d+)\)", str(error))
+        number = number or (int(stated[1]) if stated else None)
+        if number is None:
+            raise
+        where = error.filename if isinstance(error, OSError) else None
+        raise OSError(number, os.strerror(number), where or str(path)) from error
 
 
 def write_json(path: Path, content: object) -> None:

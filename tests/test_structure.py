@@ -11,7 +11,7 @@ import lrrecsys_core
 PACKAGE = Path(lrrecsys_core.__file__).parent
 # From the first to the last; a module may import from its own layer and earlier ones.
 LAYERS = (
-    ("errors", "paths", "metrics", "stats", "profiles", "__init__"),
+    ("errors", "paths", "terminal", "metrics", "stats", "profiles", "__init__"),
     ("data",), ("theory",), ("explain",), ("models",), ("training",), ("rows",), ("study",), ("report",), ("app",),
     ("cli",),
 )  # fmt: skip

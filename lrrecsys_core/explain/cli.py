@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,20 @@ import click
 from lrrecsys_core.data.split import Split, make_split
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.prompts import VARIANTS
+from lrrecsys_core.terminal import say
 
 Command = Callable[..., Any]
+
+
+class _Number(click.FloatRange):
+    """A number from 0 on; `min_open` refuses 0 itself."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> float:
+        number = float(super().convert(value, parameter, context))
+        return number if math.isfinite(number) else self.fail(f"{value} is no number", parameter, context)
+
+
+ABOVE_0, FROM_0 = _Number(min=0, min_open=True), _Number(min=0)
 MOST_JUDGED = 100_000  # answers of a store looked at for faults: half a minute
 
 
@@ -61,8 +74,9 @@ def _llm(command: Command) -> Command:
     return command
 
 
+_go_on = click.option("--go-on", is_flag=True, help="Names stand in for profiles that lack an answer.")
 _fraction = click.option(
-    "--fraction", default=1.0, show_default=True,
+    "--fraction", default=1.0, show_default=True, type=ABOVE_0,
     help="Share of the training records kept, as in Table 3: other histories, so other prompts.",
 )  # fmt: skip
 _store = click.option("--store", "path", required=True, type=click.Path(path_type=Path), help="The SQLite file.")
@@ -82,9 +96,9 @@ def _split(data: str, variants: tuple[str, ...], fraction: float) -> Split:
 @click.option(
     "--tokenizer", default="", metavar="MODEL", help="Count with its tokens rather than a quarter of letters."
 )
-@click.option("--price-in", default=0.0, help="Price of a million tokens read.")
-@click.option("--price-out", default=0.0, help="Price of a million tokens written.")
-@click.option("--rate", default=20.0, show_default=True, help="Answers a second.")
+@click.option("--price-in", default=0.0, type=FROM_0, help="Price of a million tokens read.")
+@click.option("--price-out", default=0.0, type=FROM_0, help="Price of a million tokens written.")
+@click.option("--rate", default=20.0, show_default=True, type=ABOVE_0, help="Answers a second.")
 def plan(
     data: str, variants: tuple[str, ...], words: str, tokenizer: str, price_in: float, price_out: float, rate: float
 ) -> None:
@@ -102,17 +116,15 @@ def plan(
             raise InputError(f"the tokenizer {tokenizer!r} cannot be loaded: give a folder with its files") from error
         count = lambda text: len(counting(text)["input_ids"])  # noqa: E731
     steps = plan_dataset(data, variants, count_tokens=count, prompts=prompt_set(words))
-    click.echo(
-        f"{'step':<22}{'prompts':>14}{'distinct':>14}{'tokens in':>18}{'tokens out':>16}{'cost':>14}{'hours':>10}"
-    )
+    say(f"{'step':<22}{'prompts':>14}{'distinct':>14}{'tokens in':>18}{'tokens out':>16}{'cost':>14}{'hours':>10}")
     total = [0.0] * 5
     for step in steps:
         cost = (step.tokens_in * price_in + step.tokens_out * price_out) / 1e6
         row = [step.distinct, step.tokens_in, step.tokens_out, cost, step.distinct / rate / 3600]
         total = [before + now for before, now in zip(total, row, strict=True)]
-        click.echo(f"{step.name:<22}{step.prompts:>14,}" + _figures(row))
-    click.echo(f"{'all':<22}{sum(step.prompts for step in steps):>14,}" + _figures(total))
-    click.echo(f"Tokens are estimates from a sample; hours at {rate:g} answers a second.")
+        say(f"{step.name:<22}{step.prompts:>14,}" + _figures(row))
+    say(f"{'all':<22}{sum(step.prompts for step in steps):>14,}" + _figures(total))
+    say(f"Tokens are estimates from a sample; hours at {rate:g} answers a second.")
 
 
 def _figures(row: list[float]) -> str:
@@ -126,15 +138,16 @@ def _figures(row: list[float]) -> str:
 @_store
 @click.option("--second-try", is_flag=True, help="Send answers with serious faults back once.")
 @click.option("--limit", type=click.IntRange(min=1), default=None, help="Only the first so many records, for a trial.")
-@click.option("--concurrency", type=int, default=None, help="Endpoint: calls in flight.")
-@click.option("--timeout", type=float, default=None, help="Endpoint: seconds for one call.")
-@click.option("--batch-size", type=int, default=None, help="transformers: prompts generated together.")
+@_go_on
+@click.option("--concurrency", type=click.IntRange(min=1), default=None, help="Endpoint: calls in flight.")
+@click.option("--timeout", type=ABOVE_0, default=None, help="Endpoint: seconds for one call.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=None, help="transformers: prompts asked together.")
 @click.option("--device", default=None, help="transformers: such as cuda.")
 @click.option("--dtype", default=None, help="transformers: such as bfloat16.")
 @click.option("--without-prompts", is_flag=True, help="Keep answers only: a smaller store.")
 def run(
     data: str, variants: tuple[str, ...], words: str, fraction: float, llm_spec: str, revision: str, chat_format: str,
-    path: Path, second_try: bool, limit: int | None, without_prompts: bool,
+    path: Path, second_try: bool, limit: int | None, without_prompts: bool, go_on: bool,
     **options: Any,
 ) -> None:  # fmt: skip
     """Ask for every text that is not stored yet; stop and start it as you like."""
@@ -149,8 +162,7 @@ def run(
     split = _split(data, variants, fraction)
     records = None if limit is None else np.arange(min(limit, len(split.user)))
     with ExplanationStore(path, keep_requests=not without_prompts) as store:
-        for variant in variants:
-            fill_records(split, llm, store, variant, records=records, prompts=prompts, second_try=second_try)
+        fill_records(split, llm, store, variants, records=records, prompts=prompts, second_try=second_try, go_on=go_on)
         _report(store.counts(), store.failures())
 
 
@@ -166,16 +178,16 @@ def prompts_(paper: Path | None, source: str | None, folder: Path) -> None:
         raise InputError("say where the prompts come from: --from PAPER.txt or --copy SET")
     if source is not None:
         made = copy_set(source, folder)
-        click.echo(f"{made.folder}: a copy of {source}; change it, then name it by --prompts")
+        say(f"{made.folder}: a copy of {source}; change it, then name it by --prompts")
     if paper is not None:
         cut = cut_paper(paper, folder)
-        click.echo(f"cut from the paper: {listed(cut.printed)}")
-        click.echo(f"taken from house, since the paper prints none: {listed(cut.taken)}")
+        say(f"cut from the paper: {listed(cut.printed)}")
+        say(f"taken from house, since the paper prints none: {listed(cut.taken)}")
         if cut.added:
-            click.echo(f"with the candidate added, for which the print has no place: {listed(cut.added)}")
+            say(f"with the candidate added, for which the print has no place: {listed(cut.added)}")
         if cut.absent:
-            click.echo(f"not in the set, since the paper prints nothing for it: {', '.join(cut.absent)}")
-        click.echo(f"{cut.prompts.folder}: name it by --prompts")
+            say(f"not in the set, since the paper prints nothing for it: {', '.join(cut.absent)}")
+        say(f"{cut.prompts.folder}: name it by --prompts")
 
 
 @explain.command()
@@ -189,26 +201,28 @@ def status(path: Path) -> None:
         every = 1 + len(store) // MOST_JUDGED
         _report(store.counts(), store.failures(), told_faults(store_faults(store, every)))
         if every > 1:
-            click.echo(f"faults are those of one answer in {every}")
+            say(f"faults are those of one answer in {every}")
         if not store.keeps_requests:
-            click.echo("prompts were not kept: openings and copies of the prompt are not judged")
+            say("prompts were not kept: openings and copies of the prompt are not judged")
+        if len(store.parts) > 1:
+            say(f"to move this store, move all of {', '.join(part.name for part in store.parts)}")
 
 
 def _report(
     counts: list[dict[str, Any]], failures: list[tuple[str, int]], faults: Mapping[tuple[str, str], str] | None = None
 ) -> None:
     for row in counts:
-        click.echo(
+        say(
             f"{row['model']} ({row['client']}), {row['template']}: {row['answered']:,} answered, "
             f"{row['failed']:,} failed, {row['truncated']:,} cut at the token limit; "
             f"tokens {row['prompt_tokens']:,} in, {row['completion_tokens']:,} out"
         )
         if faults and (told := faults.get((row["model"], row["template"]))):
-            click.echo(f"  {told}")
+            say(f"  {told}")
     for reason, count in failures[:10]:
-        click.echo(f"  failed {count:,} times: {' '.join(reason.split())[:150]}")
+        say(f"  failed {count:,} times: {' '.join(reason.split())[:150]}")
     if not counts:
-        click.echo("the store is empty")
+        say("the store is empty")
 
 
 @explain.command()
@@ -217,7 +231,7 @@ def _report(
 @_llm
 @_store
 @click.option("--folder", required=True, type=click.Path(path_type=Path), help="Where the shards go.")
-@click.option("--go-on", is_flag=True, help="Names stand in for profiles that lack an answer.")
+@_go_on
 @click.option("--lines", default=50_000, show_default=True, type=click.IntRange(min=1), help="Most lines in a shard.")
 def export(
     data: str, variants: tuple[str, ...], words: str, fraction: float, llm_spec: str, revision: str,
@@ -245,8 +259,8 @@ def export(
         step, requests = all_requests(split, llm.model, store, variants, go_on=go_on, prompts=prompts)
         shards = export_batch(requests, llm, store, folder, lines=lines)
     for shard in shards:
-        click.echo(str(shard))
-    click.echo(f"{step}: {len(shards)} file(s)" + ("; nothing is missing" if not shards else ""))
+        say(str(shard))
+    say(f"{step}: {len(shards)} file(s)" + ("; nothing is missing" if not shards else ""))
 
 
 @explain.command("import")
@@ -259,7 +273,7 @@ def import_(path: Path, files: tuple[Path, ...]) -> None:
 
     with ExplanationStore(path) as store:
         report = import_batch(files, store)
-    click.echo(", ".join(f"{count:,} {name}" for name, count in vars(report).items()))
+    say(", ".join(f"{count:,} {name}" for name, count in vars(report).items()))
 
 
 @explain.command("import-table")
@@ -279,8 +293,8 @@ def import_texts(file: Path, data: str, name: str, seen: str, folder: Path, **co
     from lrrecsys_core.explain.open import open_data
 
     for line in told(import_table(open_data(data), file, name, seen, folder, **columns)):
-        click.echo(line)
-    click.echo(f"{name} (had seen: {SEEN[seen]}) is read by LRRECSYS_STORES='{name}={folder}'")
+        say(line)
+    say(f"{name} (had seen: {SEEN[seen]}) is read by LRRECSYS_STORES='{name}={folder}'")
 
 
 @explain.command()
@@ -293,7 +307,7 @@ def freeze(path: Path, folder: Path) -> None:
 
     with ExplanationStore(path, write=False) as store:
         manifest = write(store, folder)
-    click.echo(f"{manifest['answered']:,} answered, {manifest['failed']:,} failed: {folder}")
+    say(f"{manifest['answered']:,} answered, {manifest['failed']:,} failed: {folder}")
 
 
 @explain.command()
@@ -304,4 +318,4 @@ def merge(path: Path, others: tuple[Path, ...]) -> None:
     from lrrecsys_core.explain.store import ExplanationStore
 
     with ExplanationStore(path) as store:
-        click.echo(f"{store.merge(others):,} new rows, {len(store):,} in all")
+        say(f"{store.merge(others):,} new rows, {len(store):,} in all")

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 
+from lrrecsys_core import paths
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.llm import LLM, Request, Result
 from lrrecsys_core.explain.store import ExplanationStore
@@ -44,23 +45,28 @@ def freeze(store: ExplanationStore, folder: str | Path) -> dict[str, object]:
     if (folder / "manifest.json").exists():
         raise InputError(f"{folder} already holds a frozen store: name an empty folder")
     folder.mkdir(parents=True, exist_ok=True)
-    rows = store.rows(ordered=True)
     files: dict[str, str] = {}
-    while part := list(islice(rows, ROWS_PER_FILE)):
-        path = folder / f"answers-{len(files):04d}.parquet"
-        pl.DataFrame(part, schema=FRAME_SCHEMA).write_parquet(path, compression="zstd")
-        files[path.name] = sha256(path.read_bytes()).hexdigest()
-    counts = store.counts()
+    count = 0
+    with store.together():  # rows and counts are of one moment, also while a run adds to the store
+        rows = store.rows(ordered=True)
+        while part := list(islice(rows, ROWS_PER_FILE)):
+            path = folder / f"answers-{len(files):04d}.parquet"
+            with paths.naming(path):
+                pl.DataFrame(part, schema=FRAME_SCHEMA).write_parquet(path, compression="zstd")
+                files[path.name] = sha256(path.read_bytes()).hexdigest()
+            count += len(part)
+        counts, failures = store.counts(), dict(store.failures())
     manifest: dict[str, object] = {
         "format": FORMAT,
-        "rows": len(store),
+        "rows": count,
         "answered": sum(int(str(row["answered"])) for row in counts),
         "failed": sum(int(str(row["failed"])) for row in counts),
-        "failures": dict(store.failures()),
+        "failures": failures,
         "sources": counts,
         "files": files,
     }
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+    with paths.replacing(folder / "manifest.json") as partial:
+        partial.write_text(json.dumps(manifest, indent=2) + "\n")
     return manifest
 
 
@@ -75,31 +81,31 @@ class FrozenStore:
     Raises
     ------
     InputError
-        When the folder has no manifest, is of another format, or a file is missing or changed.
+        When the folder has no manifest, is of another format, a file is missing or changed, or the rows are not as many
+        as the manifest says and in the order of their keys.
     """
 
     writable = False
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        manifest = self.folder / "manifest.json"
-        if not manifest.is_file():
-            raise InputError(f"{self.folder} has no manifest.json: name a folder made by 'lrrecsys explain freeze'")
-        self.manifest = json.loads(manifest.read_text())
-        if self.manifest.get("format") != FORMAT:
-            raise InputError(f"{manifest} is of format {self.manifest.get('format')!r}: expected {FORMAT!r}")
-        for name, expected in self.manifest["files"].items():
+        self.manifest = _read_manifest(self.folder)
+        columns = ["key", *SAID]
+        parts = [pl.DataFrame(schema=dict.fromkeys(columns, pl.String))]
+        for name, expected in sorted(self.manifest["files"].items()):
             path = self.folder / Path(name).name
             if not path.is_file() or sha256(path.read_bytes()).hexdigest() != expected:
                 raise InputError(f"{path} is missing or differs from its manifest: copy the frozen folder again")
-        paths = [self.folder / Path(name).name for name in sorted(self.manifest["files"])]
-        columns = ["key", *SAID]
-        parts = [pl.DataFrame(schema=dict.fromkeys(columns, pl.String))]
-        for path in paths:  # odds are younger than the format
-            there = pl.read_parquet_schema(path)
+            there = pl.read_parquet_schema(path)  # odds are younger than the format
             parts.append(pl.read_parquet(path, columns=[name for name in columns if name in there]))
         frame = pl.concat(parts, how="diagonal")
-        self._keys = frame["key"].set_sorted()
+        keys = frame["key"]
+        if len(keys) != self.manifest["rows"] or keys.null_count() or not (keys[1:] > keys[:-1]).all():
+            raise InputError(
+                f"{self.folder} has {len(keys):,} rows where its manifest says {self.manifest['rows']}, or they are "
+                "not in the order of their keys: freeze the store again"
+            )
+        self._keys = keys.set_sorted()
         self._said = frame.select(SAID)
 
     def __len__(self) -> int:
@@ -132,6 +138,11 @@ class FrozenStore:
         """Who was asked what: identifier, with revision, of the model and name of the template."""
         return asked_of(self.manifest)
 
+    def answered(self, model: str) -> bool:
+        """Whether there is any answer of a model (identifier with revision)."""
+        sources = self.manifest.get("sources", ())
+        return any(source["model"] == model and source["answered"] for source in sources)
+
     def close(self) -> None:
         """Nothing to close: everything was read when it was opened."""
 
@@ -144,6 +155,21 @@ class FrozenStore:
             Always.
         """
         raise InputError(f"{self.folder} is frozen: add answers to the store it was made from and freeze that again")
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise InputError(f"{folder} has no manifest.json: name a folder made by 'lrrecsys explain freeze'")
+    try:
+        manifest = json.loads(path.read_bytes())
+        found = manifest["format"]
+        sound = isinstance(manifest["files"], dict) and isinstance(manifest["rows"], int)
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path} is no manifest of a frozen store: copy the frozen folder again") from error
+    if found != FORMAT or not sound:
+        raise InputError(f"{path} is of format {str(found)[:80]!r}: expected {FORMAT!r}")
+    return cast(dict[str, Any], manifest)
 
 
 def asked_of(manifest: dict[str, Any]) -> set[tuple[str, str]]:

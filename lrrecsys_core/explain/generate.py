@@ -13,15 +13,16 @@ from tqdm import tqdm
 
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.checks import SERIOUS, correction, faults, prompt_of, reader
+from lrrecsys_core.explain.checks import SERIOUS, correction, faults, prompt_of, reader, tidy
+from lrrecsys_core.explain.clients.endpoint import Endpoint
 from lrrecsys_core.explain.explanations import Explanations
 from lrrecsys_core.explain.llm import LLM, Request, Result
 from lrrecsys_core.explain.prompt_sets import HOUSE, PromptSet
 from lrrecsys_core.explain.prompts import VARIANTS, profile_request, record_requests
-from lrrecsys_core.explain.reading import tidy
 
 CHUNK = 4096
 LOOKUP = 500  # prompts looked up in the store at once: short, so that a server never waits for it
+PUT_OFF = 20_000  # prompts that failed before and wait for the new ones; more than these are asked in their order
 
 
 class Store(Protocol):
@@ -34,6 +35,9 @@ class Store(Protocol):
 
     def add(self, request: Request, result: Result, llm: LLM) -> None:
         """Record one result durably."""
+
+    def answered(self, model: str) -> bool:
+        """Whether there is any answer of a model (identifier with revision)."""
 
 
 def answer_in_memory(requests: Iterable[Request], llm: LLM, *, progress: str = "") -> Iterator[str | None]:
@@ -59,26 +63,33 @@ def answer_in_memory(requests: Iterable[Request], llm: LLM, *, progress: str = "
 def fill(requests: Iterable[Request], llm: LLM, store: Store, *, progress: str = "", total: int | None = None) -> None:
     """Ask the LLM for every request without a stored answer; each result is stored before the next is awaited.
 
-    Failures recorded by earlier runs are asked again, once a run. With ``progress`` a bar of that name shows rate,
-    failures, tokens and, when the ``total`` of requests is known, the time left.
+    Failures recorded by earlier runs are asked again, once a run and after what is new. With ``progress`` a bar of that
+    name shows rate, failures, tokens and, when the ``total`` of requests is known, the time left.
     """
     in_flight: dict[str, Request] = {}
-    failed: set[str] = set()
-    tokens = 0
+    failed, tokens = set[str](), 0
     bar = tqdm(desc=progress, unit="prompt", disable=not progress, total=total)
+    if isinstance(llm, Endpoint):
+        llm.answered = llm.answered or store.answered(llm.model)
 
     def missing() -> Iterator[Request]:
         stream = iter(requests)
+        put_off: dict[str, Request] = {}
         while chunk := list(islice(stream, LOOKUP)):
             keyed = {request.key(llm.model): request for request in chunk}
             stored = store.texts(list(keyed))
             bar.update(len(chunk) - len(keyed))
             for key, request in keyed.items():
-                if stored.get(key) is None and key not in in_flight and key not in failed:
+                if stored.get(key) is not None or key in in_flight or key in failed or key in put_off:
+                    bar.update()
+                elif key in stored and len(put_off) < PUT_OFF:
+                    put_off[key] = request
+                else:
                     in_flight[key] = request
                     yield request
-                else:
-                    bar.update()
+        for key, request in put_off.items():
+            in_flight[key] = request
+            yield request
 
     with bar:
         for result in llm.complete(missing()):
@@ -120,17 +131,30 @@ def item_profiles(
     records: NDArray[np.integer] | None = None,
     prompts: PromptSet = HOUSE,
     progress: bool = False,
+    go_on: bool = False,
 ) -> list[str]:
     """Step 0 (Sec 3.6): one profile for each row of ``split.dataset.items``; the item's name where a call failed.
 
     With ``records`` only the items in the prompts about these records are asked about; the others keep their names.
+
+    Raises
+    ------
+    InputError
+        When profiles lack an answer in a store that is written to, unless told to ``go_on`` with names: prompts about
+        records hold the profiles, so that later profiles would leave all answers to these prompts behind.
     """
     items = _items_of(split, records)
     label = "profiles" if progress else ""
     requests = partial(profile_requests, split, items, prompts=prompts)
     if store is not None and store.writable:
         fill(requests(), llm, store, progress=label, total=len(items))
-    return _profile_texts(split, items, _read(requests(), llm, store, label))
+    answers = list(_read(requests(), llm, store, label))
+    if store is not None and store.writable and not go_on and None in answers:
+        raise InputError(
+            f"{answers.count(None):,} of {len(items):,} profiles have no answer, and prompts about records are made of "
+            "them: run the same command again to ask for these, or with --go-on to let names stand in"
+        )
+    return _profile_texts(split, items, answers)
 
 
 def _items_of(split: Split, records: NDArray[np.integer] | None) -> list[int]:
@@ -184,38 +208,55 @@ def all_requests(
             return "profiles", profile_requests(split, prompts=prompts)
         profiles = _profile_texts(split, _items_of(split, None), answers)
     records = cache_friendly(split, np.arange(len(split.user)))
-    each = (
+    return "records", _about_records(split, profiles, variants, records, prompts)
+
+
+def _about_records(
+    split: Split,
+    profiles: Sequence[str] | None,
+    variants: Iterable[str],
+    records: NDArray[np.integer],
+    prompts: PromptSet,
+) -> Iterator[Request]:
+    """All requests about these records, variant by variant and slot by slot."""
+    return chain.from_iterable(
         record_requests(split, profiles, variant, slot, records, prompts=prompts)
         for variant in variants
         for slot in VARIANTS[variant]
     )
-    return "records", chain.from_iterable(each)
 
 
 def fill_records(
     split: Split,
     llm: LLM,
     store: Store,
-    variant: str = "full",
+    variants: str | Sequence[str] = "full",
     *,
     records: NDArray[np.integer] | None = None,
     profiles: Sequence[str] | None = None,
     prompts: PromptSet = HOUSE,
     progress: bool = True,
     second_try: bool = False,
+    go_on: bool = False,
 ) -> None:
-    """Ask and store what :func:`explain_records` reads, without keeping texts in memory; parameters as there."""
-    if profiles is None and variant != "no_profile":
-        profiles = item_profiles(split, llm, store=store, records=records, prompts=prompts, progress=progress)
+    """Ask and store what :func:`explain_records` reads of some variants, without keeping texts in memory.
+
+    All are asked in one stream, so that what is new in any comes before what failed in another. Parameters are those of
+    :func:`explain_records` and :func:`item_profiles`.
+    """
+    variants = (variants,) if isinstance(variants, str) else tuple(variants)
+    if profiles is None and set(variants) - {"no_profile"}:
+        profiles = item_profiles(
+            split, llm, store=store, records=records, prompts=prompts, progress=progress, go_on=go_on
+        )
     chosen = cache_friendly(split, np.arange(len(split.user)) if records is None else np.asarray(records))
-    for slot in VARIANTS[variant]:
-        requests = partial(record_requests, split, profiles, variant, slot, chosen, prompts=prompts)
-        label = f"{variant} {slot}" if progress else ""
-        fill(requests(), llm, store, progress=label, total=len(chosen))
-        if second_try:
-            answers = stored_answers(requests(), llm.model, store)
-            faulty = (correction(one, said) for one, said in zip(requests(), answers, strict=True) if said)
-            fill((one for one in faulty if one), llm, store, progress=label and f"{label} corrected")
+    requests = partial(_about_records, split, profiles, variants, chosen, prompts)
+    total = len(chosen) * sum(len(VARIANTS[variant]) for variant in variants)
+    fill(requests(), llm, store, progress="records" if progress else "", total=total)
+    if second_try:
+        answers = stored_answers(requests(), llm.model, store)
+        faulty = (correction(one, said) for one, said in zip(requests(), answers, strict=True) if said)
+        fill((one for one in faulty if one), llm, store, progress="corrected" if progress else "")
 
 
 def explain_records(
@@ -258,7 +299,8 @@ def explain_records(
     Raises
     ------
     InputError
-        When the variant is unknown, or a store for reading holds none of the answers.
+        When the variant is unknown, a store for reading holds none of the answers, or profiles failed
+        (:func:`item_profiles`).
     """
     if variant not in VARIANTS:
         raise InputError(f"variant {variant!r} is unknown: choose one of {', '.join(VARIANTS)}")

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
+from weakref import finalize
 
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.llm import LLM, Request, Result
+from lrrecsys_core.explain.sqlite_files import Connection, beside, connect, lock, unsettled, uri
 
 SCHEMA_VERSION = 2
+OPEN = 0x6C72  # the file's application_id while it is written
+MOST_TOKENS = 2**31  # no prompt has more: what claims to is no count
 LOOKUP = 900  # below the 999 placeholders that the oldest SQLite builds accept
 COLUMNS = "key, request, text, finish_reason, prompt_tokens, completion_tokens, error, odds, attempts, seconds, created"
 
@@ -45,6 +50,9 @@ WHERE answers.text IS NULL
 class ExplanationStore:
     """Answers in an SQLite file: many readers, one writer, each result durable before the next call starts.
 
+    While it is written, and after a writer was killed, the newest answers are in a file beside it whose name ends in
+    ``-wal``; a store that was closed is one file. A store moved without that file says so.
+
     Parameters
     ----------
     path
@@ -57,52 +65,78 @@ class ExplanationStore:
     Raises
     ------
     InputError
-        When the file is no store of ours, is missing for reading, or has a writer already.
+        When the file is no store of ours, is missing for reading, has a writer already, or was moved without its -wal;
+        and whenever it cannot be read or written: what it holds stays.
     """
 
     def __init__(self, path: str | Path, *, write: bool = True, keep_requests: bool = True) -> None:
-        self.path = Path(path)
+        self.path = Path(os.path.realpath(path))  # one lock, whatever name a file is called by
         self.writable = write
         self._keep_requests = keep_requests
-        self._lock = self._take_lock() if write else None
         self._sources: dict[tuple[str, str, str], int] = {}
-        if not write and not self.path.is_file():
+        self._check_file()
+        with ExitStack() as opened:
+            held = opened.enter_context(closing(lock(self.path))) if write else None
+            self._check_whole()
+            self._db = opened.enter_context(closing(connect(self.path, write=write)))
+            self._check_schema()
+            opened.pop_all()
+            self._close = finalize(self, _close, self._db, held)  # however the store is let go of
+            opened.callback(self._close)
+            if write:
+                self._begin()
+            opened.pop_all()
+
+    def _check_file(self) -> None:
+        if self.path.exists() and not self.path.is_file():
+            raise InputError(f"{self.path} is no file, and a store is one file: name a file")
+        if not self.writable and not self.path.is_file():
             raise InputError(f"{self.path} does not exist: name a store made by 'lrrecsys explain run'")
-        self._db = sqlite3.connect(self.path, isolation_level=None, timeout=60)
-        try:
-            self._prepare()
-        except sqlite3.DatabaseError as error:
-            self.close()
-            raise InputError(f"{self.path} is not an explanation store ({error}): name another file") from error
-
-    def _take_lock(self) -> sqlite3.Connection:
-        """A transaction held open on a side file: freed by the system however the process ends, on every platform."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        lock = sqlite3.connect(f"{self.path}.lock", isolation_level=None, timeout=0)
-        try:
-            lock.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
-            lock.close()
-            raise InputError(f"{self.path} is being written by another process: wait for it or stop it") from error
-        return lock
-
-    def _prepare(self) -> None:
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 1:  # before answers had odds
-            self._db.execute("ALTER TABLE answers ADD COLUMN odds TEXT")
-            self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            version = SCHEMA_VERSION
-        tables = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if (tables or not self.writable) and (version != SCHEMA_VERSION or "answers" not in tables):
-            raise sqlite3.DatabaseError(f"schema version {version}, expected {SCHEMA_VERSION}")
-        self._db.execute("PRAGMA cache_size = -65536")
-        if not self.writable:
-            self._db.execute("PRAGMA query_only = ON")
+        if self.writable and self.path.is_file() and self.path.stat().st_nlink > 1:
+            raise InputError(
+                f"{self.path} is one file under several names (hard links), which two processes could write to "
+                "without knowing of each other: copy it, or remove the other names"
+            )
         if self.writable:
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.executescript(SCHEMA)
-            self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+
+    def _check_whole(self) -> None:
+        """Refuse a file that says it is open while what was written last, in its -wal, is not beside it."""
+        wal = beside(self.path, "-wal")
+        if wal.exists() or not self.path.is_file() or not self.path.stat().st_size:
+            return
+        with closing(connect(self.path, alone=True)) as db:
+            marked = db.execute("PRAGMA application_id").fetchone()[0] == OPEN
+        if marked and not wal.exists():
+            raise InputError(
+                f"{self.path} was moved without {wal.name}, which has the newest answers since its writer was killed: "
+                f"move {wal.name} beside it, or, if that is gone, make an empty file of this name to ask them anew"
+            )
+
+    def _check_schema(self) -> None:
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        tables = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if not tables and not self.writable:
+            raise InputError(f"{self.path} holds nothing yet: fill it by 'lrrecsys explain run'")
+        if tables and (version not in (1, SCHEMA_VERSION) or "answers" not in tables):
+            raise InputError(
+                f"{self.path} is not an explanation store (schema version {version}, expected {SCHEMA_VERSION}): "
+                "name another file"
+            )
+        if version == 1 and not self.writable:
+            ExplanationStore(self.path).close()
+        self._db.execute("PRAGMA cache_size = -65536")
+
+    def _begin(self) -> None:
+        """Make ready for writing and mark the file as open."""
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version != SCHEMA_VERSION:  # at once, so that a kill leaves either form
+            older = "ALTER TABLE answers ADD COLUMN odds TEXT;" if version == 1 else ""  # before answers had odds
+            self._db.executescript(f"BEGIN; {older} {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        if self._db.execute("PRAGMA journal_mode = WAL").fetchone()[0] == "wal":
+            self._db.execute(f"PRAGMA application_id = {OPEN}")
+            self._db.execute("PRAGMA wal_checkpoint")  # the mark reaches the file only once its -wal is there
 
     def __enter__(self) -> ExplanationStore:
         return self
@@ -111,11 +145,8 @@ class ExplanationStore:
         self.close()
 
     def close(self) -> None:
-        """Close the file and let the next writer in."""
-        self._db.close()
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        """Make the store one file again, close it and let the next writer in."""
+        self._close()
 
     def __len__(self) -> int:
         return int(self._db.execute("SELECT count(*) FROM answers").fetchone()[0])
@@ -154,16 +185,17 @@ class ExplanationStore:
 
     def add(self, request: Request, result: Result, llm: LLM) -> None:
         """Record one result durably: an answer already stored under the key stays."""
-        row = (
-            bytes.fromhex(result.key), self._source(llm.model, request.template, llm.name),
-            pack(request) if self._keep_requests else None, storable(result.text), result.finish_reason,
-            result.prompt_tokens, result.completion_tokens, storable(result.error), _odds(result), result.seconds,
-            time.time(),
-        )  # fmt: skip
+        said = _said(result) | {
+            "key": bytes.fromhex(result.key),
+            "source": self._source(llm.model, request.template, llm.name),
+            "request": pack(request) if self._keep_requests else None,
+            "attempts": 1,
+            "seconds": result.seconds,
+        }
         self._db.execute(
-            "INSERT INTO answers (key, source, request, text, finish_reason, prompt_tokens, completion_tokens, error, "
-            f"odds, attempts, seconds, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?) {KEEP_FIRST_ANSWER}",
-            row,
+            f"INSERT INTO answers ({', '.join(said)}) VALUES ({', '.join(f':{name}' for name in said)}) "
+            + KEEP_FIRST_ANSWER,
+            said,
         )
 
     def settle(self, result: Result) -> bool | None:
@@ -171,25 +203,25 @@ class ExplanationStore:
 
         Returns True when it was taken, False when there is an answer already, None when the key is unknown.
         """
+        said = _said(result)
         key = bytes.fromhex(result.key)
         changed = self._db.execute(
-            "UPDATE answers SET text = ?, finish_reason = ?, prompt_tokens = ?, completion_tokens = ?, error = ?, "
-            "odds = ?, created = ? WHERE key = ? AND text IS NULL",
-            (storable(result.text), result.finish_reason, result.prompt_tokens, result.completion_tokens,
-             storable(result.error), _odds(result), time.time(), key),
-        ).rowcount  # fmt: skip
+            f"UPDATE answers SET {', '.join(f'{name} = :{name}' for name in said)} WHERE key = :key AND text IS NULL",
+            said | {"key": key},
+        ).rowcount
         if changed:
             return True
         return False if self._db.execute("SELECT 1 FROM answers WHERE key = ?", (key,)).fetchone() else None
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Make what is written inside durable all at once: faster, for work that can simply be done again."""
+        """Make what is written inside durable all at once, for work that can be done again; read as of one moment."""
         self._db.execute("BEGIN")
         try:
             yield
         except BaseException:
-            self._db.execute("ROLLBACK")
+            if self._db.in_transaction:  # SQLite has taken it back itself where the disk was full
+                self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
 
@@ -214,6 +246,16 @@ class ExplanationStore:
         query = "SELECT EXISTS (SELECT 1 FROM answers WHERE request IS NULL AND text IS NOT NULL)"
         return not self._db.execute(query).fetchone()[0]
 
+    @property
+    def parts(self) -> list[Path]:
+        """The files that must be moved together: one for a store that was closed."""
+        return [self.path, *unsettled(self.path)]
+
+    def answered(self, model: str) -> bool:
+        """Whether there is any answer of a model (identifier with revision)."""
+        query = "SELECT 1 FROM answers JOIN sources ON sources.id = source WHERE model = ? AND text NOT NULL LIMIT 1"
+        return self._db.execute(query, (model,)).fetchone() is not None
+
     def asked(self) -> set[tuple[str, str]]:
         """Who was asked what: identifier, with revision, of the model and name of the template."""
         return set(self._db.execute("SELECT DISTINCT model, template FROM sources"))
@@ -223,8 +265,8 @@ class ExplanationStore:
         names = ["model", "template", "client", "answered", "failed", "truncated", "prompt_tokens", "completion_tokens"]
         query = (
             "SELECT model, template, client, count(text), count(*) - count(text), sum(finish_reason = 'length'), "
-            "sum(prompt_tokens), sum(completion_tokens) FROM answers JOIN sources ON sources.id = answers.source "
-            "GROUP BY source ORDER BY model, template, client"
+            "CAST(total(prompt_tokens) AS INTEGER), CAST(total(completion_tokens) AS INTEGER) "
+            "FROM answers JOIN sources ON sources.id = answers.source GROUP BY source ORDER BY model, template, client"
         )
         return [dict(zip(names, values, strict=True)) for values in self._db.execute(query)]
 
@@ -238,7 +280,7 @@ class ExplanationStore:
         before = len(self)
         for other in others:
             ExplanationStore(other, write=False).close()  # one clear sentence when it is not a store
-            self._db.execute("ATTACH ? AS other", (str(other),))
+            self._db.execute("ATTACH ? AS other", (uri(Path(os.path.realpath(other))),))
             try:
                 with self.together():
                     self._db.execute(
@@ -256,13 +298,43 @@ class ExplanationStore:
         return len(self) - before
 
 
+def _close(db: Connection, held: sqlite3.Connection | None) -> None:
+    """Bring everything into the one file, as far as that is possible now, and let go of it."""
+    with ExitStack() as after:
+        if held is not None:
+            after.enter_context(closing(held))
+            try:
+                db.execute("PRAGMA busy_timeout = 1000")
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                db.execute("PRAGMA application_id = 0")
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                db.execute("PRAGMA journal_mode = DELETE")
+            except InputError:  # a full disk, or somebody reading: a reader of ours keeps the -wal beside the file
+                with suppress(InputError):
+                    after.enter_context(closing(connect(db.path))).execute("SELECT 1 FROM sources").fetchone()
+        db.close()
+
+
 def storable(text: str | None) -> str | None:
     """The text with what UTF-8 cannot carry (lone surrogates) replaced; everything else stays as received."""
     return None if text is None else text.encode("utf-8", "replace").decode()
 
 
-def _odds(result: Result) -> str | None:
-    return json.dumps(result.odds) if result.odds else None
+def _said(result: Result) -> dict[str, object]:
+    """A result in columns, whatever a client may have put into it."""
+    return {
+        "text": storable(result.text),
+        "finish_reason": storable(str(result.finish_reason or "stop")),
+        "prompt_tokens": _count(result.prompt_tokens),
+        "completion_tokens": _count(result.completion_tokens),
+        "error": storable(result.error),
+        "odds": json.dumps(result.odds) if result.odds else None,
+        "created": time.time(),
+    }
+
+
+def _count(tokens: object) -> int:
+    return tokens if isinstance(tokens, int) and 0 <= tokens < MOST_TOKENS else 0
 
 
 def pack(request: Request) -> bytes:

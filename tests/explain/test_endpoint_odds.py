@@ -2,51 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import math
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from odd_server import Answer, odd_server
 
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.clients.endpoint import Endpoint
 from lrrecsys_core.explain.llm import Request, Result
 
 RATINGS = ("1", "2", "3", "4", "5")
-Answer = Callable[[dict[str, Any]], tuple[int, dict[str, Any]]]
 
 
 @contextmanager
 def server(answer: Answer) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    bodies: list[dict[str, Any]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            bodies.append(body)
-            status, content = answer(body)
-            whole = json.dumps(content).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(whole)))
-            self.end_headers()
-            self.wfile.write(whole)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=listening.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{listening.server_address[1]}/v1", bodies
-    finally:
-        listening.shutdown()
-        listening.server_close()
+    with odd_server(answer) as (url, asked):
+        yield url, asked.bodies
 
 
 def completion(listed: dict[str, float] | None = None) -> dict[str, Any]:

@@ -124,6 +124,7 @@ def test_transformers_serve_answers_a_whole_run(tmp_path: Path, data: str) -> No
             store,
             "--concurrency",
             "4",
+            "--go-on",
             LRRECSYS_BASE_URL=url,
         )
     assert done.returncode == 0, done.stderr + (tmp_path / "log").read_text()

@@ -88,7 +88,7 @@ def test_there_is_one_writer_and_readers_do_not_wait(tmp_path: Path) -> None:
             assert len(reader) == 1
             add(store, request("b"), "y")
             assert len(reader) == 2
-            with pytest.raises(sqlite3.OperationalError):
+            with pytest.raises(InputError, match="may only be read"):
                 add(reader, request("c"), "z")
     ExplanationStore(tmp_path / "s").close()
 
@@ -104,6 +104,10 @@ def test_what_is_no_store_is_refused(tmp_path: Path, content: bytes | None) -> N
         ExplanationStore(path)
     with pytest.raises(InputError, match="does not exist"):
         ExplanationStore(tmp_path / "none", write=False)
+    (tmp_path / "new").touch()  # as a run leaves it that was killed at once
+    with pytest.raises(InputError, match="holds nothing yet"):
+        ExplanationStore(tmp_path / "new", write=False)
+    ExplanationStore(tmp_path / "new").close()
 
 
 def test_hostile_text_passes_through_store_and_frozen_copy(tmp_path: Path) -> None:
@@ -180,3 +184,17 @@ def test_odds_come_back_from_store_and_frozen_folder_and_older_stores_are_taken_
         db.executescript("ALTER TABLE answers DROP COLUMN odds; PRAGMA user_version = 1;")
     with ExplanationStore(tmp_path / "new.sqlite", write=False) as store:
         assert store.texts(keys) == {keys[0]: "2", keys[1]: "1"} and store.odds(keys) == {}
+
+
+@pytest.mark.parametrize("count", [2**70, 2**63 - 1, -5, float("nan"), None, "many"])
+@pytest.mark.parametrize("reason", ["\ud800", None, 7, "stop"])
+def test_whatever_a_client_yields_beside_its_text_loses_no_answer(
+    count: object, reason: object, tmp_path: Path
+) -> None:
+    with ExplanationStore(tmp_path / "s") as store:
+        for text in ("first", "second"):
+            one = request(text)
+            store.add(one, Result(one.key(LLM.model), text, reason, count, count, seconds=0.5), LLM)  # type: ignore[arg-type]
+        (row,) = store.counts()
+        assert (row["answered"], row["prompt_tokens"], row["completion_tokens"]) == (2, 0, 0)
+        assert freeze(store, tmp_path / "f")["rows"] == 2

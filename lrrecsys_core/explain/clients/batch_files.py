@@ -13,6 +13,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from lrrecsys_core import paths
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.clients.completions import CallFailed, read_answer, reason_of
 from lrrecsys_core.explain.clients.endpoint import Endpoint
@@ -63,7 +64,7 @@ def export_batch(
     line = next(asked, None)
     while line is not None:
         shards.append(folder / f"requests-{len(shards):04d}.jsonl")
-        with shards[-1].open("w", encoding="ascii") as file:
+        with paths.naming(shards[-1]), shards[-1].open("w", encoding="ascii") as file:
             size = written = 0
             while line is not None and written < lines and (not written or size + len(line) < SHARD_BYTES):
                 size += file.write(line)
@@ -73,18 +74,20 @@ def export_batch(
 
 
 def _missing(requests: Iterable[Request], llm: Endpoint, store: ExplanationStore) -> Iterator[str]:
+    """Lines, each only once the store knows its request: a result of one it does not know would be a stranger's."""
     seen: set[bytes] = set()
     stream = iter(requests)
     while chunk := list(islice(stream, 500)):
         keyed = {request.key(llm.model): request for request in chunk}
         stored = store.texts(list(keyed))
+        new = {key: one for key, one in keyed.items() if stored.get(key) is None and bytes.fromhex(key) not in seen}
         with store.together():
-            for key, request in keyed.items():
-                if stored.get(key) is None and bytes.fromhex(key) not in seen:
-                    seen.add(bytes.fromhex(key))
-                    store.add(request, Result(key, None, "error", error=AWAITED), llm)
-                    path, body = llm.body(request)
-                    yield json.dumps({"custom_id": key, "method": "POST", "url": f"/v1{path}", "body": body}) + "\n"
+            for key, request in new.items():
+                store.add(request, Result(key, None, "error", error=AWAITED), llm)
+        for key, request in new.items():
+            seen.add(bytes.fromhex(key))
+            path, body = llm.body(request)
+            yield json.dumps({"custom_id": key, "method": "POST", "url": f"/v1{path}", "body": body}) + "\n"
 
 
 @dataclass

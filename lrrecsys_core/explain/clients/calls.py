@@ -4,32 +4,55 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
+import logging
 import random
 import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.clients.completions import CallFailed, read_answer
+from lrrecsys_core.explain.clients.completions import CallFailed, read_answer, reason_of
+from lrrecsys_core.explain.clients.secrets import Mask, authorization, read_key
 from lrrecsys_core.explain.llm import Request, Result
 
 if TYPE_CHECKING:
     from lrrecsys_core.explain.clients.endpoint import Endpoint
 
-FATAL = {401: "refuses the key", 403: "forbids the request", 404: "does not know the model or the address"}
+FATAL = {  # unless the model is known to answer: then 403 and 404 are about one prompt
+    401: "refuses the key", 403: "forbids the request", 404: "does not know the model or the address",
+}  # fmt: skip
+LONGEST_COMPLAINT = 1000
 MARK = "lrrecsys-"  # tells our request ids, where a server echoes them, from its own
-HOPELESS = {400, 413, 415, 422}
+HOPELESS = {400, 413, 415, 422}  # for the prompt's own sake, by a server that is well
 LISTS = {  # what asks either interface for the likeliest tokens and their log-probabilities
     "/chat/completions": {"logprobs": True, "top_logprobs": 20}, "/completions": {"logprobs": 20},
 }  # fmt: skip
 NO_LISTS = HOPELESS | {403, 501}  # ways of refusing them; what they mean otherwise shows when asked again without
+
+
+@dataclass
+class Arrived:
+    """A result, and how the last call for it failed where it gave no text (None for a defect of ours)."""
+
+    result: Result
+    failure: CallFailed | None = None
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the server refuses one prompt or everything: nobody knows before the first success."""
+        return self.failure is not None and self.failure.status in FATAL
+
+    @property
+    def outage(self) -> bool:
+        """Whether something may be wrong with the server rather than with the prompt."""
+        return self.result.text is None and (self.failure is None or self.failure.again or self.unsure)
 
 
 class Client:
@@ -41,17 +64,17 @@ class Client:
     ----------
     url
         Base URL. Over https, proxies and certificates are those of the environment; http is for one's own network.
-    secret
-        Sent as bearer token.
+    key
+        Sent as bearer token, unless the address has a user and a password.
     """
 
-    def __init__(self, url: str, secret: str) -> None:
+    def __init__(self, url: str, key: str) -> None:
         import httpx
 
-        self._url = url.rstrip("/")
+        self._url, header = authorization(url, key)
         secure = url.startswith("https://")
         self._options: dict[str, Any] = {
-            "headers": {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"},
+            "headers": {"Authorization": header, "Content-Type": "application/json"},
             "verify": httpx.create_ssl_context() if secure else False,
             "trust_env": secure,
             "timeout": None,
@@ -73,7 +96,8 @@ class Client:
         connection = self._idle.pop() if self._idle else httpx.AsyncClient(**self._options)
         content = json.dumps(body, separators=(",", ":")).encode()
         try:
-            answer = await connection.post(self._url + path, content=content, headers={"X-Request-Id": MARK + key})
+            url = self._url._replace(path=self._url.path.rstrip("/") + path).geturl()
+            answer = await connection.post(url, content=content, headers={"X-Request-Id": MARK + key})
             echoed = answer.headers.get("x-request-id", "")
             if echoed.startswith(MARK) and echoed != MARK + key:
                 raise CallFailed("the server sent the answer of another request")
@@ -119,25 +143,30 @@ class Calls:
         Base URLs of the servers.
     answers
         Where results go; an InputError there ends the run.
+
+    Raises
+    ------
+    InputError
+        When the key in the environment can be none.
     """
 
-    def __init__(self, endpoint: Endpoint, urls: tuple[str, ...], answers: SimpleQueue[Result | InputError]) -> None:
+    def __init__(self, endpoint: Endpoint, urls: tuple[str, ...], answers: SimpleQueue[Arrived | InputError]) -> None:
         self._endpoint = endpoint
         self._answers = answers
-        self._secret = os.environ.get("LRRECSYS_API_KEY") or os.environ.get("OPENAI_API_KEY") or ""
-        self._servers = [self._server(url) for url in urls]
+        key = read_key()
+        self._mask = Mask(key, urls)
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log each address, and a key in it
+        self._servers = [Server(Client(url, key), urlsplit(url).netloc.rpartition("@")[2]) for url in urls]
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
 
-    def _server(self, url: str) -> Server:
-        return Server(Client(url, self._secret or "none"), urlsplit(url).netloc.rpartition("@")[2])
-
     @property
     def addresses(self) -> str:
-        """Hosts and ports, for messages."""
-        return ", ".join(server.address for server in self._servers)
+        """Host and port of the first server, for messages, and how many more there are."""
+        more = f" and {len(self._servers) - 1} more" if len(self._servers) > 1 else ""
+        return self._servers[0].address + more
 
     def start(self, requests: list[Request]) -> None:
         """Set calls going; returns at once."""
@@ -169,60 +198,93 @@ class Calls:
         """Put one result into the queue, whatever happens."""
         key = request.key(self._endpoint.model)
         began = time.monotonic()
-        result = Result(key, finish_reason="error")
+        arrived = Arrived(Result(key, finish_reason="error"))
         try:
-            result = await self._try(request, result)
+            arrived = await self._try(request, arrived)
         except InputError as error:
             self._answers.put(error)
             return
         except Exception as error:  # a defect must fail one request visibly, not hang the run
-            result.error = f"{type(error).__name__}: {error}"
-        result.error = result.error and self._without_secret(result.error)
+            arrived.result.error = f"{type(error).__name__}: {error}"
+        result = arrived.result
+        result.error = result.error and self._mask.complaint(result.error)[:LONGEST_COMPLAINT]
+        result.text = result.text and self._mask.answer(result.text)
         result.seconds = time.monotonic() - began
-        self._answers.put(result)
+        self._answers.put(arrived)
 
-    def _without_secret(self, text: str) -> str:
-        """Servers quote keys in their complaints."""
-        return text.replace(self._secret, "***") if self._secret else text
-
-    async def _try(self, request: Request, result: Result) -> Result:
+    async def _try(self, request: Request, arrived: Arrived) -> Arrived:
         settings = self._endpoint
         for attempt in range(settings.attempts):
             try:
                 last = 0 < attempt == settings.attempts - 1
-                return await self._call(request, result.key, odds=bool(request.choices) and not last)
+                odds = bool(request.choices) and not last
+                return Arrived(await self._call(request, arrived.result.key, odds=odds))
             except CallFailed as failure:
-                result.error = str(failure)
+                arrived.result.error, arrived.failure = str(failure), failure
                 if not failure.again or attempt + 1 == settings.attempts:
                     break
-                longest = min(settings.longest_pause, settings.pause * 2**attempt)
-                await asyncio.sleep(max(failure.after, random.uniform(0, longest)))
-        return result
+                if not failure.rests or self._shortest_rest() > 0:
+                    await asyncio.sleep(random.uniform(0, min(settings.longest_pause, settings.pause * 2**attempt)))
+        return arrived
+
+    def _shortest_rest(self) -> float:
+        """Seconds until some server may be asked; 0 or less when one may be now."""
+        return min(server.rests_until for server in self._servers) - time.monotonic()
+
+    async def _free_server(self) -> Server:
+        """The least busy of the servers that do not rest; where all do, the first that is to be free again.
+
+        Raises
+        ------
+        InputError
+            When that takes longer than a request may wait.
+        """
+        rest = self._shortest_rest()
+        if rest > self._endpoint.longest_pause:
+            soonest = min(self._servers, key=lambda one: one.rests_until)
+            raise InputError(
+                f"{soonest.address} asks to be left alone for {rest:,.0f} s, longer than the "
+                f"{self._endpoint.longest_pause:g} s that a request may wait: run the same command again later"
+            )
+        if rest > 0:
+            await asyncio.sleep(rest)
+        now = time.monotonic()
+        return min(self._servers, key=lambda one: (max(one.rests_until - now, 0.0), one.busy))
 
     async def _call(self, request: Request, key: str, *, odds: bool) -> Result:
-        """One call to the server that is least busy and not resting; a second one if it refuses to tell the odds."""
-        while (first := min(server.rests_until for server in self._servers)) > time.monotonic():
-            await asyncio.sleep(first - time.monotonic())
-        server = min((one for one in self._servers if one.rests_until <= time.monotonic()), key=lambda one: one.busy)
+        """One call to a server that does not rest; a second one if it refuses to tell the odds."""
+        server = await self._free_server()
         path, body = self._endpoint.body(request)
         listing = odds and server.lists
         status, headers, content = await self._post(server, path, body | LISTS[path] if listing else body, key)
         if listing and status in NO_LISTS:
             status, headers, content = await self._post(server, path, body, key)
             server.lists = status != 200
-        if status in FATAL:
-            raise InputError(
-                f"{server.address} {FATAL[status]} (HTTP {status}): check LRRECSYS_BASE_URL, LRRECSYS_API_KEY "
-                f"and the model name {self._endpoint.served_as!r}"
-            )
-        if status != 200:
-            after = retry_after(headers)
-            server.rest(after)
-            detail = self._without_secret(content.decode("utf-8", "replace"))
-            raise CallFailed(
-                f"HTTP {status}: {' '.join(detail[:200].split())}", again=status not in HOPELESS, after=after
-            )
-        return read_answer(content, key, request.choices if listing else ())
+        if status == 200:
+            choices = request.choices if listing else ()
+            try:
+                return read_answer(self._mask.answer(as_text(content)), key, choices)
+            except CallFailed:  # which quotes from the answer: once more, with any key masked before it is cut
+                return read_answer(self._mask.complaint(as_text(content)), key, choices)
+        after = retry_after(headers)
+        server.rest(after)
+        said: object = self._mask.complaint(as_text(content))
+        with suppress(ValueError, RecursionError):
+            said = json.loads(str(said))
+        failed = CallFailed(
+            f"HTTP {status}: {reason_of(said)}",
+            again=status not in HOPELESS | FATAL.keys(), rests=after > 0, status=status,
+        )  # fmt: skip
+        if status == 401:
+            raise self.refusal(server.address, failed)
+        raise failed
+
+    def refusal(self, address: str, failed: CallFailed) -> InputError:
+        """Why nothing can be asked there."""
+        return InputError(
+            f"{address} {FATAL[failed.status]} ({failed}): check LRRECSYS_BASE_URL, LRRECSYS_API_KEY and the model "
+            f"name {self._endpoint.served_as!r}"
+        )
 
     async def _post(
         self, server: Server, path: str, body: dict[str, Any], key: str
@@ -242,16 +304,26 @@ class Calls:
             raise CallFailed(f"no answer within {self._endpoint.timeout:g} s") from None
         except ConnectionError as error:
             server.rest(self._endpoint.pause)
-            raise CallFailed(f"connection failed: {error}") from None
+            raise CallFailed(f"connection failed: {error}", rests=True) from None
         finally:
             server.busy -= 1
 
 
+def as_text(content: bytes) -> str:
+    """Bytes as text, in whatever encoding of JSON."""
+    return content.decode(json.detect_encoding(content), "replace")
+
+
 def retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds a server asks to wait (``Retry-After`` in either form, or ``retry-after-ms``); 0 when it does not say."""
-    stated = headers.get("retry-after", "")
-    with suppress(ValueError):
-        return max(0.0, float(headers["retry-after-ms"]) / 1000 if "retry-after-ms" in headers else float(stated))
-    with suppress(ValueError, TypeError):
-        return max(0.0, parsedate_to_datetime(stated).timestamp() - time.time())
+    """Seconds a server asks to wait; 0 when it does not say.
+
+    ``Retry-After`` in seconds, with a unit or as a date, or ``retry-after-ms``.
+    """
+    for stated in (headers.get("retry-after-ms", "") + "ms", headers.get("retry-after", "")):
+        seconds = stated.strip().lower().removesuffix("s").removesuffix("m")
+        with suppress(ValueError):
+            return max(0.0, float(seconds) / (1000 if stated.strip().lower().endswith("ms") else 1))
+        with suppress(ValueError, TypeError, OverflowError):
+            date = parsedate_to_datetime(stated)
+            return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - time.time())
     return 0.0

@@ -22,12 +22,13 @@ _SAYS = ("message", "detail", "msg", "error", "error_message", "reason", "code",
 
 
 class CallFailed(Exception):
-    """One call failed: why, whether to try again, and after how many seconds at least."""
+    """One call failed: why, whether to try again, whether its server now rests, and the HTTP status of a refusal."""
 
-    def __init__(self, reason: str, *, again: bool = True, after: float = 0.0) -> None:
+    def __init__(self, reason: str, *, again: bool = True, rests: bool = False, status: int = 0) -> None:
         super().__init__(reason)
         self.again = again
-        self.after = after
+        self.rests = rests
+        self.status = status
 
 
 def read_answer(content: object, key: str, choices: Sequence[str] = ()) -> Result:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from itertools import islice
 from queue import SimpleQueue
 from typing import Any
+from urllib.parse import urlsplit
 
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.explain.clients.calls import Calls
+from lrrecsys_core.explain.clients.calls import Arrived, Calls
 from lrrecsys_core.explain.clients.formats import render, split_revision
 from lrrecsys_core.explain.llm import Request, Result
 
@@ -44,7 +45,11 @@ class Endpoint:
     pause, longest_pause
         Seconds waited after the first failure, doubled each time with full jitter, and the most ever waited.
     give_up_after
-        Requests failing one after another, with no success between, that end the run.
+        Requests failing one after another, with no success between, that end the run; those that a server refuses for
+        their own sake (HTTP 400, 413, 415, 422) or filters do not count.
+    answered
+        Whether the model is known to answer at these addresses: from then on a 403 or 404 fails one request; before,
+        they fail none, and end the run when nothing else comes.
     """
 
     model: str
@@ -58,8 +63,12 @@ class Endpoint:
     pause: float = 0.5
     longest_pause: float = 60.0
     give_up_after: int = 100
+    answered: bool = False
 
     def __post_init__(self) -> None:
+        for setting in ("concurrency", "attempts", "give_up_after", "timeout"):
+            if not getattr(self, setting) > 0:
+                raise InputError(f"{setting} of an endpoint is {getattr(self, setting)}: give a number above 0")
         self.name = self.name or self.model
         self.served_as = self.served_as or split_revision(self.model)[0]
 
@@ -69,32 +78,46 @@ class Endpoint:
         Raises
         ------
         InputError
-            When no address is given, the key or model is refused, or call after call fails: answers so far are kept.
+            When no address is given, the key or model is refused, call after call fails, or all servers ask for a
+            longer pause than ``longest_pause``: answers so far are kept.
         """
         stream = iter(requests)
-        answers: SimpleQueue[Result | InputError] = SimpleQueue()
+        answers: SimpleQueue[Arrived | InputError] = SimpleQueue()
         calls = Calls(self, base_urls(self.urls), answers)
-        in_flight, failures = 0, 0
+        in_flight, failures, said = 0, 0, ""
+        unsure: list[Arrived] = []  # refused: for their own sake, or is everything? The first success tells
         try:
             while True:
                 new = list(islice(stream, self.concurrency - in_flight))
                 calls.start(new)
                 in_flight += len(new)
                 if not in_flight:
-                    return
+                    break
                 arrived = [answers.get()]
                 arrived += [answers.get() for _ in range(answers.qsize())]
-                for result in arrived:
-                    if isinstance(result, InputError):
-                        raise result
-                    failures = failures + 1 if result.text is None else 0
-                    yield result
-                    if failures >= self.give_up_after:
-                        raise InputError(
-                            f"the last {failures} requests to {calls.addresses} all failed ({result.error}): "
-                            "see to the server and run the same command again"
-                        )
                 in_flight -= len(arrived)
+                for one in sorted(arrived, key=lambda one: isinstance(one, InputError)):  # what has come is kept first
+                    if isinstance(one, InputError):
+                        raise one
+                    if one.result.text is not None:
+                        self.answered, failures = True, 0
+                    elif one.outage:
+                        failures, said = failures + 1, str(one.result.error)
+                    if one.unsure and not self.answered:
+                        unsure.append(one)
+                        continue
+                    yield from (earlier.result for earlier in unsure if self.answered)
+                    unsure = [] if self.answered else unsure
+                    yield one.result
+                if failures >= self.give_up_after:
+                    break
+            if unsure and unsure[0].failure:
+                raise calls.refusal(calls.addresses, unsure[0].failure)
+            if failures >= self.give_up_after:
+                raise InputError(
+                    f"the last {failures} requests to {calls.addresses} all failed ({said[:200]}): "
+                    "see to the server and run the same command again"
+                )
         finally:
             calls.stop()
 
@@ -118,13 +141,22 @@ def base_urls(urls: tuple[str, ...] = ()) -> tuple[str, ...]:
     Raises
     ------
     InputError
-        When there are none, or one is not http(s).
+        When there are none, or one is no address of a server.
     """
+    import httpx
+
     stated = os.environ.get("LRRECSYS_BASE_URL") or os.environ.get("OPENAI_BASE_URL") or ""
     urls = urls or tuple(url.strip() for url in stated.split(",") if url.strip())
     if not urls:
         raise InputError("no endpoint is named: set LRRECSYS_BASE_URL, for example to http://localhost:8000/v1")
-    for url in urls:
-        if not url.startswith(("http://", "https://")):
-            raise InputError("an endpoint's address must start with http:// or https://: check LRRECSYS_BASE_URL")
+    for place, url in enumerate(urls, 1):
+        try:
+            sound = url.startswith(("http://", "https://")) and bool(httpx.URL(url).host) and urlsplit(url).port != 0
+        except (ValueError, httpx.InvalidURL):  # a port beyond 65535, a broken bracket, a control character
+            sound = False
+        if not sound:  # not shown, since there may be a key in it
+            raise InputError(
+                f"address {place} of {len(urls)} in LRRECSYS_BASE_URL is none: it must start with http:// or https:// "
+                "and have a host and, where it names a port, one from 1 to 65535"
+            )
     return urls
