@@ -68,8 +68,7 @@ def fill(requests: Iterable[Request], llm: LLM, store: Store, *, progress: str =
     name shows rate, failures, tokens and, when the ``total`` of requests is known, the time left.
     """
     in_flight: dict[str, Request] = {}
-    failed: set[str] = set()
-    tokens = 0
+    failed, tokens = set[str](), 0
     bar = tqdm(desc=progress, unit="prompt", disable=not progress, total=total)
     if isinstance(llm, Endpoint):
         llm.answered = llm.answered or store.answered(llm.model)

@@ -6,6 +6,7 @@ import re
 
 from lrrecsys_core.explain.reading import CHATTER, CONTROL, EMPHASIS, MARK, TURN, without_thoughts
 
+LONGEST = 2_000  # characters read: eight tokens are asked for, and a runaway answer must not hold up a run
 REFUSAL = re.compile(
     r"\b(I('m| am) sorry|I (can|could) ?no?t|I can't|I am unable|I'm unable|as an AI|as a language model|"
     r"I do not have (access|enough)|I don't have (access|enough)|cannot (provide|determine|answer))\b",
@@ -64,7 +65,7 @@ def parse_rating(text: str, low: float, high: float) -> tuple[float | None, str]
     low, high
         The scale.
     """
-    said = without_thoughts(text)
+    said = without_thoughts(text)[:LONGEST]
     if not TURN.sub("", CONTROL.sub("", said)).strip():
         return None, "empty"
     lines = [_scaled(line, low, high) for line in _statements(said)]

@@ -79,3 +79,8 @@ def test_a_rating_is_on_the_scale_and_among_the_numbers_said(said: str, low: int
     assert (rating is None) == (reason != "ok")
     if rating is not None:
         assert low <= rating <= low + width and f"{rating:g}".split(".")[0] in said
+
+
+def test_a_runaway_answer_is_read_at_once() -> None:
+    assert parse_rating("4\n" + "4 " * 100_000, 1, 5) == (4.0, "ok")
+    assert parse_rating("3 4 " * 100_000, 1, 5) == (None, "several numbers")
