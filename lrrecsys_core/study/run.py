@@ -116,7 +116,7 @@ class Run:
         Raises
         ------
         InputError
-            If no record tests, or none validates where some should.
+            If no record tests, or none of the whole data validates where some should.
         """
         profile = self.profile
         return _split(self.data(name)[replicate], fraction, not profile.paper_strict, profile.split_by)
@@ -147,7 +147,7 @@ def _split(data: Dataset, fraction: float, validation: bool, by: str) -> Split:
             _SPLITS.pop(next(iter(_SPLITS)))
         split = make_split(data, by=by, train_fraction=fraction, validation=validation)  # type: ignore[arg-type]
         for part, records in (("test", split.test), ("validate", split.validation)):
-            if not len(records) and (part == "test" or validation):
+            if fraction == 1 and not len(records) and (part == "test" or validation):
                 raise InputError(
                     f"{data.source or data.name}: no record is left to {part} on; users test from two records on and "
                     "validate from three on, so expected some with more."
