@@ -23,7 +23,8 @@ def data_table(data: Mapping[str, Dataset]) -> pl.DataFrame:
             near = "within" if same_as_paper(dataset) else "not within"
             paper = RELEASES[dataset.release].paper_name
             kind += f", the release of {paper} (counts {near} {TOLERANCE:.0%} of the paper's)"
-        lines.append((name, *counts(dataset).values(), kind))
+        n = counts(dataset)
+        lines.append((name, n["records"], n["users"], n["items"], kind))
     return pl.DataFrame(lines, schema=["data set", "records", "users", "items", "what they are"], orient="row")
 
 

@@ -89,7 +89,12 @@ def without_repeats(records: pl.DataFrame, keys: Sequence[str], keep: str) -> tu
         kept = means.select(records.columns)
     else:
         # Equal keys have equal hashes, so that only the few suspects are compared as they are.
-        suspect = records.select(pl.struct(keys).hash().is_duplicated()).to_series()
+        marks = records.select(pl.struct(keys).hash()).to_series()
+        ranked = marks.sort()
+        twice = ranked.filter((ranked == ranked.shift(1)).fill_null(False)).unique()
+        if twice.is_empty():
+            return records, 0
+        suspect = marks.is_in(twice.implode())
         rows = records.select(keys).with_row_index("_row").filter(suspect)
         one = pl.struct(keys).is_first_distinct() if keep == "first" else pl.struct(keys).is_last_distinct()
         again = pl.zeros(records.height, pl.Boolean, eager=True).scatter(rows.filter(~one)["_row"], True)

@@ -190,7 +190,8 @@ def make_split(
     context, sizes = _context_codes(records, dataset.context, train)
     aspects, names = _aspect_terms(cut)
     rating = records["rating"].to_numpy()
-    ids = pl.DataFrame({"row": user_rows[user], "id": records["user_id"]}).unique("row").filter(pl.col("row") > 0)
+    # model rows count the seen users in the order of their numbers, which is that of their ids
+    ids = dataset.interactions["user_id"].unique().sort().gather(np.flatnonzero(user_rows))
     return Split(
         dataset=dataset,
         by=cut.by,
@@ -204,10 +205,10 @@ def make_split(
         user_position=_frozen(user),
         item_position=_frozen(item),
         history_position=_frozen(history_position),
-        rating=_frozen(rating.copy()),
+        rating=_frozen(rating),
         target=_frozen(dataset.scale(rating).astype(np.float32)),
         liked=_frozen((rating >= dataset.liked_from).astype(np.float32)),
-        timestamp=None if time is None else _frozen(time.copy()),
+        timestamp=None if time is None else _frozen(time),
         context=_frozen(context),
         context_sizes=sizes,
         aspects=_frozen(aspects),
@@ -217,7 +218,7 @@ def make_split(
         test=_frozen(np.flatnonzero(cut.test)),
         n_users=int(user_rows.max()) + 1,
         n_items=int(item_rows.max()) + 1,
-        user_ids=("", *ids.sort("row")["id"]),
+        user_ids=("", *ids),
         item_rows=_frozen(item_rows),
         shares=_shares(user, begun, (train, cut.held, cut.test), (user_rows[user] == 0, item_rows[item] == 0))
         | cut.shares,
