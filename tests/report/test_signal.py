@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import polars as pl
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
 from lrrecsys_core.report import drawings, signal
@@ -135,7 +136,9 @@ def test_bars_run_from_the_ceiling_down_and_losing_links_stand_out() -> None:
     assert colours == [NEGATIVE if link in losing else POSITIVE for link in MARKETS]
     np.testing.assert_allclose([shown[k + 0.19].get_width() for k in (0, 4)], [0.41, 0.02])
     assert sorted(text.get_text() for text in first.texts) == ["-41%", "-50%", "-54%"] and not null.texts
-    ink = fig.canvas.get_renderer()  # type: ignore[attr-defined]
+    canvas = FigureCanvasAgg(fig)
+    canvas.draw()
+    ink = canvas.get_renderer()
     boxes = [ax.get_tightbbox(ink) for ax in fig.axes]
     assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[k + 1 :])
     assert all(fig.bbox.x0 <= box.x0 and box.x1 <= fig.bbox.x1 for box in boxes)
