@@ -18,6 +18,7 @@ from lrrecsys_core.report.formats import Grid, number, one_note, write_all
 from lrrecsys_core.report.notes import markets_told, shown, table_notes, unordered
 from lrrecsys_core.report.scale import row_of_ceiling
 from lrrecsys_core.report.sizes import costs_grid, costs_table, parts_grid, parts_table, writers_grid, writers_table
+from lrrecsys_core.study.study import absence
 
 TITLES: Final[dict[int | str, str]] = {
     1: "Trainable parts of LR-Recsys",
@@ -79,7 +80,7 @@ class _Lines:
     def improved(self, metric: str) -> dict[str, object]:
         best = self.evidence.best_baseline(metric)
         values = self.evidence.paired(metric, r.LR, best) if best else []
-        spec = r.Row(r.IMPROVED, (2,), "ours")
+        spec = r.Row(r.IMPROVED, (2,), "ours", same_as=r.LR)
         if best is None or not values[0].size:
             return self._finish(spec, "", metric, np.array([]), "")
         # As the paper computes it: from the two means. The spread is that of the replicates' own percentages.
@@ -113,7 +114,8 @@ class _Lines:
     def _status(self, spec: r.Row, mean: float | None, paper: float | None, sd: float | None, llm: str) -> str:
         """Only on the paper's own data, by the paper's own LLM, can a cell be "reproduced" or "differ"."""
         if mean is None:
-            return "not run"
+            reason = absence(spec, self.evidence.item_text)
+            return f"not run: {reason}" if reason else "not run"
         if paper is None:
             return "no published number"
         if not self.evidence.same_data or llm != _llm_of(spec) or sd is None:

@@ -19,6 +19,7 @@ from lrrecsys_core import rows
 from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.explanations import Explanations
+from lrrecsys_core.rows import Row
 from lrrecsys_core.study.cell import Cell
 from lrrecsys_core.study.run import Run
 from lrrecsys_core.study.signal import SCHEMA
@@ -30,6 +31,7 @@ from lrrecsys_core.workers import tied
 # targets): one of them started last keeps the other cores waiting.
 SLOWEST = (rows.EXTRACTIVE, "BERT4Rec", "UniSRec", "UCEPic", rows.PETER, "PARSRec", "MMALFM")
 TABLES: tuple[int | str, ...] = (2, 3, 4, 5, 6, rows.SENSITIVITY)
+NO_ITEM_TEXT = "no item text"
 
 
 class Study(Run):
@@ -58,16 +60,23 @@ class Study(Run):
         return [cell for block in asked if (cell := Cell(self, name, row, block)).replicates]
 
     def explanations(self, name: str, row: str = rows.LR, replicate: int = 0) -> Explanations:
-        """The texts a row reads."""
+        """The texts a row reads; `NothingToRead` where the items have none, as for `text_set`."""
         return self._text_job(name, row, replicate).explanations()
 
     def text_set(self, name: str, row: str = rows.LR, replicate: int = 0) -> TextSet:
         """The texts of a row with their embeddings and the facts of the autoencoder; made if missing."""
         return self._text_job(name, row, replicate).text_set()
 
+    def absence(self, name: str, row: str = rows.LR) -> str:
+        """Why a row has nothing to read on a data set, or ""."""
+        data = self.data(name)[0]
+        return "" if runnable(row, data) else absence(rows.row_named(row), data.item_text)
+
     def _text_job(self, name: str, row: str, replicate: int) -> TextJob:
         if rows.row_named(row).texts is None:
             raise InputError(f"the row {row!r} reads no texts: choose one with explanations, such as {rows.LR!r}.")
+        if reason := self.absence(name, row):
+            raise NothingToRead(f"{name}: {row!r} is not run: {reason}. Give `name` or `details`, or texts of an LLM.")
         return text_job(self, name, rows.row_named(row), replicate)
 
     def run_rows(
@@ -103,11 +112,13 @@ class Study(Run):
     def metrics(self, tables: Iterable[int | str] = TABLES) -> pl.DataFrame:
         """The metric rows of every kept cell asked for, in a fixed order.
 
-        Two columns are added: ``cell``, its key, and ``markets``, how many the profile has of each domain (null where
-        the data are real).
+        Three columns are added: ``cell``, its key, ``markets``, how many the profile has of each domain (null where
+        the data are real), and ``item_text``, whether the data set's items have any.
         """
         markets = pl.lit(len(self.seeds) if self.simulated else None, pl.Int64).alias("markets")
-        kept = self._kept("metrics", self.cells(tables)).with_columns(markets)
+        told = {name: self.data(name)[0].item_text for name in self.all_datasets}
+        item_text = pl.col("dataset").replace_strict(told, return_dtype=pl.Boolean).alias("item_text")
+        kept = self._kept("metrics", self.cells(tables)).with_columns(markets, item_text)
         return kept.sort("dataset", "row", "part", "metric", "replicate")
 
     def predictions(self, rows: Sequence[str] | None = None, datasets: Sequence[str] | None = None) -> pl.DataFrame:
@@ -132,6 +143,17 @@ class Study(Run):
         if not frames:
             raise InputError(f"run {self.run!r} has no results yet: call run_rows first, or run `make reproduce`.")
         return pl.concat(frames, how="diagonal_relaxed")
+
+
+def absence(row: Row, item_text: bool) -> str:
+    """Why a row without numbers has none, or "" where its data set does not tell: what it reads is made of item texts.
+
+    Parameters
+    ----------
+    item_text : as `Dataset.item_text`.
+    """
+    read = rows.BY_NAME.get(row.evaluates or row.same_as, row)
+    return NO_ITEM_TEXT if read.texts is not None and not item_text else ""
 
 
 def runnable(name: str, dataset: Dataset) -> bool:
