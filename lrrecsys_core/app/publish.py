@@ -29,7 +29,7 @@ from lrrecsys_core.report.page import write_report
 from lrrecsys_core.report.signal import collect_signal, write_signal
 from lrrecsys_core.report.style import titled
 from lrrecsys_core.report.tables import write_tables
-from lrrecsys_core.study.study import NO_ITEM_TEXT, Study
+from lrrecsys_core.study.study import Study
 from lrrecsys_core.study.text_sets import NothingToRead, text_job
 from lrrecsys_core.theory.claims import evidence
 from lrrecsys_core.theory.study import Study as Simulations
@@ -112,7 +112,7 @@ def collect_faults(study: Study) -> pl.DataFrame:
         title = pl.lit(titled(split.dataset)).alias("title")
         found += [fault_report(split, source).select(title, pl.all()) for source in told]
     if not found:
-        raise NothingToRead(f"run {study.run!r} has no answers whose faults could be counted: {NO_ITEM_TEXT}.")
+        raise NothingToRead(f"run {study.run!r} has no answers whose faults could be counted: {rows.NO_ITEM_TEXT}.")
     return pl.concat(found)
 
 

@@ -9,7 +9,6 @@ import polars as pl
 
 from lrrecsys_core import rows as r
 from lrrecsys_core.report.formats import Grid, number
-from lrrecsys_core.study.study import NO_ITEM_TEXT
 
 # (component, part, role) in the paper's order; the last two lines are ours, for what its table leaves out.
 PARTS: Final = (
@@ -47,7 +46,7 @@ def parts_table(parts: pl.DataFrame | None) -> pl.DataFrame:
     for component, part, role in PARTS:
         for dataset in names or [""]:
             found = counted.filter((pl.col("part") == part) & (pl.col("dataset") == dataset))["parameters"].to_list()
-            status = "not run" if not found else f"not run: {NO_ITEM_TEXT}" if found[0] is None else ""
+            status = "not run" if not found else f"not run: {r.NO_ITEM_TEXT}" if found[0] is None else ""
             lines.append((component, part, role, dataset, found[0] if found else None, status))
     schema: dict[str, type[pl.DataType]] = dict.fromkeys(("component", "part", "role", "dataset"), pl.String)
     schema |= {"parameters": pl.Int64, "status": pl.String}

@@ -18,7 +18,6 @@ from lrrecsys_core.report.formats import Grid, number, one_note, write_all
 from lrrecsys_core.report.notes import markets_told, shown, table_notes, unordered
 from lrrecsys_core.report.scale import row_of_ceiling
 from lrrecsys_core.report.sizes import costs_grid, costs_table, parts_grid, parts_table, writers_grid, writers_table
-from lrrecsys_core.study.study import absence
 
 TITLES: Final[dict[int | str, str]] = {
     1: "Trainable parts of LR-Recsys",
@@ -114,7 +113,7 @@ class _Lines:
     def _status(self, spec: r.Row, mean: float | None, paper: float | None, sd: float | None, llm: str) -> str:
         """Only on the paper's own data, by the paper's own LLM, can a cell be "reproduced" or "differ"."""
         if mean is None:
-            reason = absence(spec, self.evidence.item_text)
+            reason = r.absence(spec, self.evidence.item_text)
             return f"not run: {reason}" if reason else "not run"
         if paper is None:
             return "no published number"

@@ -19,7 +19,6 @@ from lrrecsys_core import rows
 from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.explanations import Explanations
-from lrrecsys_core.rows import Row
 from lrrecsys_core.study.cell import Cell
 from lrrecsys_core.study.run import Run
 from lrrecsys_core.study.signal import SCHEMA
@@ -31,7 +30,6 @@ from lrrecsys_core.workers import tied
 # targets): one of them started last keeps the other cores waiting.
 SLOWEST = (rows.EXTRACTIVE, "BERT4Rec", "UniSRec", "UCEPic", rows.PETER, "PARSRec", "MMALFM")
 TABLES: tuple[int | str, ...] = (2, 3, 4, 5, 6, rows.SENSITIVITY)
-NO_ITEM_TEXT = "no item text"
 
 
 class Study(Run):
@@ -70,7 +68,7 @@ class Study(Run):
     def absence(self, name: str, row: str = rows.LR) -> str:
         """Why a row has nothing to read on a data set, or ""."""
         data = self.data(name)[0]
-        return "" if runnable(row, data) else absence(rows.row_named(row), data.item_text)
+        return "" if runnable(row, data) else rows.absence(rows.row_named(row), data.item_text)
 
     def _text_job(self, name: str, row: str, replicate: int) -> TextJob:
         if rows.row_named(row).texts is None:
@@ -143,17 +141,6 @@ class Study(Run):
         if not frames:
             raise InputError(f"run {self.run!r} has no results yet: call run_rows first, or run `make reproduce`.")
         return pl.concat(frames, how="diagonal_relaxed")
-
-
-def absence(row: Row, item_text: bool) -> str:
-    """Why a row without numbers has none, or "" where its data set does not tell: what it reads is made of item texts.
-
-    Parameters
-    ----------
-    item_text : as `Dataset.item_text`.
-    """
-    read = rows.BY_NAME.get(row.evaluates or row.same_as, row)
-    return NO_ITEM_TEXT if read.texts is not None and not item_text else ""
 
 
 def runnable(name: str, dataset: Dataset) -> bool:

@@ -16,7 +16,7 @@ from lrrecsys_core.profiles import get_profile
 from lrrecsys_core.report.sizes import parts_table
 from lrrecsys_core.report.tables import result_table
 from lrrecsys_core.study.search import SearchStudy, search
-from lrrecsys_core.study.study import Study, absence, runnable
+from lrrecsys_core.study.study import Study, runnable
 from lrrecsys_core.study.text_sets import NothingToRead
 
 PROFILE = get_profile("smoke", replicates=1, epochs=1, patience=1, autoencoder_epochs=5, seeds_on_files=1)
@@ -52,8 +52,8 @@ def test_a_name_or_details_are_something_to_read(
 
 
 def test_a_market_and_rows_without_texts_never_lack_item_text() -> None:
-    assert not any(absence(row, item_text=True) for row in rows.ROWS)
-    reads = {row.name for row in rows.ROWS if absence(row, item_text=False)}
+    assert not any(rows.absence(row, item_text=True) for row in rows.ROWS)
+    reads = {row.name for row in rows.ROWS if rows.absence(row, item_text=False)}
     assert reads.isdisjoint(WITHOUT_TEXTS | set(rows.BASELINES) | {rows.at_fraction(rows.PETER, 100)})
     # Rows that show another's numbers lack what that one lacks.
     assert reads >= {rows.LR, rows.at_fraction(rows.LR, 100), rows.PERMUTED, rows.shifted(rows.LR), rows.LLAMA31}
