@@ -32,7 +32,6 @@ PAPER_BASELINES: Final[tuple[type[Recommender], ...]] = (
     unisrec.UniSRec, amcf.AMCF, peter.PETER, ucepic.UCEPic, parsrec.PARSRec,
 )  # fmt: skip
 FURTHER_BASELINES: Final[tuple[type[Recommender], ...]] = (mter.ComparER, BiasedMF)  # the paper does not mention them
-
 LR: Final = "LR-Recsys (Ours)"
 LETTER: Final = "LR-Recsys to the letter (no biases)"
 SENSITIVITY: Final = "sensitivity"  # the side table of choices of protocol, beside the paper's numbered ones
@@ -47,7 +46,6 @@ BIASES: Final = "User and item biases"
 CEILING: Final = "Ceiling (true tastes)"
 MATCH: Final = "Match over S*"
 GLOBAL_MEAN: Final = "Global mean"
-
 WITH: Final = "LR-Recsys with "  # and the writer: how rows of Table 4 are called
 LLAMA31: Final = "LR-Recsys with Llama 3.1 (Ours)"
 LLAMA3: Final = "LR-Recsys with Llama 3"
@@ -74,11 +72,9 @@ SPURIOUS: Final = "Spurious-only reasoner"
 ENVIRONMENTS: Final = (1, 2, 4, 8, 16)
 FROM_EILLS: Final = {n: f"Reasoner from {n} environment{'s' if n > 1 else ''} (EILLS)" for n in ENVIRONMENTS}
 FROM_POOLED: Final = {n: f"Reasoner from {n} environment{'s' if n > 1 else ''} (pooled)" for n in ENVIRONMENTS}
-
 ASPECTS_ONLY: Final = "Aspect Terms Only"
 POSITIVE_ONLY: Final = "Positive Explanations Only"
 GENERAL_ONLY: Final = "General Explanations Only"
-
 ABLATION1: Final = "Ablation Model 1"
 ABLATION2: Final = "Ablation Model 2"
 ABLATION3: Final = "Ablation Model 3"
@@ -96,6 +92,7 @@ RANDOM_REASONER: Final = "Random-attribute reasoner"
 LASSO_REASONER: Final = "Lasso reasoner (own training data)"
 FRACTIONS: Final = (100, 50, 25, 12)
 NULL_PREFIX: Final = "null-"
+NO_ITEM_TEXT: Final = "no item text"
 # The markets stand in for the paper's data sets, the public data sets for their domain; neither is the paper's data.
 PAPER_DATASET: Final = {
     **dict.fromkeys(("hotels", "tripadvisor", "tripadvisor-peter"), "TripAdvisor"),
@@ -216,8 +213,7 @@ def _lr(
     model: type[Recommender] = LRRecsys, *, params: dict[str, Any] | None = None, **facts: Any,
 ) -> Row:  # fmt: skip
     """A row on the tokens of LR-Recsys."""
-    slots = texts.slots if texts else ()
-    return Row(name, tables, kind, model, {"slots": slots, **(params or {})}, texts, **facts)
+    return Row(name, tables, kind, model, {"slots": texts.slots if texts else (), **(params or {})}, texts, **facts)
 
 
 def _simulated(name: str, table: int, source: Simulated, **facts: Any) -> Row:
@@ -252,8 +248,7 @@ def _table3() -> Iterable[Row]:
     yield Row(at_fraction(PETER, 100), (3,), "baseline", same_as=PETER)
     yield Row(at_fraction(BEST_BASELINE, 100), (3,), "baseline")  # which one, validation decides
     for percent in FRACTIONS[1:]:  # whether less data hurts the network or the biases it stands on
-        name = at_fraction(BIASES, percent)
-        yield Row(name, (3,), "floor", floor="biases", fraction=percent / 100, optional=True)
+        yield Row(at_fraction(BIASES, percent), (3,), "floor", floor="biases", fraction=percent / 100, optional=True)
     for model in PAPER_BASELINES:
         for percent in FRACTIONS[1:]:
             yield Row(
@@ -335,6 +330,11 @@ def row_named(name: str) -> Row:
         return BY_NAME[name]
     source = sources.named_source(name.removeprefix(WITH))
     return _lr(name, (4,), "ours", Texts(source, *source.form), llm=source.llm, optional=True)
+
+
+def absence(row: Row, item_text: bool) -> str:
+    """Why a row without numbers has nothing to read on data whose items have texts or not, or "" if that is not why."""
+    return NO_ITEM_TEXT if BY_NAME.get(row.evaluates or row.same_as, row).texts and not item_text else ""
 
 
 def rows_of(table: int | str, found: Iterable[str] | None = None) -> list[Row]:

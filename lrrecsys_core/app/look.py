@@ -97,7 +97,7 @@ def _about_values(data: Dataset) -> Iterator[str]:
 
 def _about_items(data: Dataset) -> Iterator[str]:
     names = data.items["name"]
-    if (names == data.items["item_id"]).all() and (data.items["details"] == "").all():
+    if not data.item_text:
         yield "no item texts: prompts show ids, and rows that read texts have nothing to read"
     elif shared := int(names.is_duplicated().sum()):
         yield f"{shared:,} items share their name with another"

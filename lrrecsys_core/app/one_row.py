@@ -56,7 +56,9 @@ def describe(study: Study, name: str, *, again: bool = False) -> Iterable[str]:
         yield f"no network: {row.floor}"
     names = [data for data in study.all_datasets if runnable(row.name, study.data(data)[0])]
     if not names:
-        raise InputError(f"the row {row.name!r} has no cell in run {study.run!r}: its texts are not at hand.")
+        reasons = {study.absence(data, row.name) for data in study.all_datasets} - {""}
+        why = ", ".join(reasons) or "its texts are not at hand"
+        raise InputError(f"the row {row.name!r} has no cell in run {study.run!r}: {why}.")
     for data in names:
         for cell in study.cells_of(data, row.name):
             yield from _on(cell, asked.name, again)

@@ -30,7 +30,7 @@ from lrrecsys_core.report.signal import collect_signal, write_signal
 from lrrecsys_core.report.style import titled
 from lrrecsys_core.report.tables import write_tables
 from lrrecsys_core.study.study import Study
-from lrrecsys_core.study.text_sets import text_job
+from lrrecsys_core.study.text_sets import NothingToRead, text_job
 from lrrecsys_core.theory.claims import evidence
 from lrrecsys_core.theory.study import Study as Simulations
 
@@ -97,14 +97,22 @@ def publish_faults(study: Study) -> pl.DataFrame:
 
 
 def collect_faults(study: Study) -> pl.DataFrame:
-    """The lines of `fault_report` for every data set of a study and whoever wrote about it, with its ``title``."""
+    """The lines of `fault_report` for every data set of a study and whoever wrote about it, with its ``title``.
+
+    Raises
+    ------
+    NothingToRead
+        When nobody wrote about any of them.
+    """
     found = []
     for name in study.datasets:
         split = study.split(name)
         own = text_job(study, name, rows.BY_NAME[rows.LR], 0).source
-        named = [source for source in writers() if source.available(split.dataset)]
+        told = [source for source in dict.fromkeys([own, *writers()]) if source.available(split.dataset)]
         title = pl.lit(titled(split.dataset)).alias("title")
-        found += [fault_report(split, source).select(title, pl.all()) for source in dict.fromkeys([own, *named])]
+        found += [fault_report(split, source).select(title, pl.all()) for source in told]
+    if not found:
+        raise NothingToRead(f"run {study.run!r} has no answers whose faults could be counted: {rows.NO_ITEM_TEXT}.")
     return pl.concat(found)
 
 
@@ -144,15 +152,16 @@ def parameter_parts(study: Study) -> pl.DataFrame:
     """Trainable weights of each part of LR-Recsys on each data set, for Table 1: part, dataset, parameters.
 
     The id tables are those of the first replicate; residual biases of the shared protocol are no part of the model.
+    Parts that read texts have null parameters where items have none.
     """
-    lines: list[tuple[str, str, int]] = []
+    lines: list[tuple[str, str, int | None]] = []
     for name in study.datasets:
         sizes = Sizes.of(study.split(name))
         model = LRRecsys(sizes, biases=False, context=sizes.context > 0)
-        words = int(study.text_set(name, rows.LR).report["words"])
+        words = None if study.absence(name) else int(study.text_set(name, rows.LR).report["words"])
         lines += [
-            ("Fine-tuned AutoEncoder", name, _count(AutoEncoder(words)) - words * WIDTH),
-            ("Word table", name, words * WIDTH),
+            ("Fine-tuned AutoEncoder", name, None if words is None else _count(AutoEncoder(words)) - words * WIDTH),
+            ("Word table", name, None if words is None else words * WIDTH),
             ("Self-attention and GRU layer", name, _count(model.history_attention) + _count(model.history_state)),
             ("Consumer embedding table", name, sizes.users * WIDTH),
             ("Product embedding table", name, sizes.items * WIDTH),
@@ -160,7 +169,7 @@ def parameter_parts(study: Study) -> pl.DataFrame:
             ("Multi-layer perceptron layers (MLPs)", name, _count(model.head)),
             ("Context layers", name, _count(model.context) if model.context is not None else 0),
         ]
-    return pl.DataFrame(lines, schema=["part", "dataset", "parameters"], orient="row")
+    return pl.DataFrame(lines, schema={"part": pl.String, "dataset": pl.String, "parameters": pl.Int64}, orient="row")
 
 
 def toy_split() -> Split:

@@ -101,6 +101,11 @@ class Dataset:
         """Whether the data bring their own test part, which `make_split` then honours."""
         return "test" in self.interactions.columns
 
+    @property
+    def item_text(self) -> bool:
+        """Whether anything is known of an item but its id: a name, or details."""
+        return bool((self.items["name"] != self.items["item_id"]).any() or (self.items["details"] != "").any())
+
     @overload
     def scale(self, rating: float) -> float: ...
     @overload

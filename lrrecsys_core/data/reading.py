@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import math
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ def _head(path: Path) -> bytes:
             packed = raw.read(2) == _GZIP
         with gzip.open(path) if packed else path.open("rb") as stream:
             head = stream.read(_HEAD)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read ({clipped(str(error), 120)}); is it cut short?") from error
     if not head.strip():
         raise InputError(f"{path}: the file is empty; expected a header line and at least one record.")
@@ -273,8 +274,8 @@ def _line_by_line(path: Path, schema: dict[str, Any]) -> pl.DataFrame:
                     fine = _is_object(line)
                     sound.append(line if fine else b"{}\n")
                     bad.append(not fine)
-    except (OSError, EOFError) as error:
-        raise InputError(f"{path}: the file is cut short or unreadable ({clipped(str(error), 100)}).") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: the file is cut short or damaged ({clipped(str(error), 100)}).") from error
     frame = _collected(pl.scan_ndjson(io.BytesIO(b"".join(sound)), schema=schema), path)
     return frame.with_columns(pl.Series(BROKEN, bad))
 

@@ -108,8 +108,8 @@ class Metadata(Source):
     answers_prompts: ClassVar[bool] = True
 
     def available(self, dataset: Dataset, variant: str = "full", fraction: float = 1.0) -> bool:
-        """As `Source.available`: not on markets, where reasoners of stated knowledge take its place."""
-        return not dataset.simulated
+        """As `Source.available`: where items have texts; markets have reasoners of stated knowledge instead."""
+        return not dataset.simulated and dataset.item_text
 
     def reasoner(self, split: Split) -> MetadataExplainer:
         """As `Source.reasoner`."""

@@ -63,6 +63,11 @@ class Evidence:
         return "same_data" in self.metrics.columns and bool(self.metrics["same_data"].fill_null(False).all())
 
     @cached_property
+    def item_text(self) -> bool:
+        """Whether its items have texts; runs kept before this was told had them."""
+        return "item_text" not in self.metrics.columns or bool(self.metrics["item_text"].all())
+
+    @cached_property
     def _cells(self) -> dict[tuple[str, str], list[str]]:
         if "cell" not in self.metrics.columns:
             return {}

@@ -34,7 +34,7 @@ def parts_table(parts: pl.DataFrame | None) -> pl.DataFrame:
     Parameters
     ----------
     parts : frame or None
-        Columns part (as in :data:`PARTS`), dataset, parameters.
+        Columns part (as in :data:`PARTS`), dataset, parameters (null where there is no text to read).
 
     Returns
     -------
@@ -46,7 +46,8 @@ def parts_table(parts: pl.DataFrame | None) -> pl.DataFrame:
     for component, part, role in PARTS:
         for dataset in names or [""]:
             found = counted.filter((pl.col("part") == part) & (pl.col("dataset") == dataset))["parameters"].to_list()
-            lines.append((component, part, role, dataset, found[0] if found else None, "" if found else "not run"))
+            status = "not run" if not found else f"not run: {r.NO_ITEM_TEXT}" if found[0] is None else ""
+            lines.append((component, part, role, dataset, found[0] if found else None, status))
     schema: dict[str, type[pl.DataType]] = dict.fromkeys(("component", "part", "role", "dataset"), pl.String)
     schema |= {"parameters": pl.Int64, "status": pl.String}
     return pl.DataFrame(lines, schema=schema, orient="row")

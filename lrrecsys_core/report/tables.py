@@ -79,7 +79,7 @@ class _Lines:
     def improved(self, metric: str) -> dict[str, object]:
         best = self.evidence.best_baseline(metric)
         values = self.evidence.paired(metric, r.LR, best) if best else []
-        spec = r.Row(r.IMPROVED, (2,), "ours")
+        spec = r.Row(r.IMPROVED, (2,), "ours", same_as=r.LR)
         if best is None or not values[0].size:
             return self._finish(spec, "", metric, np.array([]), "")
         # As the paper computes it: from the two means. The spread is that of the replicates' own percentages.
@@ -113,7 +113,8 @@ class _Lines:
     def _status(self, spec: r.Row, mean: float | None, paper: float | None, sd: float | None, llm: str) -> str:
         """Only on the paper's own data, by the paper's own LLM, can a cell be "reproduced" or "differ"."""
         if mean is None:
-            return "not run"
+            reason = r.absence(spec, self.evidence.item_text)
+            return f"not run: {reason}" if reason else "not run"
         if paper is None:
             return "no published number"
         if not self.evidence.same_data or llm != _llm_of(spec) or sd is None:

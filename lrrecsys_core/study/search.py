@@ -170,7 +170,7 @@ def best_points(found: pl.DataFrame, points: Sequence[dict[str, Any]]) -> dict[s
 def search(
     study: SearchStudy, names: Iterable[str] = rows.SEARCHED, *, into: Path = SHIPPED, progress: bool = True
 ) -> dict[str, Any]:
-    """Search every named row, resuming from rows already searched, and write the chosen points as JSON.
+    """Search every named row that has something to read, resuming, and write the chosen points as JSON.
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ def search(
     into : file of chosen points; by default the one the package ships.
     """
     key = _key(study)
-    listed: Sequence[str] = tuple(names)
+    listed: Sequence[str] = [row for row in names if not study.absence(study.datasets[0], row)]
     for row in tqdm(listed, desc=f"grid search, {key}", disable=not progress):
         if row in _chosen(into).get(key, {}):
             continue

@@ -25,7 +25,9 @@ def served(run: str, dataset: str | None = None) -> FittedModel:
     folder = paths.root() / "results" / paths.checked_run(run) / "models"
     kept = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     if not kept:
-        raise InputError(f"run {run!r} holds no fitted model: run `make reproduce` first, or name another run.")
+        raise InputError(
+            f"run {run!r} holds no fitted model: run `make reproduce` on data with item texts, or name another."
+        )
     name = dataset or kept[0]
     if name not in kept:
         raise InputError(f"run {run!r} holds no model of {name!r}: choose among {', '.join(kept)}.")

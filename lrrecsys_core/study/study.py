@@ -58,16 +58,23 @@ class Study(Run):
         return [cell for block in asked if (cell := Cell(self, name, row, block)).replicates]
 
     def explanations(self, name: str, row: str = rows.LR, replicate: int = 0) -> Explanations:
-        """The texts a row reads."""
+        """The texts a row reads; `NothingToRead` where the items have none, as for `text_set`."""
         return self._text_job(name, row, replicate).explanations()
 
     def text_set(self, name: str, row: str = rows.LR, replicate: int = 0) -> TextSet:
         """The texts of a row with their embeddings and the facts of the autoencoder; made if missing."""
         return self._text_job(name, row, replicate).text_set()
 
+    def absence(self, name: str, row: str = rows.LR) -> str:
+        """Why a row has nothing to read on a data set, or ""."""
+        data = self.data(name)[0]
+        return "" if runnable(row, data) else rows.absence(rows.row_named(row), data.item_text)
+
     def _text_job(self, name: str, row: str, replicate: int) -> TextJob:
         if rows.row_named(row).texts is None:
             raise InputError(f"the row {row!r} reads no texts: choose one with explanations, such as {rows.LR!r}.")
+        if reason := self.absence(name, row):
+            raise NothingToRead(f"{name}: {row!r} is not run: {reason}. Give `name` or `details`, or texts of an LLM.")
         return text_job(self, name, rows.row_named(row), replicate)
 
     def run_rows(
@@ -103,11 +110,13 @@ class Study(Run):
     def metrics(self, tables: Iterable[int | str] = TABLES) -> pl.DataFrame:
         """The metric rows of every kept cell asked for, in a fixed order.
 
-        Two columns are added: ``cell``, its key, and ``markets``, how many the profile has of each domain (null where
-        the data are real).
+        Three columns are added: ``cell``, its key, ``markets``, how many the profile has of each domain (null where
+        the data are real), and ``item_text``, whether the data set's items have any.
         """
         markets = pl.lit(len(self.seeds) if self.simulated else None, pl.Int64).alias("markets")
-        kept = self._kept("metrics", self.cells(tables)).with_columns(markets)
+        told = {name: self.data(name)[0].item_text for name in self.all_datasets}
+        item_text = pl.col("dataset").replace_strict(told, return_dtype=pl.Boolean).alias("item_text")
+        kept = self._kept("metrics", self.cells(tables)).with_columns(markets, item_text)
         return kept.sort("dataset", "row", "part", "metric", "replicate")
 
     def predictions(self, rows: Sequence[str] | None = None, datasets: Sequence[str] | None = None) -> pl.DataFrame:

@@ -130,6 +130,26 @@ def test_what_cannot_be_read_gets_one_short_sentence(tmp_path: Path, name: str, 
     assert "private words" not in said
 
 
+@pytest.mark.parametrize("name", ["t.csv.gz", "t.jsonl.gz", "t.dat.gz?sep=::&header=none&user=1&item=2&rating=3"])
+@pytest.mark.parametrize("at", [0.02, 0.5])
+def test_a_damaged_gzip_gets_one_sentence_wherever_the_damage_lies(tmp_path: Path, name: str, at: float) -> None:
+    told = {
+        "t.csv.gz": ("user_id,item_id,rating\n", "u{0},i{1},3\n"),
+        "t.jsonl.gz": ("", '{{"user_id": "u{0}", "item_id": "i{1}", "rating": 3}}\n'),
+        "t.dat.gz": ("", "u{0}::i{1}::3\n"),
+    }
+    file = name.partition("?")[0]
+    head, line = told[file]
+    text = head + "".join(line.format(k * k * 7919 % 100_003, k) for k in range(30_000))
+    packed = bytearray(gzip.compress(text.encode()))
+    middle = int(at * len(packed))
+    for place in range(middle, middle + 64):
+        packed[place] = 0xFF
+    (tmp_path / file).write_bytes(packed)
+    said = complaint(f"{tmp_path / name}")
+    assert said.startswith(f"{tmp_path / file}: ") and "Traceback" not in said
+
+
 # --- Parquet ----------------------------------------------------------------------------------------------------------
 
 

@@ -17,9 +17,10 @@ PROFILE = get_profile("smoke", replicates=1, epochs=1, patience=1, autoencoder_e
 
 @pytest.fixture
 def study(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
-    """A table of users, items and ratings, where aspect terms come out without a code."""
+    """A table of users, named items and ratings, where aspect terms come out without a code."""
     file = tmp_path / "bare.csv"
-    file.write_text("user_id,item_id,rating\n" + "".join(f"u{k % 6},i{k // 6},{1 + k % 5}\n" for k in range(48)))
+    lines = "".join(f"u{k % 6},i{k // 6},{1 + k % 5},Place {k // 6}\n" for k in range(48))
+    file.write_text("user_id,item_id,rating,name\n" + lines)
     make = text_sets.make_text_set
 
     def collapsing(split: object, texts: rows.Texts, **options: object) -> object:
@@ -28,7 +29,7 @@ def study(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
         return make(split, texts, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(text_sets, "make_text_set", collapsing)
-    return Study(PROFILE, [f"table:{file}"])
+    return Study(PROFILE, [f"table:{file}?name=name"])
 
 
 def test_a_row_without_a_code_is_left_out_and_the_others_are_run(study: Study) -> None:
