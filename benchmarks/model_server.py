@@ -59,10 +59,12 @@ def _answer(llm: LLM, waiting: Waiting) -> None:
         together = [first]
         while not waiting.empty() and (one := waiting.get()) is not None:
             together.append(one)
-        for position, result in enumerate(llm.complete([request for request, _ in together])):
-            # Some clients answer in order, others name the request they answer.
-            place = position if not result.key else [one.key(llm.model) for one, _ in together].index(result.key)
-            together[place][1].set_result(result)
+        # Prompts that are the same share a key, and are answered in turn.
+        places: dict[str, list[Future[Result]]] = {}
+        for request, answer in together:
+            places.setdefault(request.key(llm.model), []).append(answer)
+        for result in llm.complete([request for request, _ in together]):
+            places[result.key].pop().set_result(result)
 
 
 def _completion(result: Result) -> dict[str, object]:
