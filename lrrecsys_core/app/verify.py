@@ -97,13 +97,13 @@ def problems(run: str) -> list[str]:
 
 
 def _made_otherwise(run: str) -> list[str]:
-    """Tables and page of a run that come out different when they are made again from its aggregates."""
+    """Tables and page of a run that come out different when made again from its aggregates and the benchmarks."""
     true = paths.root()
     with TemporaryDirectory() as place, _rooted(Path(place)) as made:
-        for name in (run, theory_of(run)):
-            if (true / "figures" / name).is_dir():
+        for name in (f"figures/{run}", f"figures/{theory_of(run)}", "results/bench"):
+            if (true / name).is_dir() and not (made / name).exists():
                 # Copied files are as new as can be, so that no figure counts as older than its aggregate.
-                shutil.copytree(true / "figures" / name, made / "figures" / name, copy_function=shutil.copyfile)
+                shutil.copytree(true / name, made / name, copy_function=shutil.copyfile)
         for drawing in sorted((made / "figures").glob("*/*.p*")):
             os.utime(drawing)
         write_report(run, redraw=False)
