@@ -14,7 +14,7 @@ from lrrecsys_core import paths
 from lrrecsys_core.app import verify
 from lrrecsys_core.cli import main
 
-DEMO = ("figures/demo", "figures/theory", "paper_tables/demo", "results/demo", "results/theory")
+DEMO = ("figures/demo", "figures/theory", "paper_tables/demo", "results/demo", "results/theory", "results/bench")
 
 
 @pytest.mark.parametrize("run", verify.known_runs())
@@ -31,7 +31,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("root")
     for place in DEMO:
         kept = [file for file in (paths.repository() / place).rglob("*") if file.is_file()]
-        for file in kept if "results" not in place else [f for f in kept if f.name in _COMMITTED]:
+        for file in (
+            kept if place not in ("results/demo", "results/theory") else [f for f in kept if f.name in _COMMITTED]
+        ):
             target = folder / file.relative_to(paths.repository())
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, target)
