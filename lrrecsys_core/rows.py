@@ -333,8 +333,8 @@ def row_named(name: str) -> Row:
 
 
 def absence(row: Row, item_text: bool) -> str:
-    """Why a row without numbers has nothing to read on data whose items have texts or not, or "" if that is not why."""
-    return NO_ITEM_TEXT if BY_NAME.get(row.evaluates or row.same_as, row).texts and not item_text else ""
+    """Why a row that waits for no LLM has nothing to read on data whose items have texts or not; "" if it has."""
+    return NO_ITEM_TEXT if BY_NAME.get(row.evaluates or row.same_as, row).texts and not (item_text or row.llm) else ""
 
 
 def rows_of(table: int | str, found: Iterable[str] | None = None) -> list[Row]:
