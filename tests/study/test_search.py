@@ -114,7 +114,8 @@ def test_chosen_points_are_kept_per_data_set_and_searched_once(tmp_path: Path, m
 def searched(row: str, whole: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[dict, list]:
     """What is chosen where larger numbers win on all records and lose on a sample; records and points of each pass."""
     table = tmp_path / "shop.csv"
-    shop().interactions.write_csv(table)
+    data = shop()
+    data.interactions.join(data.items.select("item_id", "name"), on="item_id", maintain_order="left").write_csv(table)
     passes = []
 
     def row_of(study: SearchStudy, row: str, numbers: Sequence[int]) -> pl.DataFrame:
@@ -131,7 +132,7 @@ def searched(row: str, whole: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("LRRECSYS_ROOT", str(tmp_path))
     monkeypatch.setattr("lrrecsys_core.study.search.SAMPLE", 100)
     monkeypatch.setattr("lrrecsys_core.study.search.search_row", row_of)
-    study = SearchStudy([f"table:{table}?timestamp=timestamp"], whole=whole)
+    study = SearchStudy([f"table:{table}?timestamp=timestamp&name=name"], whole=whole)
     return search(study, [row], into=tmp_path / "points.json", progress=False)[row], passes
 
 
