@@ -9,6 +9,7 @@ import pytest
 from lrrecsys_core import rows as r
 from lrrecsys_core.app import power
 from lrrecsys_core.metrics import METRICS
+from lrrecsys_core.profiles import get_profile
 from lrrecsys_core.report.claim_report import headlines
 from lrrecsys_core.report.claims import CONTROL, claims_table, evidence_table
 from lrrecsys_core.stats import POWER, paired_t
@@ -100,7 +101,7 @@ def test_power_is_measured_market_by_market(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(power, "Study", Known)
     found = power.measured("demo", 10, [(r.MATCH, r.BIASES)])
-    assert found["metric"].unique().len() == len(METRICS) and sorted(set(found["markets"])) == [4, 10]
+    assert found["metric"].unique().len() == len(METRICS) and sorted(set(found["markets"])) == [get_profile("demo").first_markets, 10]
     line = found.filter(metric="RMSE", markets=10).to_dicts()[0]
     assert (line["effect"], line["sd"]) == (pytest.approx(0.01), pytest.approx(0.004))
     assert line["power"] > line["corrected"] > 0.9
