@@ -41,7 +41,7 @@ reproduce: .venv/llm
 test: .venv/llm
 	$(BIN)/ruff check .
 	$(BIN)/mypy lrrecsys_core
-	$(BIN)/python -m pytest tests -q -p no:nbval
+	$(BIN)/python -m pytest tests -q -p no:nbval -n auto --dist loadfile
 	$(BIN)/python -m pytest -q --nbval-lax --nbval-current-env --nbval-sanitize-with notebooks/sanitize.cfg notebooks
 	$(BIN)/lrrecsys reproduce --profile smoke
 	$(BIN)/lrrecsys verify
