@@ -56,6 +56,8 @@ def odd_server(answer: Answer) -> Iterator[tuple[str, Asked]]:
             pass
 
     class Server(ThreadingHTTPServer):
+        request_queue_size = 128  # of a busy machine, too: a call turned away would be asked again
+
         def handle_error(self, *_: object) -> None:
             """Clients that hang up are part of the tests."""
 
