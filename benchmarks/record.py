@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
 import platform
+import resource
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from threadpoolctl import threadpool_limits
 
@@ -25,10 +32,38 @@ def cpu_seconds(work: Callable[[], object], repeats: int) -> float:
 def write(name: str, ours: float, theirs: float, conditions: str, unit: str = "CPU seconds, one thread") -> None:
     """Write ``results/bench/<name>.json`` and print its line."""
     ratio = theirs / ours
-    machine = f"{platform.machine()}, Python {platform.python_version()}"
     paths.write_json(
         paths.root() / "results" / "bench" / f"{name}.json",
         {"name": name, "ours": ours, "theirs": theirs, "ratio": ratio, "unit": unit}
-        | {"conditions": f"{conditions}; {machine}"},
+        | {"conditions": f"{conditions}; {machine()}"},
     )
     print(f"{name}: ours {ours:.4g}, theirs {theirs:.4g} {unit}, ratio {ratio:.1f}")
+
+
+def machine() -> str:
+    """What a benchmark ran on."""
+    return f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+
+
+def load() -> float:
+    """Processes that compete for the cores, averaged over the last minute."""
+    return round(os.getloadavg()[0], 2)
+
+
+def spent() -> Callable[[], dict[str, float]]:
+    """Start a clock that tells seconds and CPU seconds (all threads) from here on, and the peak memory so far."""
+    cpu, wall = time.process_time(), time.perf_counter()
+
+    def so_far() -> dict[str, float]:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        return {"cpu_seconds": time.process_time() - cpu, "seconds": time.perf_counter() - wall, "peak_gib": peak}
+
+    return so_far
+
+
+def apart(module: str, *arguments: object, root: str | Path | None = None) -> dict[str, Any]:
+    """What a module prints as JSON in a process of its own, so that its peak memory is too; results go to `root`."""
+    surroundings = os.environ | ({paths.ROOT_VARIABLE: str(root)} if root else {})
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=surroundings)
+    return dict(json.loads(done.stdout))

@@ -139,7 +139,7 @@ def as_written(
 
 def blank(series: pl.Series) -> pl.Series:
     """(N,) True where a column, as written, shows no visible character."""
-    return series.cast(pl.String).str.strip_chars().fill_null("") == ""
+    return ~series.cast(pl.String).str.contains(r"\S").fill_null(False)
 
 
 def text_column(frame: pl.DataFrame, column: str, where: str, expected: str, label: str | None = None) -> pl.Series:

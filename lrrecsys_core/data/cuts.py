@@ -45,11 +45,6 @@ class Cut:
     shares: dict[str, float]
 
     @property
-    def records(self) -> pl.DataFrame:
-        """Their rows of `dataset.interactions`, but for the ids: the texts of millions would be copied."""
-        return self.dataset.interactions.drop("user_id", "item_id")[self.record]
-
-    @property
     def train(self) -> Marks:
         """(N,) True for the records that train."""
         return ~self.test & ~self.held

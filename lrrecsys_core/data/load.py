@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lrrecsys_core.data.amazon import load_amazon
 from lrrecsys_core.data.dataset import Dataset
+from lrrecsys_core.data.kept_copy import kept_copy
 from lrrecsys_core.data.movielens import load_movielens
 from lrrecsys_core.data.table import load_table, parse_table
 from lrrecsys_core.data.tripadvisor import load_tripadvisor
@@ -30,6 +31,8 @@ def load_dataset(spec: str) -> Dataset:
     - ``tripadvisor:FOLDER``, ``yelp:FOLDER``: the LARA table, and the samples of MTER and TheFacT.
     - ``table:FILE?key=value&...``: any table, with the attributes of `TableMap` as keys.
 
+    Of the two large releases a copy is kept, as `kept_copy` says.
+
     Raises
     ------
     InputError
@@ -40,6 +43,8 @@ def load_dataset(spec: str) -> Dataset:
         raise InputError(f"unknown kind of data set '{kind}' in '{spec}'; expected one of {', '.join(_KINDS)}.")
     if not place.partition("?")[0]:
         raise InputError(f"'{spec}' names no path; expected {kind}:PATH.")
+    if kind in _LARGE:
+        return kept_copy(spec, Path(place.partition("?")[0]), lambda: _KINDS[kind](place))
     return _KINDS[kind](place)
 
 
@@ -101,3 +106,4 @@ _KINDS: dict[str, Callable[[str], Dataset]] = {
     "yelp": load_yelp,
     "table": lambda place: load_table(*parse_table(place)),
 }
+_LARGE = ("amazon", "yelp-open")

@@ -53,8 +53,6 @@ class Split:
         Record indices; disjoint, together all N.
     n_users, n_items
         Sizes of the tables: 1 + number of users and items of the training part.
-    user_ids
-        Id of the user in each model row; "" for row 0.
     item_rows
         (items,) model row of each row of `dataset.items`.
     shares
@@ -86,7 +84,6 @@ class Split:
     test: Ints
     n_users: int
     n_items: int
-    user_ids: tuple[str, ...]
     item_rows: Ints
     shares: dict[str, float]
 
@@ -94,6 +91,13 @@ class Split:
         """Return the arrays a model may see, by the name they have in a batch."""
         names = ("user", "item", "history", "history_mask", "target", "liked", "context", "aspects")
         return {name: getattr(self, name) for name in names}
+
+    @cached_property
+    def user_ids(self) -> tuple[str, ...]:
+        """Id of the user in each model row; "" for row 0."""
+        # model rows count the seen users in the order of their numbers, which is that of their ids
+        seen = np.unique(self.user_position[self.train])
+        return ("", *self.dataset.interactions["user_id"].unique().sort().gather(seen))
 
     @cached_property
     def in_training(self) -> Marks:
@@ -177,27 +181,26 @@ def make_split(
     if by == "global_time" and not dataset.ordered:
         raise InputError(f"{dataset.name}: a split by global time needs a timestamp column; use 'user_time'.")
     cut = cut_records(dataset, by, validation, train_fraction, seed)
-    records, user, item, time, train = cut.records, cut.user, cut.item, cut.time, cut.train
+    record, user, item, time, train = cut.record, cut.user, cut.item, cut.time, cut.train
     user_rows = _table(user[train], int(user.max()) + 1)
     item_rows = _table(item[train], dataset.items.height)
     past = cut.past(seed)
+    absent = past < 0
+    begun = ~absent[:, -1]
     history_position = item[past]
-    history_position[past < 0] = -1
-    history = item_rows[history_position]
-    history[past < 0] = 0
-    begun = past[:, -1] >= 0
     del past  # as large as all columns of the records together
-    context, sizes = _context_codes(records, dataset.context, train)
+    history_position[absent] = -1
+    history = item_rows[history_position]
+    history[absent] = 0
+    context, sizes = _context_codes(cut)
     aspects, names = _aspect_terms(cut)
-    rating = records["rating"].to_numpy()
-    # model rows count the seen users in the order of their numbers, which is that of their ids
-    ids = dataset.interactions["user_id"].unique().sort().gather(np.flatnonzero(user_rows))
+    rating = dataset.interactions["rating"].to_numpy()[record]
     return Split(
         dataset=dataset,
         by=cut.by,
         train_fraction=train_fraction,
         seed=seed,
-        record=_frozen(cut.record),
+        record=_frozen(record),
         user=_frozen(user_rows[user]),
         item=_frozen(item_rows[item]),
         history=_frozen(history),
@@ -218,7 +221,6 @@ def make_split(
         test=_frozen(np.flatnonzero(cut.test)),
         n_users=int(user_rows.max()) + 1,
         n_items=int(item_rows.max()) + 1,
-        user_ids=("", *ids),
         item_rows=_frozen(item_rows),
         shares=_shares(user, begun, (train, cut.held, cut.test), (user_rows[user] == 0, item_rows[item] == 0))
         | cut.shares,
@@ -247,13 +249,13 @@ def _table(seen: Ints, size: int) -> Ints:
     return np.where(present, np.cumsum(present), 0)
 
 
-def _context_codes(records: pl.DataFrame, columns: tuple[str, ...], train: Marks) -> tuple[Ints, tuple[int, ...]]:
-    codes, sizes = np.zeros((records.height, len(columns)), np.int64), []
+def _context_codes(cut: Cut) -> tuple[Ints, tuple[int, ...]]:
+    columns = cut.dataset.context
+    codes, sizes = np.zeros((len(cut.record), len(columns)), np.int64), []
     for place, column in enumerate(columns):
-        names = records.filter(train).select(column).filter(pl.col(column).fill_null("") != "").unique().sort(column)
-        coded = records.select(column).join(
-            names.with_row_index("code", offset=1), on=column, how="left", maintain_order="left"
-        )
+        records = cut.dataset.interactions.select(pl.col(column).gather(cut.record))
+        names = records.filter(cut.train).filter(pl.col(column).fill_null("") != "").unique().sort(column)
+        coded = records.join(names.with_row_index("code", offset=1), on=column, how="left", maintain_order="left")
         codes[:, place] = coded["code"].fill_null(0).to_numpy()
         sizes.append(names.height + 1)
     return codes, tuple(sizes)

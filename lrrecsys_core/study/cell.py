@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import psutil
 
 from lrrecsys_core import paths, rows
 from lrrecsys_core.data.split import Split
+from lrrecsys_core.errors import InputError
 from lrrecsys_core.models.ablations import FreeVectors
-from lrrecsys_core.models.base import TASKS, Sizes
-from lrrecsys_core.models.lr_recsys import LRRecsys
+from lrrecsys_core.models.base import TASKS, Recommender, Sizes
+from lrrecsys_core.models.lr_recsys import WIDTH, LRRecsys
 from lrrecsys_core.rows import Row
 from lrrecsys_core.study.fingerprints import CELL_CODE, array_hash, code_hash, content_hash, plain, split_hash
 from lrrecsys_core.study.fitted import keep_model, kept_cell, model_folder
@@ -26,6 +29,8 @@ from lrrecsys_core.study.text_sets import TextJob, load_coder, text_job
 from lrrecsys_core.study.train_row import TRUTH, CellResult, Given, Training, run_row, same_as_paper
 from lrrecsys_core.training.device import chosen_device
 
+# What training holds of a table (the module, the stack, two moments, a scratch table, the best state), and of logits.
+TABLE_COPIES, LOGIT_COPIES = 6, 3
 COMPILE_FROM = 8  # rows sharing a network from which on compiling its step saves more than it costs
 
 
@@ -207,6 +212,8 @@ class Cell:
     def run_sizes(self) -> dict[str, CellResult]:
         """Train and evaluate the row at each size; nothing is kept."""
         given = self.given()
+        for row in self.sizes.values():
+            refuse_beyond_memory(row, self.dataset, given, self.training)
         return {size: run_row(row, self.dataset, given, self.training) for size, row in self.sizes.items()}
 
     def compute(self) -> None:
@@ -244,6 +251,34 @@ class Cell:
             model_folder(self.run.run, self.dataset), module, load_coder(job), first.split,
             first.texts, result.trained.params, sizes, about,
         )  # fmt: skip
+
+
+def refuse_beyond_memory(row: Row, dataset: str, given: Sequence[Given], training: Training) -> None:
+    """Refuse a row whose networks take more memory than there is, before any is built.
+
+    Counted are what grows with users and items: the tables, and the logits of a softmax over all items.
+
+    Raises
+    ------
+    InputError
+        With both numbers.
+    """
+    if row.model is None:
+        return
+    sizes = Sizes.of(*(one.split for one in given))
+    networks = training.networks * sum(len(one.networks) for one in given)
+    entities = [entity for name, entity in row.model.tables.items() if name.endswith(".weight")]
+    vectors = entities.count("user") * sizes.users + entities.count("item") * sizes.items
+    numbers = TABLE_COPIES * vectors * row.params.get("width", WIDTH)
+    if row.model.row_tables is not Recommender.row_tables and row.params.get("schedule") != "point":
+        numbers += LOGIT_COPIES * training.batch_size * sizes.items
+    needed, free = 4 * numbers * networks, psutil.virtual_memory().available
+    if needed > free:
+        raise InputError(
+            f"{dataset}: {networks} networks of {row.name} for {sizes.users - 1:,} users and {sizes.items - 1:,} items"
+            f" need {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} are free; take a profile with fewer seeds, or"
+            " fewer users by sample_users of a table."
+        )
 
 
 def better_size(measured: dict[str, pl.DataFrame]) -> str:

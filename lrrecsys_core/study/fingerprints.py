@@ -126,6 +126,7 @@ def array_hash(arrays: Mapping[str, Any]) -> str:
 def split_hash(split: Split) -> str:
     """Content of a split: its data set and every array a model may be given, the windows of earlier records too."""
     arrays = {f.name: getattr(split, f.name) for f in fields(split) if f.name not in ("dataset", "shares")}
+    arrays["user_ids"] = split.user_ids
     for of in ("user", "item"):
         windows = getattr(split, f"earlier_of_{of}")
         arrays |= {f"earlier of {of}: {f.name}": getattr(windows, f.name) for f in fields(windows)}

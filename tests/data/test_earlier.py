@@ -1,8 +1,10 @@
 """Windows of usable training records, and fair draws from them."""
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
-from lrrecsys_core.data.earlier import earlier_training
+from lrrecsys_core.data.earlier import earlier_training, order_by
 
 
 def test_windows_hold_strictly_earlier_training_records() -> None:
@@ -43,3 +45,19 @@ def test_draws_are_different_records_each_equally_often() -> None:
         for right in range(left + 1, 5):
             np.add.at(pairs, (first[:, left], first[:, right]), 1 / copies)
     np.testing.assert_allclose(pairs[np.triu_indices(8, 1)][7:], 5 * 4 / (7 * 6), atol=0.04)
+
+
+EXTREMES = st.sampled_from([-(2**63), -(2**62), -1, 0, 1, 2, 2**40, 2**62, 2**63 - 1])
+
+
+@given(st.lists(st.tuples(EXTREMES | st.integers(0, 3), st.integers(0, 3), EXTREMES), min_size=1, max_size=40))
+def test_records_are_ordered_by_one_key_then_the_next_and_stay_where_all_are_equal(
+    records: list[tuple[int, int, int]],
+) -> None:
+    keys = [np.array(key, dtype=np.int64) for key in zip(*records, strict=True)]
+    before = [key.copy() for key in keys]
+    expected = sorted(range(len(records)), key=lambda place: records[place])
+    assert order_by(*keys).tolist() == expected
+    assert order_by(*(key[expected] for key in keys)).tolist() == list(range(len(records)))
+    for key, copy in zip(keys, before, strict=True):
+        np.testing.assert_array_equal(key, copy)
