@@ -193,8 +193,12 @@ def report(chosen: tuple[str, ...]) -> None:
     from lrrecsys_core.app.verify import redraw
     from lrrecsys_core.report.kept import runs
 
-    for page in redraw(chosen or runs()):
-        say(f"done: {page}")
+    stopped = False
+    for made in redraw(chosen or runs()):
+        stopped |= (failed := isinstance(made, InputError))
+        say(f"lrrecsys: {made}" if failed else f"done: {made}", err=failed)
+    if stopped:
+        sys.exit(2)
 
 
 @lrrecsys.command()

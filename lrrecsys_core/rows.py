@@ -93,6 +93,7 @@ LASSO_REASONER: Final = "Lasso reasoner (own training data)"
 FRACTIONS: Final = (100, 50, 25, 12)
 NULL_PREFIX: Final = "null-"
 NO_ITEM_TEXT: Final = "no item text"
+NO_ORDER: Final = "no order"
 # The markets stand in for the paper's data sets, the public data sets for their domain; neither is the paper's data.
 PAPER_DATASET: Final = {
     **dict.fromkeys(("hotels", "tripadvisor", "tripadvisor-peter"), "TripAdvisor"),
@@ -332,9 +333,18 @@ def row_named(name: str) -> Row:
     return _lr(name, (4,), "ours", Texts(source, *source.form), llm=source.llm, optional=True)
 
 
-def absence(row: Row, item_text: bool) -> str:
-    """Why a row that waits for no LLM has nothing to read on data whose items have texts or not; "" if it has."""
-    return NO_ITEM_TEXT if BY_NAME.get(row.evaluates or row.same_as, row).texts and not (item_text or row.llm) else ""
+def absence(row: Row, item_text: bool, ordered: bool = True) -> str:
+    """Why a row that waits for no LLM has nothing to read on data whose items have texts or not, and whose records have
+    an order in time or not; "" if it has."""
+    row = BY_NAME.get(row.evaluates or row.same_as, row)
+    if row.texts and not (item_text or row.llm):
+        return NO_ITEM_TEXT
+    return "" if ordered or not reads_order(row) else NO_ORDER
+
+
+def reads_order(row: Row) -> bool:
+    """Whether a row's model reads a sequence; the history of LR-Recsys is a set that may be drawn at random."""
+    return row.model is not None and ".sequential." in row.model.__module__
 
 
 def rows_of(table: int | str, found: Iterable[str] | None = None) -> list[Row]:

@@ -19,7 +19,7 @@ from typing import Final
 from lrrecsys_core import paths
 from lrrecsys_core.app import provenance
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.report.kept import kept, theory_of
+from lrrecsys_core.report.kept import kept, theory_of, understood
 from lrrecsys_core.report.page import write_report, write_reports
 
 BESIDE: Final = ("manifest.json", "costs.csv")
@@ -47,22 +47,21 @@ def record(run: str) -> None:
     paths.write_json(paths.results(run) / "sums.json", sums(run))
 
 
-def redraw(chosen: Sequence[str]) -> Iterator[Path]:
-    """Write runs anew from their aggregates, with their hashes; yields each page.
+def redraw(chosen: Sequence[str]) -> Iterator[Path | InputError]:
+    """Write runs anew from their aggregates, with their hashes; yields each page, or why there is none.
 
     Raises
     ------
     InputError
-        There is no run, one keeps no aggregates, or another process is writing it.
+        There is no run, or another process is writing one.
     """
     with ExitStack() as held:
         for run in dict.fromkeys(chosen):
             held.enter_context(paths.locked(run))
-        for page in write_reports(chosen):
-            record(page.parent.name)
-            yield page
-        for run in dict.fromkeys(map(theory_of, chosen)):
-            record(run)
+        for run, made in write_reports(chosen):
+            if isinstance(made, Path):
+                record(run)
+            yield made
 
 
 def known_runs() -> list[str]:
@@ -89,7 +88,8 @@ def problems(run: str) -> list[str]:
         if stale and outputs:
             found[f"results/{run}/manifest.json"] = f"stale: its outputs differ, for instance {min(stale)}"
     try:
-        otherwise = _made_otherwise(run) if kept(run, "metrics") is not None else []
+        with understood(run):
+            otherwise = _made_otherwise(run) if kept(run, "metrics") is not None else []
     except InputError as error:
         return [*(f"{name}: {why}; {MEND}" for name, why in sorted(found.items())), str(error)]
     found |= {name: "not what its aggregates give" for name in otherwise if name not in found}

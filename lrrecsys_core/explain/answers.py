@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from lrrecsys_core.data.split import Split
+from lrrecsys_core.explain.asking import answer_in_memory
 from lrrecsys_core.explain.checks import prompt_of
-from lrrecsys_core.explain.generate import answer_in_memory, item_profiles, profile_requests
+from lrrecsys_core.explain.generate import item_profiles, profile_requests
 from lrrecsys_core.explain.llm import LLM, Request
 from lrrecsys_core.explain.prompt_sets import HOUSE, PromptSet
 from lrrecsys_core.explain.prompts import VARIANTS, record_requests

@@ -222,8 +222,9 @@ def correction(request: Request, answer: str) -> Request | None:
     found = SERIOUS.intersection(faults(answer, prompt))
     if not found:
         return None
-    wish = "Answer with exactly one sentence"
-    if openings := wanted_openings(_parts(prompt)[0]):
+    asked = _asked(*_parts(prompt))
+    wish = "Answer with exactly one sentence" if asked.single or asked.openings else "Answer as you were asked to"
+    if openings := asked.openings:
         wish += " that begins with " + " or ".join(f'"{opening}"' for opening in openings)
     wish += ", and nothing else."
     wish += " Speak of the input, not of the example." if "copied from the example" in found else ""

@@ -16,7 +16,7 @@ from lrrecsys_core.report import theory_figures as theory
 from lrrecsys_core.report.evidence import Evidence
 from lrrecsys_core.report.faults import TITLE as FAULTS
 from lrrecsys_core.report.faults import faults
-from lrrecsys_core.report.kept import file_of, keep, kept, needed, theory_of
+from lrrecsys_core.report.kept import file_of, keep, kept, needed, theory_of, understood
 from lrrecsys_core.report.signal import TITLE, signal
 from lrrecsys_core.report.style import parts_of, save
 
@@ -162,14 +162,16 @@ def draw(run: str, name: str, *, anew: bool = True) -> tuple[Path, str]:
     run = place(run, drawing)
     frame = pl.DataFrame() if drawing.bare else needed(run, name)
     parts = {name: frame}
-    if drawing.apart and frame["title"].n_unique() > 1:
-        parts |= {f"{name}_{title.partition(' ')[0]}": part for title, part in parts_of(frame)}
+    with understood(run):
+        if drawing.apart and frame["title"].n_unique() > 1:
+            parts |= {f"{name}_{title.partition(' ')[0]}": part for title, part in parts_of(frame)}
     sentence = ""
     age = 0.0 if drawing.bare else file_of(run, name).stat().st_mtime
     for stem, part in parts.items():
         files = [paths.figures(run) / f"{stem}.{suffix}" for suffix in ("png", "pdf")]
         if anew or not all(file.is_file() and file.stat().st_mtime >= age for file in files):
-            drawn = drawing.draw(part)
+            with understood(run):
+                drawn = drawing.draw(part)
             figure, sentence = drawn if isinstance(drawn, tuple) else (drawn, "")
             save(figure, run, stem)
     return paths.figures(run) / f"{name}.png", sentence

@@ -7,6 +7,8 @@ many, Parquet. Of real data these are means, counts and shares only, never a rec
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -66,10 +68,35 @@ def needed(run: str, name: str) -> pl.DataFrame:
     """
     frame = kept(run, name)
     if frame is None:
-        raise InputError(
-            f"run {run!r} keeps no {name} in figures/{run}/data: run `lrrecsys reproduce` with its profile and data"
-        )
+        raise InputError(f"run {run!r} keeps no {name} in figures/{run}/data: make it by {command_of(run)}")
     return frame
+
+
+@contextmanager
+def understood(run: str) -> Iterator[None]:
+    """Read inside what a run keeps: a column that is not there, since an older version kept it, is one sentence.
+
+    Raises
+    ------
+    InputError
+        A column is missing.
+    """
+    try:
+        yield
+    except (pl.exceptions.ColumnNotFoundError, KeyError) as error:
+        reason = str(error).partition("\n")[0][:100]
+        raise InputError(
+            f"run {run!r} keeps aggregates of an older version in figures/{run}/data (no column: {reason}): "
+            f"make them anew by {command_of(run)}"
+        ) from error
+
+
+def command_of(run: str) -> str:
+    """The command that makes a run, read from its name."""
+    profile, _, data = run.partition("-")
+    if profile == "theory":
+        return f"`lrrecsys reproduce --profile {data or 'demo'}`"
+    return f"`lrrecsys reproduce --profile {profile}" + (f" --datasets ...`, with the data {data!r}" if data else "`")
 
 
 def runs() -> list[str]:

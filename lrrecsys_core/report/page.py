@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +20,7 @@ from lrrecsys_core.report.description import write_description
 from lrrecsys_core.report.drawings import draw_all, pictures
 from lrrecsys_core.report.faults import faults_grids, faults_notes, faults_title, write_faults
 from lrrecsys_core.report.formats import Grid
-from lrrecsys_core.report.kept import kept, needed, theory_of
+from lrrecsys_core.report.kept import kept, needed, theory_of, understood
 from lrrecsys_core.report.notes import markets_told, unordered
 from lrrecsys_core.report.signal import signal_grids, signal_notes, signal_title, write_signal
 from lrrecsys_core.report.sizes import costs_grid, costs_table, parts_grid, writers_grid, writers_table
@@ -93,20 +95,33 @@ def render(title: str, first: Sequence[str], sections: Sequence[Section], pictur
     return template.render(title=title, headlines=first, sections=sections, images=images)
 
 
-def write_reports(chosen: Sequence[str]) -> Iterator[Path]:
-    """Redraw runs and, once each, the theory behind them.
+def write_reports(chosen: Sequence[str]) -> Iterator[tuple[str, Path | InputError]]:
+    """Redraw runs and, once each, the theory behind them; yields each with its page or folder, or why it stopped.
 
     Raises
     ------
     InputError
-        There is no run, or one of them keeps no aggregates.
+        There is no run.
     """
     if not chosen:
         raise InputError("no run keeps aggregates in figures/*/data: run `lrrecsys reproduce` first")
-    for run in {theory_of(run): run for run in chosen}.values():
-        draw_all(run, theory=True)
+    for theory, run in {theory_of(run): run for run in chosen}.items():
+        yield theory, _or_why(theory, partial(_draw_theory, run))
     for run in chosen:
-        yield write_report(run)
+        yield run, _or_why(run, partial(write_report, run))
+
+
+def _draw_theory(run: str) -> Path:
+    draw_all(run, theory=True)
+    return paths.figures(theory_of(run))
+
+
+def _or_why(run: str, make: Callable[[], Path]) -> Path | InputError:
+    try:
+        with understood(run):
+            return make()
+    except InputError as error:
+        return error
 
 
 def write_report(run: str, *, redraw: bool = True) -> Path:
@@ -128,7 +143,8 @@ def write_report(run: str, *, redraw: bool = True) -> Path:
         write_description(run)
     claims = write_claims(run, needed(run, "evidence"), metrics)
     draw_all(run, anew=redraw)
-    draw_all(run, anew=False, theory=True)
+    with suppress(InputError):  # redrawing the theory itself says what is wrong with it
+        draw_all(run, anew=False, theory=True)
     sections = [Section("Claims", COLUMNS, claim_grids(claims, verdicts(claims)))]
     sections.append(Section(table_title(1, metrics), unordered(metrics), [parts_grid(tables[1])]))
     sections += [Section(table_title(k, metrics), table_notes(k, metrics), grids(tables[k])) for k in tables if k != 1]

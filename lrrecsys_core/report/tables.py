@@ -113,7 +113,7 @@ class _Lines:
     def _status(self, spec: r.Row, mean: float | None, paper: float | None, sd: float | None, llm: str) -> str:
         """Only on the paper's own data, by the paper's own LLM, can a cell be "reproduced" or "differ"."""
         if mean is None:
-            reason = r.absence(spec, self.evidence.item_text)
+            reason = r.absence(spec, self.evidence.item_text, self.evidence.ordered)
             return f"not run: {reason}" if reason else "not run"
         if paper is None:
             return "no published number"

@@ -68,7 +68,7 @@ class Study(Run):
     def absence(self, name: str, row: str = rows.LR) -> str:
         """Why a row has nothing to read on a data set, or ""."""
         data = self.data(name)[0]
-        return "" if runnable(row, data) else rows.absence(rows.row_named(row), data.item_text)
+        return "" if runnable(row, data) else rows.absence(rows.row_named(row), data.item_text, data.ordered)
 
     def _text_job(self, name: str, row: str, replicate: int) -> TextJob:
         if rows.row_named(row).texts is None:
@@ -147,6 +147,8 @@ def runnable(name: str, dataset: Dataset) -> bool:
     """Whether a row can be computed on a data set with what is at hand."""
     row = rows.row_named(name)
     if not row.computed or (row.markets_only and not dataset.simulated):
+        return False
+    if rows.reads_order(row) and not dataset.ordered:
         return False
     if dataset.name.startswith(rows.NULL_PREFIX):
         return name in rows.ON_NULL_MARKETS

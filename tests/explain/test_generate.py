@@ -14,6 +14,7 @@ import pytest
 from lrrecsys_core.data.dataset import make_dataset
 from lrrecsys_core.data.split import Split, make_split
 from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.checks import correction
 from lrrecsys_core.explain.frozen import FrozenStore, freeze
 from lrrecsys_core.explain.generate import (
     all_requests,
@@ -143,6 +144,70 @@ def test_faulty_answers_are_sent_back_once(split: Split, tmp_path: Path) -> None
             assert set(twice.texts("negative")[:5]) == {"I am sorry."}, (
                 "a correction that is faulty too changes nothing"
             )
+
+
+class Refuses(Scripted):
+    """Refuses the profiles of films with "🎬" in their name; a second time too where it is stubborn."""
+
+    def __init__(self, stubborn: bool) -> None:
+        super().__init__()
+        self.stubborn = stubborn
+
+    def complete(self, requests: Iterable[Request]) -> Iterator[Result]:
+        for request in requests:
+            self.asked.append(request)
+            profile = request.template.split("/")[-1].startswith("profile")
+            refused = profile and "🎬" in request.messages[0][1] and (self.stubborn or len(request.messages) == 1)
+            text = (
+                f"A film for {request.key('')[:6]} and others."
+                if profile
+                else "The consumer watched this movie because of tea."
+            )
+            yield Result(request.key(self.model), "I am sorry, I cannot answer." if refused else text)
+
+
+@pytest.mark.parametrize("stubborn", [False, True])
+def test_refused_profiles_are_asked_again_before_the_answers_that_hang_on_them(
+    split: Split, stubborn: bool, tmp_path: Path
+) -> None:
+    with ExplanationStore(tmp_path / "s") as store:
+        llm = Refuses(stubborn)
+        with pytest.raises(
+            InputError, match=r"0 of 15 profiles have no answer and 3 a seriously faulty one.*--second-try"
+        ):
+            fill_records(split, llm, store, progress=False)
+        with pytest.raises(InputError, match="3 a seriously faulty"):
+            all_requests(split, llm.model, store, ["full"])
+        assert len(llm.asked) == 15, "nothing about records is asked"
+        fill_records(split, llm, store, progress=False, second_try=True, go_on=stubborn)
+        about = [request for request in llm.asked if "/profile@" not in request.template]
+        assert [len(request.messages) for request in llm.asked[15:18]] == [3, 3, 3] and len(about) + 18 == len(
+            llm.asked
+        )
+        assert not [request for request in about if "sorry" in request.messages[0][1]]
+        told = [
+            profile != name
+            for profile, name in zip(
+                item_profiles(split, llm, store=store, go_on=True), split.dataset.items["name"], strict=True
+            )
+        ]
+        assert told == [not (stubborn and "🎬" in name) for name in split.dataset.items["name"]]
+        again = Refuses(stubborn)
+        fill_records(
+            split, again, store, progress=False, go_on=stubborn
+        )  # without second tries: what they gave is read
+        assert again.asked == []
+    assert recorded_explanations(split, tmp_path / "s", "scripted@1").coverage == {"positive": 1.0, "negative": 1.0}
+
+
+def test_what_is_sent_back_asks_for_what_was_asked(split: Split) -> None:
+    refused = {}
+    for variant, slot in (("full", "positive"), ("aspects", "single"), ("direct", "single")):
+        request = next(record_requests(split, None, variant, slot, np.arange(1)))
+        sent = correction(request, "I am sorry.")
+        refused[variant] = sent.messages[-1][1] if sent else ""
+    assert refused["full"].startswith('Answer with exactly one sentence that begins with "The consumer watched')
+    assert refused["aspects"] == refused["direct"] == "Answer as you were asked to, and nothing else."
 
 
 def test_equal_histories_stand_together_for_prefix_caches(split: Split) -> None:

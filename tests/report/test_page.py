@@ -8,6 +8,8 @@ import polars as pl
 import pytest
 
 from lrrecsys_core import rows as r
+from lrrecsys_core.app.verify import record
+from lrrecsys_core.cli import main
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.answers import Answer
 from lrrecsys_core.explain.fault_report import count_faults
@@ -110,6 +112,35 @@ def test_a_run_without_aggregates_says_how_to_get_them(root: Path) -> None:
         write_report("demo-yelp")
     with pytest.raises(InputError, match="no run keeps aggregates"):
         list(write_reports(runs()))
+
+
+@pytest.mark.parametrize("name", ["fig10.csv", "metrics.parquet"])
+def test_a_run_of_an_older_version_is_named_and_the_others_go_on(
+    root: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("lrrecsys_core.report.drawings.save", lambda *_: [])
+    metrics, predictions = study({r.LR: 0.1, "SASRec": 0.2, r.ABLATION1: 0.2}, replicates=1, users=5)
+    for run in ("demo-a", "demo-b"):
+        collected(run, metrics, predictions)
+    keep("theory", "fig02", pl.DataFrame({"model": ["x"], "history": ["y"]}))
+    file = root / "figures" / "demo-a" / "data" / name
+    if file.suffix == ".csv":
+        file.write_text(file.read_text().replace("share", "part", 1))
+    else:
+        pl.read_parquet(file).rename({"value": "number"}).write_parquet(file)
+    with pytest.raises(SystemExit) as stopped:
+        main(["report"])
+    told = capsys.readouterr()
+    assert stopped.value.code == 2
+    assert [line.partition(":")[0] for line in told.out.splitlines()] == ["done"] and "demo-b" in told.out
+    theory, old = told.err.splitlines()
+    assert "'theory' keeps aggregates of an older version" in theory and "`lrrecsys reproduce --profile demo`" in theory
+    assert "'demo-a' keeps aggregates of an older" in old and "`lrrecsys reproduce --profile demo --datasets" in old
+    record("demo-a")
+    with pytest.raises(SystemExit):
+        main(["verify", "--run", "demo-a", "--run", "demo-b"])
+    told = capsys.readouterr()
+    assert "'demo-a' keeps aggregates of an older" in told.err and "'demo-b'" not in told.err
 
 
 def test_aggregates_of_real_data_name_no_record(root: Path) -> None:

@@ -1,4 +1,4 @@
-"""On a table of users, items and ratings alone, rows that read item texts are not run and say why; all others are."""
+"""On a table of users, items and ratings alone, rows that read item texts or an order are not run and say why."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ NO_TEXT = "not run: no item text"
 WITHOUT_TEXTS = {rows.BIASES, rows.GLOBAL_MEAN, rows.BIASED_MF, rows.NCF_WITHOUT, rows.ABLATION1, "AMCF", rows.BOOSTING}
 
 
+IN_ORDER = {"SASRec", "DIN", "BERT4Rec", "UniSRec", "PARSRec"}
+
+
 def study_of(folder: Path, column: str = "", values: str = "") -> Study:
     """48 records of 6 users and 8 items; where asked for, items have one more column."""
     more = [f",{column}" if column else "", f",{values}" if column else ""]
@@ -44,7 +47,8 @@ def test_a_name_or_details_are_something_to_read(
     data = study.data("bare")[0]
     assert data.item_text == Metadata().available(data) == read
     at_hand = set(study.rows_of("bare"))
-    assert at_hand >= WITHOUT_TEXTS | set(rows.BASELINES), "what reads ids runs either way"
+    assert at_hand >= WITHOUT_TEXTS | set(rows.BASELINES) - IN_ORDER, "what reads ids runs either way"
+    assert not at_hand & IN_ORDER and {study.absence("bare", row) for row in IN_ORDER} == {"no order"}
     text_rows = {rows.LR, rows.ABLATION2, rows.NCF, rows.METADATA, rows.ASPECTS_ONLY, rows.at_fraction(rows.LR, 50)}
     assert at_hand & text_rows == (text_rows if read else set())
     assert {study.absence("bare", row) for row in text_rows} == {"" if read else "no item text"}
@@ -56,6 +60,7 @@ def test_a_market_and_rows_without_texts_never_lack_item_text() -> None:
     reads = {row.name for row in rows.ROWS if rows.absence(row, item_text=False)}
     assert reads.isdisjoint(WITHOUT_TEXTS | set(rows.BASELINES) | {rows.at_fraction(rows.PETER, 100)})
     assert reads.isdisjoint(rows.OF_WRITER.values()), "they wait for texts of their LLM"
+    assert {row.model.name for row in rows.ROWS if rows.absence(row, True, ordered=False) and row.model} == IN_ORDER
     # Rows that show another's numbers lack what that one lacks.
     assert reads >= {rows.LR, rows.at_fraction(rows.LR, 100), rows.PERMUTED, rows.shifted(rows.LR)}
 
@@ -72,6 +77,7 @@ def test_tables_say_why_and_nothing_stops_them(root: Path, tmp_path: Path) -> No
     assert status[rows.LR] == status[rows.IMPROVED] == status[rows.at_fraction(rows.LR, 100)] == NO_TEXT
     assert status[rows.at_fraction(rows.LR, 25)] == status[rows.GENERAL_ONLY] == status[rows.SHUFFLE_ALL] == NO_TEXT
     assert status[rows.BIASED_MF] == status[rows.ABLATION1] == status[rows.at_fraction(rows.PETER, 100)] == "not run"
+    assert {status[row] for row in IN_ORDER} == {"not run: no order"}
     assert status[rows.BIASES] == "no published number"
     parts = parts_table(parameter_parts(study))
     silent = parts.filter(pl.col("status") == NO_TEXT)
