@@ -7,34 +7,33 @@ A new baseline is its file, its test, and its class in `FURTHER_BASELINES`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain import sources
 from lrrecsys_core.explain.clients.formats import EMBEDDED
 from lrrecsys_core.explain.recorded import EXPECTED
-from lrrecsys_core.explain.source import Source
-from lrrecsys_core.explain.sources import Extractive, Imported, Metadata, Simulated, Stored, default_source
+from lrrecsys_core.explain.sources import Extractive, Imported, Metadata, Simulated, Stored
 from lrrecsys_core.models.ablations import FreeVectors, LRRecsysNCF, RawVectors, WithoutIds
 from lrrecsys_core.models.aspect import a3ncf, aarm, anr, mmalfm, mter, sulm
 from lrrecsys_core.models.base import Recommender
 from lrrecsys_core.models.biased_mf import BiasedMF
+from lrrecsys_core.models.ensemble import LateEnsemble
 from lrrecsys_core.models.interpretable import amcf, peter, ucepic
 from lrrecsys_core.models.lr_recsys import LRRecsys
 from lrrecsys_core.models.sequential import bert4rec, din, parsrec, sasrec, unisrec
-
-Kind = Literal["ours", "baseline", "rival", "floor", "variant", "ablation", "control", "comparator", "direct"]
+from lrrecsys_core.row import LR, Kind, Row, Texts
 
 PAPER_BASELINES: Final[tuple[type[Recommender], ...]] = (
     a3ncf.A3NCF, sulm.SULM, aarm.AARM, mmalfm.MMALFM, anr.ANR, mter.MTER, sasrec.SASRec, din.DIN, bert4rec.BERT4Rec,
     unisrec.UniSRec, amcf.AMCF, peter.PETER, ucepic.UCEPic, parsrec.PARSRec,
 )  # fmt: skip
 FURTHER_BASELINES: Final[tuple[type[Recommender], ...]] = (mter.ComparER, BiasedMF)  # the paper does not mention them
-LR: Final = "LR-Recsys (Ours)"
 LETTER: Final = "LR-Recsys to the letter (no biases)"
-SENSITIVITY: Final = "sensitivity"  # the side table of choices of protocol, beside the paper's numbered ones
+# Side tables, beside the paper's numbered ones: choices of protocol, and other reasons why a row with texts may gain.
+SENSITIVITY: Final = "sensitivity"
+RIVALS: Final = "rivals"
+SIDE_TABLES: Final = (SENSITIVITY, RIVALS)
 IMPROVED: Final = "% Improved"
 BEST_BASELINE: Final = "Best baseline"
 BASELINES: Final = tuple(model.name for model in PAPER_BASELINES)
@@ -86,6 +85,9 @@ SHUFFLE_ALL: Final = "Shuffled explanations (all records)"
 SHUFFLE_USER: Final = "Shuffled explanations (within user)"
 SHUFFLE_ITEM: Final = "Shuffled explanations (within item)"
 PERMUTED: Final = "Explanations permuted at test only"
+LATE_ENSEMBLE: Final = "Late ensemble (ids and texts apart)"
+REMOVED: Final = {percent: f"Explanations removed ({percent}% of records)" for percent in (50, 100)}
+EXCHANGED: Final = {percent: f"Explanations exchanged ({percent}% of records)" for percent in (50, 100)}
 ALL_ATTRIBUTES: Final = "Same network, all attributes"
 TRUE_ATTRIBUTES: Final = "Same network, S* only"
 RANDOM_REASONER: Final = "Random-attribute reasoner"
@@ -122,88 +124,6 @@ def seeing_own_aspects(name: str) -> str:
     return f"{name} told the record's own aspects (leak)"
 
 
-@dataclass(frozen=True)
-class Texts:
-    """The explanation inputs of a row: a source (None: the data set's default), a prompt variant and the slots read.
-
-    ``raw=True`` skips the autoencoder (Ablation 2), ``whitened=False`` the map between codes and network.
-    """
-
-    source: Source | None = None
-    variant: str = "full"
-    slots: tuple[str, ...] = ("positive", "negative")
-    raw: bool = False
-    whitened: bool = True
-
-    def source_on(self, dataset: Dataset, fraction: float = 1.0) -> Source:
-        """The source on a data set with that share of its training records."""
-        return self.source or default_source(dataset, self.variant, fraction)
-
-    def available(self, dataset: Dataset, fraction: float = 1.0) -> bool:
-        """Whether there are such texts."""
-        return self.source_on(dataset, fraction).available(dataset, self.variant, fraction)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row of the tables.
-
-    Parameters
-    ----------
-    name : printed name, also the value of the column ``row`` of the results frames.
-    tables : tables of the paper (2-6), or the side table, that show the row.
-    kind : ``ours`` | ``baseline`` (the paper's fourteen) | ``rival`` (baselines it does not mention) | ``floor`` |
-        ``variant`` | ``ablation`` | ``control`` | ``comparator`` | ``direct`` (the LLM itself predicts).
-    model : class to train; None for rows that need no training, or that are computed with another row.
-    params : build parameters that the row itself fixes, whatever point it trains at.
-    texts : what it reads, or None.
-    point : row whose chosen grid point it trains at; LR-Recsys' where none was chosen for that one.
-    floor : ``mean`` (the training mean), ``biases`` (those every network adds to), ``boosting`` (trees on statistics),
-        ``direct`` (the LLM's own number), on markets ``ceiling`` and ``match`` (the true tastes, or the balance of a
-        candidate's reasons over S*, linear on the biases), or "".
-    attributes : comparators on markets: give the network ``all`` attributes or the true ``important`` ones as context.
-    shuffle : permute the texts over all records, within user or within item.
-    fraction : share of the training records kept (Table 3).
-    shifted : also evaluate the trained row where the spurious attributes behave differently.
-    permuted : also evaluate it with texts permuted over the test records.
-    by_construction : unless an LLM wrote its texts, a programme decides how the row comes out, so it is no evidence.
-    evaluates : row whose trained networks give this one its numbers on other inputs, or "".
-    same_as : row whose results stand for this one under another name, or "".
-    llm : short name of the LLM without which the row cannot be run, or "".
-    written : shown only where an LLM wrote the texts: a programme's would copy the full row, or be a straw man.
-    optional : shown only where results exist; otherwise an absent row says "not run".
-    markets_only : needs the truth of a simulated market.
-    side : belongs to a side table, which a small run leaves out or gives fewer replicates.
-    """
-
-    name: str
-    tables: tuple[int | str, ...]
-    kind: Kind
-    model: type[Recommender] | None = None
-    params: dict[str, Any] = field(default_factory=dict)
-    texts: Texts | None = None
-    point: str = LR
-    floor: str = ""
-    attributes: Literal["", "all", "important"] = ""
-    shuffle: Literal["", "all", "user", "item"] = ""
-    fraction: float = 1.0
-    shifted: bool = False
-    permuted: bool = False
-    by_construction: bool = False
-    evaluates: str = ""
-    same_as: str = ""
-    llm: str = ""
-    written: bool = False
-    optional: bool = False
-    markets_only: bool = False
-    side: bool = False
-
-    @property
-    def computed(self) -> bool:
-        """Whether the row has a cell of its own."""
-        return self.model is not None or bool(self.floor)
-
-
 FULL: Final = Texts()
 AS_THEY_COME: Final = Texts(whitened=False)
 _ONE: Final = ("single",)
@@ -228,7 +148,7 @@ def _moved(name: str, table: int, *, optional: bool = True) -> Row:
 
 
 def _table2() -> Iterable[Row]:
-    yield _lr(LR, (2, 5, 6, SENSITIVITY), "ours", shifted=True, permuted=True)
+    yield _lr(LR, (2, 5, 6, *SIDE_TABLES), "ours", shifted=True, permuted=True)
     for model in PAPER_BASELINES:
         yield Row(model.name, (2, SENSITIVITY), "baseline", model, point=model.name)
     for model in FURTHER_BASELINES:
@@ -238,7 +158,7 @@ def _table2() -> Iterable[Row]:
     yield Row(BOOSTING, (2,), "rival", floor="boosting", optional=True)
     yield Row(CEILING, (2, 3, 4, 5, 6), "floor", floor="ceiling", markets_only=True)
     yield Row(MATCH, (2, 3, 4, 5, 6), "floor", floor="match", markets_only=True)
-    yield Row(BIASES, (2,), "floor", floor="biases")
+    yield Row(BIASES, (2, RIVALS), "floor", floor="biases")
     yield Row(GLOBAL_MEAN, (2, SENSITIVITY), "floor", floor="mean")
 
 
@@ -300,13 +220,13 @@ def _table5() -> Iterable[Row]:
 
 def _table6() -> Iterable[Row]:
     both = {"slots": ("positive", "negative")}
-    yield _lr(ABLATION1, (6,), "ablation", None, FreeVectors, params=both, point=ABLATION1)
+    yield _lr(ABLATION1, (6, RIVALS), "ablation", None, FreeVectors, params=both, point=ABLATION1)
     yield _lr(ABLATION2, (6,), "ablation", Texts(raw=True), RawVectors)
-    yield _lr(UNWHITENED, (6,), "ablation", AS_THEY_COME)
+    yield _lr(UNWHITENED, (6, RIVALS), "ablation", AS_THEY_COME)
     yield _lr(ABLATION3, (6,), "ablation", Texts(variant="alternative"), by_construction=True)
     yield _lr(NCF, (6,), "variant", FULL, LRRecsysNCF)
     yield _lr(NCF_WITHOUT, (6,), "ablation", None, LRRecsysNCF)
-    yield _lr(NO_IDS, (6,), "ablation", FULL, WithoutIds)
+    yield _lr(NO_IDS, (6, RIVALS), "ablation", FULL, WithoutIds)
     for name, over in ((SHUFFLE_ALL, "all"), (SHUFFLE_USER, "user"), (SHUFFLE_ITEM, "item")):
         yield _lr(name, (6,), "control", shuffle=over)
     yield Row(PERMUTED, (6,), "control", evaluates=LR, optional=True)
@@ -317,7 +237,15 @@ def _table6() -> Iterable[Row]:
     yield _moved(LR, 6)
 
 
-ROWS: Final = (*_table2(), *_table3(), *_sensitivity(), *_table4(), *_table5(), *_table6())
+def _rivals() -> Iterable[Row]:
+    yield _lr(LATE_ENSEMBLE, (RIVALS,), "variant", FULL, LateEnsemble)
+    for percent, name in REMOVED.items():
+        yield _lr(name, (RIVALS,), "control", dose=("removed", percent / 100))
+    yield _lr(EXCHANGED[50], (RIVALS,), "control", dose=("exchanged", 0.5))
+    yield Row(EXCHANGED[100], (RIVALS,), "control", same_as=SHUFFLE_ALL)
+
+
+ROWS: Final = (*_table2(), *_table3(), *_sensitivity(), *_table4(), *_table5(), *_table6(), *_rivals())
 NETWORKS: Final = (LR, *BASELINES, COMPARER, LETTER)
 BY_NAME: Final = {row.name: row for row in ROWS}
 ON_NULL_MARKETS: Final = (LR, ABLATION1)

@@ -8,10 +8,10 @@ import polars as pl
 
 from lrrecsys_core import paths
 from lrrecsys_core.metrics import METRICS
-from lrrecsys_core.report.claims import CONTROL, claims_table, verdicts
+from lrrecsys_core.report.claims import ALPHA, CONTROL, claims_table, verdicts
 from lrrecsys_core.report.formats import Grid, effect, number, p_value, write_all
 from lrrecsys_core.report.notes import unordered
-from lrrecsys_core.report.scale import MARGIN
+from lrrecsys_core.report.scale import MARGIN, MARGIN_PERCENT
 from lrrecsys_core.stats import POWER, POWER_LEVEL
 
 # What the columns of the claims say that their names do not.
@@ -19,6 +19,9 @@ COLUMNS: Final = (
     f"Could have found: the smallest true effect that a one-sided test at {100 * POWER_LEVEL:g}% finds with "
     f"{100 * POWER:g}% probability, before Holm's correction, which asks for more; for a criterion with a margin, the "
     "distance from the margin. Empty for the simulations of theory.",
+    f"p (within {MARGIN_PERCENT:g}%): equivalence by two one-sided tests, that the metrics of two rows differ by less "
+    f"than {MARGIN_PERCENT:g}% of the second's; of each contrast alone, without Holm's correction. Where it is small, a "
+    "null says that there is nothing of that size; where it is not, that this was not shown either.",
     "% of ceiling: the effect as a share of what a predictor that knows the true tastes of a simulated market gains "
     "over the user and item biases in the same metric. Empty on real data, where nobody knows them.",
 )
@@ -45,6 +48,13 @@ def headlines(claims: pl.DataFrame) -> list[str]:
             pl.col("verdict") == "as it should be", pl.col("high") < 0, pl.col("unit") != "%"
         ).to_dicts()
     ]
+    null = claims.filter(pl.col("verdict") == "not supported", pl.col("p_equal").is_not_nan())
+    if null.height:
+        equal = null.filter(pl.col("p_equal") < ALPHA).height
+        lines.append(
+            f"Of {null.height} contrasts of two rows that support no claim, {equal} are shown to be smaller than "
+            f"{MARGIN_PERCENT:g}% of the reference, either way (two one-sided tests, p below {ALPHA:g})."
+        )
     if claims.filter(pl.col("evidence") == "simulated").height:
         lines.append(
             "Lines marked simulated rest on artificial markets built so that the theory's assumption holds: "
@@ -96,7 +106,8 @@ def _summary_grid(summary: pl.DataFrame) -> Grid:
 def claim_grids(claims: pl.DataFrame, summary: pl.DataFrame) -> list[Grid]:
     """Controls, verdicts and the figures behind them, for people."""
     header = ["Claim", "Evidence", "Data", "Metric", "Verdict", "Contrast", "Effect", "95% interval"]
-    header += ["Could have found", "% of ceiling", "Unit", "Test", "p", "p (Holm)", "Sample", "Seed sd"]
+    header += ["Could have found", "% of ceiling", "Unit", "Test", "p", "p (Holm)", f"p (within {MARGIN_PERCENT:g}%)"]
+    header += ["Sample", "Seed sd"]
     header += ["Explainer", "Profile", "Note"]
     body: dict[bool, list[list[str]]] = {True: [], False: []}
     for claim in claims.to_dicts():
@@ -105,7 +116,8 @@ def claim_grids(claims: pl.DataFrame, summary: pl.DataFrame) -> list[Grid]:
         line = [text[key] for key in ("claim", "evidence", "dataset", "metric", "verdict", "contrast")]
         line += [effect(claim["effect"]), interval, effect(claim["smallest"]), number(claim["of_ceiling"], 1)]
         line += [text["unit"], text["test"]]
-        line += [p_value(claim["p"]), p_value(claim["p_holm"]), text["sample"], effect(claim["seed_sd"])]
+        line += [p_value(claim[name]) for name in ("p", "p_holm", "p_equal")]
+        line += [text["sample"], effect(claim["seed_sd"])]
         body[claim["claim"] == CONTROL].append(line + [text[key] for key in ("explainer", "profile", "note")])
     margins = ", ".join(f"{metric} {MARGIN[metric]:g}" for metric in METRICS)
     about = (

@@ -29,8 +29,8 @@ SCHEMA: Final = {
     "claim": pl.String, "statement": pl.String, "evidence": pl.String, "dataset": pl.String, "metric": pl.String,
     "verdict": pl.String, "contrast": pl.String, "effect": pl.Float64, "low": pl.Float64, "high": pl.Float64,
     "smallest": pl.Float64, "of_ceiling": pl.Float64, "unit": pl.String, "test": pl.String, "p": pl.Float64,
-    "p_holm": pl.Float64, "sample": pl.String, "seed_sd": pl.Float64, "explainer": pl.String, "profile": pl.String,
-    "note": pl.String,
+    "p_holm": pl.Float64, "p_equal": pl.Float64, "sample": pl.String, "seed_sd": pl.Float64, "explainer": pl.String,
+    "profile": pl.String, "note": pl.String,
 }  # fmt: skip
 # "by construction" outranks success: a claim that leans on a programmed answer has not been shown.
 _WEAKEST_FIRST: Final = ("not supported", "not tested", "by construction", "supported", REPORTED)
@@ -88,7 +88,8 @@ def _line(claim: str, source: Evidence, finding: Finding, profile: str) -> dict[
         "evidence": "simulated" if source.simulated else "real", "dataset": source.dataset, "sample": source.sample(),
         "profile": profile, "p_holm": float("nan"),
     }  # fmt: skip
-    line |= {name: getattr(finding, name) for name in ("metric", "contrast", "unit", "explainer", "seed_sd", "p")}
+    told = ("metric", "contrast", "unit", "explainer", "seed_sd", "p", "p_equal")
+    line |= {name: getattr(finding, name) for name in told}
     if estimate is not None:
         line |= {name: getattr(estimate, name) for name in ("effect", "low", "high", "smallest", "test")}
         if finding.unit in METRICS:

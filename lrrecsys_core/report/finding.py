@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from lrrecsys_core.metrics import METRICS
 from lrrecsys_core.report.evidence import Evidence
 from lrrecsys_core.report.formats import one_note
+from lrrecsys_core.report.scale import MARGIN_PERCENT
 from lrrecsys_core.stats import Estimate
 
 # The networks behind figures that are not one of the paper's three metrics.
@@ -25,6 +27,9 @@ class Finding:
         None where a row it needs was not run (``note`` says which).
     p : float
         One-sided p-value before Holm's correction; NaN where the criterion is an interval.
+    p_equal : float
+        Equivalence, two one-sided tests: p-value for "the first row's metric is within `MARGIN_PERCENT` % of the
+        second's". NaN where not one metric of two rows is compared.
     holds : bool or None
         The criterion's answer where it is an interval; None where the corrected p-value decides.
     by_construction : bool
@@ -39,6 +44,7 @@ class Finding:
     unit: str
     estimate: Estimate | None
     p: float = float("nan")
+    p_equal: float = float("nan")
     holds: bool | None = None
     by_construction: bool = False
     note: str = ""
@@ -67,12 +73,19 @@ def judged(
     note : told before the rows' silent networks
     even_silent : judge rows that all say nothing, too
     known : other attributes of the finding; the explainer is that of the first row if left out
+
+    Of one metric of two rows it is also told whether they are equivalent and, where no other unit is given, how much
+    their difference varies over the seeds of real data.
     """
     behind = NETWORKS.get(metric, metric)
     reason = why_not(evidence, behind, estimate, *rows)
     if estimate is None or (reason and not even_silent):
         return absent(metric, contrast, reason)
     names = [name for name in rows if name is not None]
+    if metric in METRICS and len(names) == 2:
+        relative = evidence.improvement(metric, *names)
+        known["p_equal"] = relative.p_within(MARGIN_PERCENT) if relative else float("nan")
+        known["seed_sd"] = None if unit else evidence.seed_sd(metric, *names)
     return Finding(
         metric, contrast, unit or metric, estimate, note=one_note(note, evidence.silence(behind, *names)),
         p=p(estimate) if p else float("nan"), holds=holds(estimate) if holds else None,

@@ -126,6 +126,11 @@ def table_notes(table: int | str, metrics: pl.DataFrame) -> list[str]:
         notes.append("By construction: a programme, not an LLM, wrote this row's texts, so it is no evidence.")
     notes += markets_told(metrics, side=table == r.SENSITIVITY) + unordered(metrics)
     notes.append("Published numbers stand apart: other data and another LLM, not comparable unless the status says so.")
+    if table == r.RIVALS:
+        notes.append(
+            "Late ensemble: Ablation 1 and LR-Recsys without user and item tokens, trained apart, their predictions "
+            "averaged. Removed and exchanged: the same records in training and test have no text, or another record's."
+        )
     if table == r.SENSITIVITY:
         notes.append("Every row on the same replicates: the first ones, where the other tables may rest on more.")
     else:

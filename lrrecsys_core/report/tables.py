@@ -27,6 +27,7 @@ TITLES: Final[dict[int | str, str]] = {
     5: "Which explanations",
     6: "Ablations, robustness and controls",
     r.SENSITIVITY: "What choices of the shared protocol are worth: residual biases, aspects",
+    r.RIVALS: "Other reasons why texts may help: two models averaged, any text at all, a better conditioned input",
 }
 SDS_ALLOWED: Final = 2.0
 SCHEMA: Final = {
@@ -129,7 +130,7 @@ def result_table(table: int | str, metrics: pl.DataFrame) -> pl.DataFrame:
     Parameters
     ----------
     table : int or str
-        2 to 6, or the side table `rows.SENSITIVITY`.
+        2 to 6, or one of `rows.SIDE_TABLES`.
     metrics : frame
         Columns dataset, row, metric, part, replicate, value, tier, explainer, note, simulated, by_construction,
         ordered; where known ``llm`` (short name of the LLM that wrote the row's texts, else ""), ``same_data`` (the
@@ -234,7 +235,7 @@ def _cell(line: dict[str, object] | None, side: str) -> str:
 def write_tables(
     run: str, metrics: pl.DataFrame, *, parts: pl.DataFrame | None = None
 ) -> dict[int | str, pl.DataFrame]:
-    """Write ``table1`` ... ``table6`` of a run (.csv, .md, .tex), its side table, and
+    """Write ``table1`` ... ``table6`` of a run (.csv, .md, .tex), its side tables with rows of their own, and
     ``results/<run>/costs`` and ``writers``.
 
     Parameters
@@ -246,9 +247,9 @@ def write_tables(
     folder = paths.tables(run)
     tables: dict[int | str, pl.DataFrame] = {1: parts_table(parts)}
     write_all(folder, "table1", tables[1], table_title(1, metrics), unordered(metrics), [parts_grid(tables[1])])
-    sides = {row.name for row in r.rows_of(r.SENSITIVITY) if row.side}
-    ran = not sides.isdisjoint(metrics["row"].unique())
-    for table in (*range(2, 7), *([r.SENSITIVITY] if ran else [])):
+    ran = set(metrics["row"])
+    sides = [side for side in r.SIDE_TABLES if any(x.name in ran for x in r.rows_of(side) if x.tables == (side,))]
+    for table in (*range(2, 7), *sides):
         tables[table] = result_table(table, metrics)
         title, notes = table_title(table, metrics), table_notes(table, metrics)
         stem = f"table{table}" if isinstance(table, int) else f"table_{table}"

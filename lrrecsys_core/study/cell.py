@@ -19,6 +19,7 @@ from lrrecsys_core.models.ablations import FreeVectors
 from lrrecsys_core.models.base import TASKS, Recommender, Sizes
 from lrrecsys_core.models.lr_recsys import WIDTH, LRRecsys
 from lrrecsys_core.rows import Row
+from lrrecsys_core.study.doses import dosed
 from lrrecsys_core.study.fingerprints import CELL_CODE, array_hash, code_hash, content_hash, plain, split_hash
 from lrrecsys_core.study.fitted import keep_model, kept_cell, model_folder
 from lrrecsys_core.study.inputs import comparator_features
@@ -135,10 +136,7 @@ class Cell:
         roots = ["study.train_row", "study.inputs", "study.texts", "models.whitening", "training.fit", "metrics"]
         roots += [row.model.__module__.removeprefix("lrrecsys_core.")] if row.model else []
         roots += ["study.signal"] if self.follows else []
-        # What only decides where a row is shown does not decide its numbers.
-        shown = dict.fromkeys(
-            ("tables", "kind", "texts", "point", "optional", "side", "llm", "markets_only", "written")
-        )
+        roots += ["study.doses"] if row.dose[0] else []
         training = asdict(self.training) | {"compiled": None, "device": None}
         return content_hash(
             {
@@ -151,7 +149,7 @@ class Cell:
                 "truth": [array_hash(self._truth(split)) for split in splits],
                 "seeds": self.seeds,
                 "replicates": list(self.replicates),  # the numbers under which the cell files its results
-                "rows": {size: plain(one) | shown for size, one in self.sizes.items()},
+                "rows": {size: _deciding(one) for size, one in self.sizes.items()},
                 "training": training | plain(self.point),
                 "described": [row.model.tier, row.model.deviations] if row.model else [],
                 "code": code_hash(tuple(roots), CELL_CODE),
@@ -204,8 +202,9 @@ class Cell:
         made = [job.text_set() for job in self.text_jobs]
         texts = made if self.run.simulated else made * len(self.seeds)
         splits = [self.run.split(self.dataset, k, row.fraction) for k in self.replicates]
+        told = [dosed(row, split, one, seed) for split, one, seed in zip(splits, texts, self.seeds, strict=False)]
         return [
-            Given(splits[at], texts[at] if texts else None, self.seeds[at], steps, k)
+            Given(splits[at], told[at] if told else None, self.seeds[at], steps, k)
             for at, k in enumerate(self.replicates)
         ]
 
@@ -279,6 +278,15 @@ def refuse_beyond_memory(row: Row, dataset: str, given: Sequence[Given], trainin
             f" need {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} are free; take a profile with fewer seeds, or"
             " fewer users by sample_users of a table."
         )
+
+
+def _deciding(row: Row) -> dict[str, Any]:
+    """What a row says that decides its numbers, and not only where it is shown."""
+    shown = ("tables", "kind", "texts", "point", "optional", "side", "llm", "markets_only", "written")
+    facts = plain(row) | dict.fromkeys(shown)
+    if not row.dose[0]:
+        del facts["dose"]  # so that what was kept before rows had one is found
+    return facts
 
 
 def better_size(measured: dict[str, pl.DataFrame]) -> str:

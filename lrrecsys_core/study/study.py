@@ -29,7 +29,7 @@ from lrrecsys_core.workers import tied
 # By the time they took on real ratings (statements compared for each record, softmax over all items, texts as
 # targets): one of them started last keeps the other cores waiting.
 SLOWEST = (rows.EXTRACTIVE, "BERT4Rec", "UniSRec", "UCEPic", rows.PETER, "PARSRec", "MMALFM")
-TABLES: tuple[int | str, ...] = (2, 3, 4, 5, 6, rows.SENSITIVITY)
+TABLES: tuple[int | str, ...] = (2, 3, 4, 5, 6, *rows.SIDE_TABLES)
 
 
 class Study(Run):

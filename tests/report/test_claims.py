@@ -51,6 +51,32 @@ def test_best_baseline_is_chosen_on_validation() -> None:
     assert _verdict("C2", no_validation) == "not tested"
 
 
+def test_a_null_says_whether_the_rows_are_equivalent_within_one_percent() -> None:
+    """By hand: gains over .2 of -.0005, 0, .0005 and .001 are improvements of -.25 to .5%, mean .125, se .1614."""
+    metrics, _ = study({r.LR: 0.1, r.ABLATION2: 0.1}, replicates=4, users=2)
+    gain = pl.when(pl.col("row") == r.LR).then((pl.col("replicate") - 1) * 0.0005).otherwise(0.0)
+    line = evidence_table(metrics.with_columns(value=0.2 - gain)).filter(claim="C14", metric="RMSE").to_dicts()[0]
+    assert line["effect"] == pytest.approx(0.00025) and line["p_equal"] == pytest.approx(0.006, abs=0.0005)
+    assert line["smallest"] == pytest.approx(line["effect"] / 0.125 * 0.1614 * 3.30, rel=0.01)
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+def test_equivalence_is_tested_for_every_two_rows_and_nothing_else(simulated: bool) -> None:
+    rows = {r.LR: 0.15, r.ABLATION2: 0.15, r.NO_IDS: 0.2, "SASRec": 0.25, r.POSITIVE_ONLY: 0.2}
+    metrics, predictions = study(rows, simulated=simulated, users=1000, replicates=10)
+    table = evidence_table(metrics, predictions)
+    found = table.filter(pl.col("effect").is_not_null(), pl.col("claim") != CONTROL)
+    p = {(line["claim"], line["metric"]): line["p_equal"] for line in found.to_dicts()}
+    assert p["C14", "RMSE"] < 0.05 and p["C24", "RMSE"] > 0.5 and p["C1", "AUC"] > 0.5
+    tested = found.filter(pl.col("p_equal").is_not_nan())
+    assert set(tested["claim"]) == {"C1", "C2", "C10", "C14", "C24"}
+    assert {claim for claim, _ in p} - set(tested["claim"]) == {"C11", "C12", "C22", "C23"}
+    (line,) = [line for line in headlines(claims_table(table)) if "support no claim" in line]
+    assert ", 3 are shown to be smaller than 1% of the reference" in line, line
+    seeds = tested.filter(pl.col("unit").is_in(["RMSE", "MAE", "AUC"]))["seed_sd"]
+    assert seeds.null_count() == (len(seeds) if simulated else 0)
+
+
 def test_a_programmed_answer_is_no_evidence() -> None:
     noise = {r.LR: 0.1, r.ASPECTS_ONLY: 0.2, r.POSITIVE_ONLY: 0.2, r.GENERAL_ONLY: 0.2}
     assert _verdict("C10", study(noise)[0]) == "supported"

@@ -127,7 +127,7 @@ def test_files_are_complete_labelled_and_identical_on_rerun(root: Path) -> None:
     tables = write_tables("smoke", pl.concat([metrics, null]), parts=parts)
     folder = root / "paper_tables" / "smoke"
     names = sorted(file.name for file in folder.iterdir())
-    tables_there = [*(f"table{i}" for i in range(1, 7)), "table_sensitivity"]
+    tables_there = [*(f"table{i}" for i in range(1, 7)), "table_sensitivity", "table_rivals"]
     assert names == sorted(f"{name}.{suffix}" for name in tables_there for suffix in ("csv", "md", "tex"))
     before = {name: (folder / name).read_bytes() for name in names}
     write_tables("smoke", pl.concat([metrics, null]).sample(fraction=1, shuffle=True, seed=1), parts=parts)
@@ -187,6 +187,16 @@ def test_the_side_table_compares_on_the_replicates_that_all_its_rows_have() -> N
     assert _cell(table, side)["ours_mean"] == pytest.approx(0.3)
     elsewhere = _metrics({plain: [0.1, 0.2]}, dataset="movies")
     assert set(result_table(r.SENSITIVITY, pl.concat([metrics, elsewhere]))["dataset"]) == {"hotels"}
+
+
+def test_the_rivals_have_a_table_once_one_of_their_own_rows_was_run(root: Path) -> None:
+    shared = {r.LR: [0.1, 0.2], r.ABLATION1: [0.3, 0.4], r.SHUFFLE_ALL: [0.31, 0.41]}
+    assert r.RIVALS not in write_tables("smoke", _metrics(shared))
+    metrics = _metrics(shared | {r.REMOVED[50]: [0.2, 0.2]})
+    table = write_tables("smoke", metrics)[r.RIVALS]
+    assert _cell(table, r.REMOVED[50])["ours_mean"] == pytest.approx(0.2)
+    assert _cell(table, r.EXCHANGED[100])["ours_mean"] == pytest.approx(0.36)
+    assert _cell(table, r.LATE_ENSEMBLE)["status"] == "not run"
 
 
 def test_the_side_table_counts_the_silent_networks_that_it_shows() -> None:
