@@ -19,6 +19,7 @@ from typing import Final
 from lrrecsys_core import paths
 from lrrecsys_core.app import provenance
 from lrrecsys_core.errors import InputError
+from lrrecsys_core.report.claim_matrix import draw_matrix
 from lrrecsys_core.report.kept import kept, theory_of
 from lrrecsys_core.report.page import write_report, write_reports
 
@@ -48,7 +49,7 @@ def record(run: str) -> None:
 
 
 def redraw(chosen: Sequence[str]) -> Iterator[Path]:
-    """Write runs anew from their aggregates, with their hashes; yields each page.
+    """Write runs anew from their aggregates, with their hashes, and the claim matrix of all; yields each page.
 
     Raises
     ------
@@ -63,6 +64,7 @@ def redraw(chosen: Sequence[str]) -> Iterator[Path]:
             yield page
         for run in dict.fromkeys(map(theory_of, chosen)):
             record(run)
+        draw_matrix()
 
 
 def known_runs() -> list[str]:
