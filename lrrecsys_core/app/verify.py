@@ -19,6 +19,7 @@ from typing import Final
 from lrrecsys_core import paths
 from lrrecsys_core.app import provenance
 from lrrecsys_core.errors import InputError
+from lrrecsys_core.report.as_collected import write_as_collected
 from lrrecsys_core.report.claim_matrix import draw_matrix
 from lrrecsys_core.report.kept import kept, theory_of
 from lrrecsys_core.report.page import write_report, write_reports
@@ -65,6 +66,7 @@ def redraw(chosen: Sequence[str]) -> Iterator[Path]:
         for run in dict.fromkeys(map(theory_of, chosen)):
             record(run)
         draw_matrix()
+        write_as_collected()
 
 
 def known_runs() -> list[str]:

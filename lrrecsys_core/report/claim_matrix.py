@@ -71,7 +71,8 @@ def claim_matrix(cells: pl.DataFrame) -> Figure:
     slanted = wide < NARROW
     first = LINE * (4.6 if slanted else 2.2)
     height = first + LINE * (len(SHORT) + 4)
-    fig = Figure(figsize=(WIDTH, height), layout="none")
+    fig = Figure(figsize=(WIDTH, height))
+    fig.set_layout_engine("none")
     ax = fig.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(height, 0))
     ax.axis("off")
     for kind, title in GROUPS.items():
