@@ -46,10 +46,10 @@ def _read(manifest: Path) -> dict[str, Any]:
 
 
 def _markets(manifest: dict[str, Any]) -> str:
-    seeds, commit = manifest["seeds"], manifest["git"]["commit"][:12]
+    seeds, day, commit = manifest["seeds"], manifest["started"][:10], manifest["git"]["commit"][:12]
     facts = {
         "Collected by, from whom, when": "by nobody: drawn by `lrrecsys_core/data/simulate.py`",
-        "Obtained": f"from seeds {seeds[0]} to {seeds[-1]} on {manifest['started'][:10]}, by the code of commit `{commit}`",
+        "Obtained": f"from seeds {seeds[0]} to {seeds[-1]} on {day}, by the code of commit `{commit}`",
         "Terms": "MIT, as the code",
     }
     return _record(f"Simulated markets (run {RUN})", facts)

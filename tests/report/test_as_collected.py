@@ -1,4 +1,4 @@
-"""The record of what was collected: as committed, as the manifests say, and true of the files where they are at hand."""
+"""The record of what was collected: as committed, as the manifests say, and true of the files at hand."""
 
 from __future__ import annotations
 
