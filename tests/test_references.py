@@ -125,9 +125,9 @@ def words(source: Path) -> str:
     return "\n\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"])
 
 
-def equation_table(readme: str) -> list[tuple[set[int], Path, list[str]]]:
-    """The lines of README's table: equations, file, and the classes or functions named."""
-    lines = re.findall(rf"^\| Eq ({NUMBERS}) \|[^|]*\| `([\w/.]+)` \| ([^|]*) \|$", readme, re.MULTILINE)
+def equation_table(text: str) -> list[tuple[set[int], Path, list[str]]]:
+    """The lines of the table of equations: numbers, file, and the classes or functions named."""
+    lines = re.findall(rf"^\| Eq ({NUMBERS}) \|[^|]*\| `([\w/.]+)` \| ([^|]*) \|$", text, re.MULTILINE)
     return [(equations(a), PACKAGE / b, re.findall(r"`([A-Za-z_.]+)`", c)) for a, b, c in lines]
 
 
@@ -172,8 +172,8 @@ def test_layers_of_the_readme_are_the_folders_of_the_package() -> None:
     assert folders == {name for name in named if name.endswith("/")}
 
 
-def test_every_equation_has_its_code_in_the_readme() -> None:
-    table = equation_table((ROOT / "README.md").read_text("utf-8"))
+def test_every_equation_has_its_code_in_the_documents() -> None:
+    table = equation_table((ROOT / "docs/equations.md").read_text("utf-8"))
     assert sorted(number for numbers, _, _ in table for number in numbers) == list(EQUATIONS)
     for numbers, module, names in table:
         assert module.is_file(), module

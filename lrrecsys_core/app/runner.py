@@ -24,6 +24,7 @@ from lrrecsys_core.app import provenance, verify
 from lrrecsys_core.app.kernel import OwnKernel
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.profiles import all_markets, get_profile
+from lrrecsys_core.report.claim_matrix import draw_matrix
 from lrrecsys_core.report.kept import theory_of
 
 Value = None | bool | int | float | str | list["Value"] | dict[str, "Value"]
@@ -203,6 +204,7 @@ def _run_all(
     paths.write_json(manifest, record)
     for name in (run, theory_of(run)):
         verify.record(name)
+    draw_matrix()
     return manifest
 
 

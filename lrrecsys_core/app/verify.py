@@ -19,6 +19,8 @@ from typing import Final
 from lrrecsys_core import paths
 from lrrecsys_core.app import provenance
 from lrrecsys_core.errors import InputError
+from lrrecsys_core.report.as_collected import write_as_collected
+from lrrecsys_core.report.claim_matrix import draw_matrix
 from lrrecsys_core.report.kept import kept, theory_of, understood
 from lrrecsys_core.report.page import write_report, write_reports
 
@@ -48,7 +50,9 @@ def record(run: str) -> None:
 
 
 def redraw(chosen: Sequence[str]) -> Iterator[Path | InputError]:
-    """Write runs anew from their aggregates, with their hashes; yields each page, or why there is none.
+    """Write runs anew from their aggregates, with their hashes, and the claim matrix of all.
+
+    Yields each page, or why there is none.
 
     Raises
     ------
@@ -62,6 +66,10 @@ def redraw(chosen: Sequence[str]) -> Iterator[Path | InputError]:
             if isinstance(made, Path):
                 record(run)
             yield made
+        for run in dict.fromkeys(map(theory_of, chosen)):
+            record(run)
+        draw_matrix()
+        write_as_collected()
 
 
 def known_runs() -> list[str]:

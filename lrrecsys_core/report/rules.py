@@ -54,6 +54,17 @@ STATEMENTS: Final = {
     "C23": "New or sparse users and items gain most (Sec 1, 6)",
     "C24": "Keeping id embeddings helps (Sec 4.2)",
 }  # fmt: skip
+# The same in at most six words, where a line of a figure must do.
+SHORT: Final = {
+    "C1": "Beats every baseline", "C2": "Gain as large as published", "C3": "A quarter of the data suffices",
+    "C4": "Better reasoners recommend better", "C5": "LLM's direct rating is worse", "C6": "Profiles add little",
+    "C7": "Summaries do worse than reasons", "C8": "GPT-2's explanations suffice", "C9": "Harder records gain more",
+    "C10": "Both explanations are needed", "C11": "Attention follows the rating", "C12": "30-40% attention on texts",
+    "C13": "Texts beat free parameters", "C14": "AutoEncoder beats raw embeddings", "C15": "Prompts do not matter",
+    "C16": "Another network gains too (NCF)", "C17": "Lasso's gap grows with p", "C18": "EILLS recovers S*",
+    "C19": "One environment is not enough", "C20": "Nonlinear gap grows with p", "C21": "Scoring within milliseconds",
+    "C22": "Negatives matter for disliked items", "C23": "Sparse users and items gain", "C24": "ID embeddings help",
+}  # fmt: skip
 
 
 def _better(evidence: Evidence, metric: str, ours: str, reference: str) -> Finding:

@@ -1,0 +1,146 @@
+"""Every number in README is read off the committed tables, or is the name of something."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lrrecsys_core import rows
+from lrrecsys_core.report.rules import STATEMENTS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+REAL = ("movielens", "tripadvisor", "yelp")
+# Digits that count nothing: versions, dates, and places in the paper.
+NAMES = (
+    r"arXiv \d{4}\.\d{5}(?:v\d)?", r"\bv[123]\b", r"version 1\b", r"Python 3\.11", r"\b\d{1,2} [A-Z][a-z]+ 20\d\d",
+    r"\b(?:Sec|App|Fig|Tab)s? \d[\d.]*(?:(?:, | and )\d[\d.]*)*", r"\b(?:KDD|ACL|SIGIR|UMAP|TiiS) 20\d\d",
+    r"(?:, 20\d\d)(?= \(EILLS\)|\. )", r"width 8\b", r"EXP3RT",
+)  # fmt: skip
+
+
+def lines(name: str) -> list[dict[str, str]]:
+    with (ROOT / "paper_tables" / name).open(encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def read(name: str) -> dict[str, object]:
+    return dict(json.loads((ROOT / "results" / name).read_text(encoding="utf-8")))
+
+
+def gain(run: str, dataset: str) -> str:
+    """What texts gain in RMSE over free vectors, as README prints it."""
+    contrast = {"claim": "C13", "dataset": dataset, "metric": "RMSE", "contrast": f"{rows.LR} vs {rows.ABLATION1}"}
+    (line,) = [line for line in lines(f"{run}/claims_evidence.csv") if contrast.items() <= line.items()]
+    return f"{round(float(line['effect']), 4) + 0.0:.4f}".replace("0.", ".", 1)
+
+
+def held(kind: str) -> tuple[str, str]:
+    """Supported cells of all cells, on markets or on real data."""
+    runs = ["demo"] if kind == "simulated" else [f"demo-{name}" for name in REAL]
+    found = [line["verdict"] for run in runs for line in lines(f"{run}/verdicts.csv") if line["evidence"] == kind]
+    return str(found.count("supported")), str(len(found))
+
+
+def size(run: str, dataset: str) -> tuple[str, str, str]:
+    (line,) = [line for line in lines(f"{run}/data.csv") if line["data set"] == dataset]
+    return tuple(f"{int(line[of]):,}" for of in ("records", "users", "items"))  # type: ignore[return-value]
+
+
+def market() -> tuple[str, ...]:
+    sizes = [size("demo", name) for name in ("hotels", "restaurants", "movies")]
+    assert len({found[:2] for found in sizes}) == 1
+    items = sorted(int(found[2]) for found in sizes)
+    return (*sizes[0][:2], str(items[0]), str(items[-1]))
+
+
+def minutes() -> tuple[str, ...]:
+    notebooks = read("demo/manifest.json")["notebooks"]
+    return (str(round(sum(told["seconds"] for told in notebooks.values()) / 60)),)  # type: ignore[attr-defined]
+
+
+def imported() -> tuple[str, ...]:
+    explainers = " ".join(line["explainer"] for line in lines("demo-movielens/claims.csv"))
+    return tuple(set(re.findall(r"imported texts \(for (\d+)%", explainers)))
+
+
+# Where a number stands in README, and what the committed tables say it is.
+FACTS: dict[str, Callable[[], tuple[str, ...]]] = {
+    r"(\d+) claims judged": lambda: (str(len(STATEMENTS)),),
+    r"The (\d+) claims on every data set": lambda: (str(len(STATEMENTS)),),
+    r"RMSE lower by (\.\d+), (\.\d+) and (\.\d+) for hotels, restaurants and movies":
+        lambda: tuple(gain("demo", name) for name in ("hotels", "restaurants", "movies")),
+    r"(\d+) of (\d+) cells\]": lambda: held("simulated"),
+    r"the same gain is (\.\d+) \(": lambda: (gain("demo-movielens", "movielens"),),
+    r", (\.\d+) \(\[TripAdvisor": lambda: (gain("demo-tripadvisor", "tripadvisor"),),
+    r"and (\.\d+) \(\[Yelp": lambda: (gain("demo-yelp", "yelp"),),
+    r"and (\d+) of (\d+) cells are": lambda: held("real"),
+    r"\(([\d.]+) ms for 1,000 candidates\)": lambda: (f"{read('bench/scoring.json')['ours']:.1f}",),
+    r"took (\d+) minutes on two": minutes,
+    r"one of them:\) \| ([\d,]+) \| (\d+) \| (\d+) to (\d+) \|": market,
+    r"latest-small\] \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \|": lambda: size("demo-movielens", "movielens"),
+    r"imported texts for (\d+)%": imported,
+    r"LARA\] \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \|": lambda: size("demo-tripadvisor", "tripadvisor"),
+    r"\*unordered\*\) \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \|": lambda: size("demo-yelp", "yelp"),
+}  # fmt: skip
+
+
+def prose(text: str) -> str:
+    """README without code and addresses."""
+    text = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"\]\([^)]*\)", "]", re.sub(r"`[^`]*`", "", text))
+
+
+def strays(text: str) -> list[str]:
+    """Digits that neither a fact nor a name accounts for, with the words around them."""
+    for pattern in (*FACTS, *NAMES):
+        text = re.sub(pattern, "", text)
+    return [text[max(0, m.start() - 30) : m.end() + 10] for m in re.finditer(r"\d[\d.,]*", text)]
+
+
+@pytest.mark.parametrize("pattern", FACTS)
+def test_a_number_is_that_of_the_tables(pattern: str) -> None:
+    found = re.findall(pattern, prose(README))
+    assert len(found) == 1, pattern
+    told = found[0] if isinstance(found[0], tuple) else (found[0],)
+    assert told == FACTS[pattern]()
+
+
+def test_no_other_number_is_told() -> None:
+    assert strays(prose(README)) == []
+    assert strays("wins 7 times (Fig 3, Python 3.11)") == ["wins 7 times (, "]
+
+
+def test_words_agree_with_the_tables() -> None:
+    verdicts = {(line["claim"], line["dataset"]): line["verdict"] for line in lines("demo/verdicts.csv")}
+    real = {(line["claim"], name): line["verdict"] for name in REAL for line in lines(f"demo-{name}/verdicts.csv")}
+    markets = ("hotels", "restaurants", "movies")
+    assert [verdicts["C13", name] for name in markets] == ["supported"] * 3, "beat free vectors in all three domains"
+    assert [verdicts["C1", name] for name in markets] == ["supported", "not supported", "not supported"], "hotels alone"
+    for claim in ("C1", "C13"):
+        assert {real[claim, name] for name in REAL} == {"not supported"}
+    theory = [line["verdict"] for line in lines("demo/verdicts.csv") if line["evidence"] == "theory"]
+    assert theory == ["supported"] * 4
+    manifest = read("demo/manifest.json")
+    assert len(manifest["seeds"]) == 10 and manifest["machine"]["cores"] == 2  # type: ignore[index, arg-type]
+    assert len(rows.BASELINES) == 14 and "fourteen baselines" in README
+
+
+def test_the_first_screen_leads_to_everything_and_the_page_is_short() -> None:
+    linked = set(re.findall(r"\]\(([^)#]+)", README))
+    notebooks = {f"notebooks/{file.name}" for file in (ROOT / "notebooks").glob("*.ipynb")}
+    assert len(notebooks) == 7 and notebooks <= linked
+    assert {f"https://arxiv.org/abs/2502.16759v{k}" for k in (1, 2, 3)} <= linked
+    assert {
+        "figures/claim_matrix.png",
+        "results/demo/report.html",
+        "docs/glossary.md",
+        "docs/as_collected.md",
+    } <= linked
+    assert {f"docs/{file.name}" for file in (ROOT / "docs").glob("*.md")} <= linked
+    assert README.index("claim_matrix.png") < 1000 and len(README.splitlines()) <= 170
