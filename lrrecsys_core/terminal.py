@@ -96,8 +96,9 @@ class Watched:
     def __exit__(self, *exception: object) -> None:
         del os.environ[PROGRESS_VARIABLE]
         self._file.unlink(missing_ok=True)
+        drawn = not self.bar.disable
         self.bar.close()
-        if self._shown and self.bar.disable and exception[0] is None:
+        if self._shown and not drawn and exception[0] is None:
             say(f"{self._about}: done", err=True)
 
     def look(self, memory: int) -> None:
