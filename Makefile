@@ -1,7 +1,7 @@
 # make reproduce                                  everything on the simulated markets, profile demo
 # make reproduce PROFILE=smoke DATASETS=movielens:path/to/ml   the same on real ratings (several: a:path,b:path)
 # make reproduce MARKETS=all                      all simulated markets: the first ones are kept, the rest computed
-# make test                                       what continuous integration runs
+# make test                                       what continuous integration runs: the tests beside a run of profile smoke
 # make llm                                        the embedded language model and its engine alone; reproduce and test install them too
 # make texts                                      what that model writes about simulated markets, for its row of Table 4
 # make bench | lab | clean                        benchmarks | JupyterLab | remove caches and .venv, keep results
@@ -16,7 +16,7 @@ export MKL_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: reproduce test llm texts bench lab clean
+.PHONY: reproduce test smoke llm texts bench lab clean
 .DEFAULT_GOAL := reproduce
 
 # The stamp is written last, so an installation cut short is taken up again; pip itself skips what is already there.
@@ -42,8 +42,14 @@ test: .venv/llm
 	$(BIN)/ruff check .
 	$(BIN)/mypy lrrecsys_core
 	$(BIN)/python -m pytest tests -q -p no:nbval -n auto --dist loadfile
-	$(BIN)/python -m pytest -q --nbval-lax --nbval-current-env --nbval-sanitize-with notebooks/sanitize.cfg notebooks
+	$(MAKE) --no-print-directory smoke
+
+# Trains once. The notebooks that the run leaves are then run again on what it kept: their numbers and its files must
+# come out the same, and the numbers that no processor changes must be the committed ones.
+smoke: .venv/llm
 	$(BIN)/lrrecsys reproduce --profile smoke
+	$(BIN)/python -m pytest -q --nbval-lax --nbval-current-env --nbval-sanitize-with notebooks/sanitize.cfg \
+	  results/smoke/notebooks tests/after_smoke.py
 	$(BIN)/lrrecsys verify
 
 # What the embedded model writes about Figure 2 and the first market of each domain, as it comes with the repository

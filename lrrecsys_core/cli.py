@@ -216,6 +216,16 @@ def verify(chosen: tuple[str, ...]) -> None:
     say(f"verified: {', '.join(names)}")
 
 
+@lrrecsys.command()
+@click.option("--run", default="demo", show_default=True, help="A finished run on simulated markets.")
+def notebooks(run: str) -> None:
+    """Store what a finished run's copies of the notebooks show in notebooks/, for readers who run nothing."""
+    from lrrecsys_core.app.stored import store
+
+    for path in store(run):
+        say(f"done: {path}")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point: an expected failure becomes one sentence on standard error and status 2."""
     try:

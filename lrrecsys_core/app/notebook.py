@@ -1,27 +1,37 @@
-"""What every notebook calls first: quiet, one thread, short tables."""
+"""What notebooks show and how: quiet, one thread, tables and figures that read the same everywhere."""
 
 from __future__ import annotations
 
+import inspect
 import logging
+import math
 import os
+import textwrap
 import warnings
+from collections.abc import Callable
 
+import numpy as np
 import polars as pl
-from IPython.display import Image, Markdown, display
+from IPython import get_ipython
+from IPython.display import Code, Image, Markdown, display
 from matplotlib import rcParams
 
 from lrrecsys_core import paths
 from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.report.drawings import BY_NAME, draw, place
+from lrrecsys_core.report.formats import markdown
 from lrrecsys_core.report.kept import keep
 from lrrecsys_core.report.style import titled, use_style
+from lrrecsys_core.study.study import Study
+
+OUTCOME = "what came out"  # of the box that `opening` shows and `came_out` fills in
 
 
 def setup() -> None:
     """Make a notebook's output depend on its code alone.
 
-    One thread, so that sums come out in one order on any machine; no warnings, progress bars or log lines, which nbval
-    would compare; frames printed in full, without types and shapes.
+    One thread, so that sums come out in one order on any machine; no warnings, log lines or bars of other libraries,
+    which nbval would compare.
     """
     os.environ["TQDM_DISABLE"] = "1"
     os.environ["PYTHONWARNINGS"] = "ignore"  # for the worker processes
@@ -33,16 +43,7 @@ def setup() -> None:
 
     torch.set_num_threads(1)
     use_style()
-    pl.Config(
-        tbl_rows=200,
-        tbl_cols=24,
-        tbl_width_chars=160,
-        fmt_str_lengths=500,
-        tbl_hide_column_data_types=True,
-        tbl_hide_dataframe_shape=True,
-        tbl_formatting="ASCII_MARKDOWN",
-        float_precision=4,
-    )
+    _box("Run the cells below: what came out then stands here.", update=False)
 
 
 def label(dataset: Dataset) -> str:
@@ -50,8 +51,69 @@ def label(dataset: Dataset) -> str:
     return titled(dataset)
 
 
+def came_out(*sentences: str) -> Markdown:
+    """Fill in the box at the top of the notebook with what its cells found, and show it here as well."""
+    told = sentences or ("nothing that could be compared was run",)
+    return _box("\n".join(f"> - {markdown(sentence)}" for sentence in told), update=True)
+
+
+def verdict_lines(verdicts: pl.DataFrame) -> list[str]:
+    """A sentence per claim: its statement, and each verdict with the data sets that gave it."""
+    lines = []
+    for (claim, statement), part in verdicts.group_by("claim", "statement", maintain_order=True):
+        words = part.group_by("verdict", maintain_order=True).agg(pl.col("dataset").str.join(", ")).rows()
+        lines.append(f"{claim}, {statement}: " + "; ".join(f"{verdict} ({where})" for verdict, where in words))
+    return lines
+
+
+def _box(text: str, *, update: bool) -> Markdown:
+    box = Markdown(f"> **What came out**\n>\n> {text.removeprefix('> ')}")
+    display(box, display_id=OUTCOME, update=update)
+    return box
+
+
+def table(frame: pl.DataFrame) -> Markdown:
+    """A frame to be read: left-aligned, text as it is, and of each column of floats three digits of the largest."""
+    columns = [_printed(column) for column in frame]
+    lines = [[name.replace("_", " ") for name in frame.columns], *(list(row) for row in zip(*columns, strict=True))]
+    header, *body = ("| " + " | ".join(markdown(cell) for cell in line) + " |" for line in lines)
+    return Markdown("\n".join([header, "|" + " :--- |" * frame.width, *body]))
+
+
+def _printed(column: pl.Series) -> list[str]:
+    if not column.dtype.is_numeric():
+        return ["" if value is None else str(value) for value in column]
+    values = column.cast(pl.Float64).to_numpy()
+    finite = np.abs(values[np.isfinite(values)])
+    largest = max(finite, default=0.0)
+    digits = min(max(2 - math.floor(math.log10(largest)), 0), 4) if largest else 0
+    digits = 0 if column.dtype.is_integer() else digits
+    return [f"{value:z,.{digits}f}".replace("-", "−") if math.isfinite(value) else "" for value in values]
+
+
+def source(*things: Callable[..., object]) -> Code:
+    """The code of functions and methods, as it runs."""
+    return Code("\n".join(textwrap.dedent(inspect.getsource(thing)) for thing in things), language="python")
+
+
+def with_texts(study: Study) -> list[str]:
+    """Names of the data sets whose items have something to read; says why the others are left out."""
+    reasons = {name: study.absence(name) for name in study.datasets}
+    for name, reason in reasons.items():
+        if reason:
+            display(Markdown(f"**{markdown(name)}** is left out below, not run: {markdown(reason)}."))
+    return [name for name, reason in reasons.items() if not reason]
+
+
+def skip_rest() -> None:
+    """Say that the cells below have nothing to do, and let them do nothing until the kernel is started again."""
+    display(Markdown("**The cells below are skipped**: they need item texts, and none of these data have any."))
+    shell = get_ipython()
+    shell.input_transformers_cleanup.append(lambda lines: [])
+
+
 def show(run: str, name: str, frame: pl.DataFrame | None = None) -> None:
-    """Draw a figure from its aggregate, show it, and print the sentence that reads it, if it has one.
+    """Draw a figure from its aggregate and show it, with the sentence that reads it, if it has one.
 
     Parameters
     ----------
@@ -69,9 +131,10 @@ def show(run: str, name: str, frame: pl.DataFrame | None = None) -> None:
     pixels = int.from_bytes(file.read_bytes()[16:20])  # the width in a PNG's header
     display(Image(file, width=round(pixels * rcParams["figure.dpi"] / rcParams["savefig.dpi"])))
     if sentence:
-        print(sentence)
+        display(Markdown(markdown(sentence)))
 
 
 def show_table(run: str, name: str) -> Markdown:
-    """Return ``paper_tables/<run>/<name>.md`` for a notebook to render."""
-    return Markdown((paths.tables(run) / f"{name}.md").read_text(encoding="utf-8"))
+    """Return ``paper_tables/<run>/<name>.md`` for a notebook to render; its title is bold, as headings are its own."""
+    title, _, rest = (paths.tables(run) / f"{name}.md").read_text(encoding="utf-8").partition("\n")
+    return Markdown(f"**{title.removeprefix('# ')}**\n{rest}")

@@ -6,7 +6,6 @@ import ast
 import json
 import logging
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +16,6 @@ import nbformat
 import papermill
 import psutil
 from papermill.exceptions import PapermillExecutionError
-from tqdm import tqdm
 
 from lrrecsys_core import paths
 from lrrecsys_core.app import provenance, verify
@@ -26,9 +24,9 @@ from lrrecsys_core.errors import InputError
 from lrrecsys_core.profiles import all_markets, get_profile
 from lrrecsys_core.report.claim_matrix import draw_matrix
 from lrrecsys_core.report.kept import theory_of
+from lrrecsys_core.terminal import Watched
 
 Value = None | bool | int | float | str | list["Value"] | dict[str, "Value"]
-Bar = tqdm
 PARAMETERS_TAG = "parameters"
 
 
@@ -143,7 +141,7 @@ def run_notebooks(
     only : names of the notebooks to run (default all).
     as_text : the values in `parameters` are text from a command line, to be read by the type of each default.
     load : called with each data set before anything is written, to complain about bad data early.
-    progress : show a progress bar on standard error.
+    progress : show on standard error what is done of all, and how long the rest will take.
 
     Raises
     ------
@@ -193,11 +191,11 @@ def _run_all(
         os.environ.setdefault(variable, "1")
     record = provenance.describe(profile, specs, {k: v for k, v in values.items() if k != "datasets"})
     record["texts"] = {name: paths.digest(place) for name, place in texts.items()}
-    bar = tqdm(declared, desc=f"run {run}", unit="notebook", disable=not progress)
-    for path in bar:
-        bar.set_postfix_str(path.stem)
+    for path in declared:
         own = {name: value for name, value in values.items() if name in declared[path]}
-        record["notebooks"][path.stem] = {"source": paths.digest(path), **_execute(path, folder / path.name, own, bar)}
+        with Watched(f"run {run}, {path.stem}", folder.parent / ".progress", progress) as shown:
+            done = _execute(path, folder / path.name, own, shown.look)
+        record["notebooks"][path.stem] = {"source": paths.digest(path), **done}
         paths.write_json(manifest, record)
     record["status"] = "complete"
     record["outputs"] = provenance.outputs(run)
@@ -208,19 +206,13 @@ def _run_all(
     return manifest
 
 
-def _execute(source: Path, target: Path, parameters: dict[str, Any], bar: Bar) -> dict[str, float]:
+def _execute(source: Path, target: Path, parameters: dict[str, Any], look: Callable[[int], None]) -> dict[str, float]:
     """Run one notebook; return its wall time (s) and the peak memory (MiB) of its kernel and that kernel's children."""
     logging.getLogger("papermill").setLevel(logging.CRITICAL)
-    cells = target.parent.parent / "cells"
-
-    def report(memory: int) -> None:
-        kept = sum(1 for _ in cells.glob("*.metrics.parquet"))
-        note = f"{source.stem}, {kept} cells kept, {memory / 2**20:,.0f} MiB"
-        bar.set_postfix_str(note, refresh=sys.stderr.isatty())  # a log file wants one line a notebook
-
-    memory = _PeakMemory(report)
+    memory = _PeakMemory(look)
     start = time.perf_counter()
     failed = target.with_name(f"{target.stem}.failed.ipynb")
+    failed.unlink(missing_ok=True)
     # papermill saves after every cell; only a finished copy may stand under the notebook's name.
     with memory, paths.replacing(target) as partial:
         failure = _executed(source, partial, parameters)

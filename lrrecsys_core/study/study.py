@@ -9,11 +9,11 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from typing import Any
 
 import joblib
 import polars as pl
 import torch
-from tqdm import tqdm
 
 from lrrecsys_core import rows
 from lrrecsys_core.data.dataset import Dataset
@@ -24,6 +24,7 @@ from lrrecsys_core.study.run import Run
 from lrrecsys_core.study.signal import SCHEMA
 from lrrecsys_core.study.text_sets import NothingToRead, TextJob, text_job
 from lrrecsys_core.study.texts import TextSet
+from lrrecsys_core.terminal import PROGRESS_VARIABLE, track
 from lrrecsys_core.workers import tied
 
 # By the time they took on real ratings (statements compared for each record, softmax over all items, texts as
@@ -91,6 +92,7 @@ class Study(Run):
         ----------
         tables : numbers of tables.
         only : names of rows; by default all rows of the tables.
+        progress : show what is done, and how long the rest will take.
         jobs : processes; by default one per core. Another joblib backend, a Ray cluster for instance, is chosen by
             ``with joblib.parallel_config(backend="ray")`` around the call.
         """
@@ -102,10 +104,15 @@ class Study(Run):
         # a cell would make them one after the other.
         alone = {job for cell in missing if len(made := cell.text_jobs) == 1 for job in made if readers[job] == 1}
         waiting = [job for job in readers if job not in alone and job.content is None]
-        _in_parallel(waiting, "explanations", progress, jobs)
+        _in_parallel(waiting, "texts", jobs, shown=progress)
         # A text set made anew may be what it was, and then the cells that read it are, too.
         left = [cell for cell in missing if not (waiting and (cell.done or cell.has_nothing_to_read))]
-        _in_parallel(left, "cells", progress, jobs)
+        beside = {}
+        if left and progress and os.environ.get(PROGRESS_VARIABLE):  # whoever watches the run counts all its cells
+            everything = self.cells()
+            kept = sum(cell.done for cell in everything)
+            beside = {"kept": kept, "later": max(len(everything) - kept - len(left), 0)}
+        _in_parallel(left, "rows", jobs, shown=progress, **beside)
 
     def metrics(self, tables: Iterable[int | str] = TABLES) -> pl.DataFrame:
         """The metric rows of every kept cell asked for, in a fixed order.
@@ -158,14 +165,15 @@ def runnable(name: str, dataset: Dataset) -> bool:
     return not (row.written and programmed) and row.texts.available(dataset, row.fraction)
 
 
-def _in_parallel(work: Sequence[Cell | TextJob], label: str, progress: bool, jobs: int | None) -> None:
+def _in_parallel(work: Sequence[Cell | TextJob], what: str, jobs: int | None, **told: Any) -> None:
+    """Compute cells or text sets in worker processes; `told` goes to `track`."""
     if not work:
         return
     workers = min(len(work), jobs or os.cpu_count() or 1)
     results = joblib.Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1)(
         joblib.delayed(tied)(os.getpid(), _perform, item) for item in work
     )
-    for _ in tqdm(results, total=len(work), desc=label, unit="", disable=not progress):
+    for _ in track(results, len(work), what, **told):
         pass
 
 

@@ -19,6 +19,7 @@ from scipy import stats
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lrrecsys_core import paths
+from lrrecsys_core.terminal import track
 from lrrecsys_core.workers import tied
 
 Array = NDArray[np.float64]
@@ -33,16 +34,23 @@ def generator(seed: int, *names: str | float) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence([seed, *words]))
 
 
-def repeat(repetition: Callable[[int], list[Row]], repetitions: int, jobs: int = 1) -> pl.DataFrame:
-    """Rows of ``repetition(0), repetition(1), ...`` in one frame, in order whatever the number of `jobs`."""
+def repeat(
+    repetition: Callable[[int], list[Row]], repetitions: int, jobs: int = 1, what: str = "repetitions"
+) -> pl.DataFrame:
+    """Rows of ``repetition(0), repetition(1), ...`` in one frame, in order whatever the number of `jobs`.
+
+    How far they are is shown as so many of `what`.
+    """
     # One thread each: these matrices are small, and threads that wait for each other cost up to twenty times the time.
     if jobs == 1:
         with threadpool_limits(1):
-            parts = [repetition(index) for index in range(repetitions)]
+            parts = list(track(map(repetition, range(repetitions)), repetitions, what))
     else:
         with joblib.parallel_config("loky", inner_max_num_threads=1):
             numbers, parent = range(repetitions), os.getpid()
-            parts = joblib.Parallel(n_jobs=jobs)(joblib.delayed(tied)(parent, repetition, at) for at in numbers)
+            work = joblib.Parallel(n_jobs=jobs, return_as="generator")
+            made = work(joblib.delayed(tied)(parent, repetition, at) for at in numbers)
+            parts = list(track(made, repetitions, what))
     return pl.DataFrame([row for part in parts for row in part], infer_schema_length=None)
 
 

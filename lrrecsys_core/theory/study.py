@@ -259,7 +259,8 @@ class Study:
 
     def _rows(self, name: str, grid: object, repetition: Callable[[int], list[Row]], repetitions: int) -> pl.DataFrame:
         parameters: dict[str, object] = {"grid": repr(grid), "repetitions": repetitions, "seed": self.seed}
-        return cached(self.kept, name, parameters, lambda: repeat(repetition, repetitions, self.sizes.jobs))
+        what = f"theory, {name}"
+        return cached(self.kept, name, parameters, lambda: repeat(repetition, repetitions, self.sizes.jobs, what))
 
     def _nonlinear(self, name: str, settings: list[NonlinearSetting]) -> pl.DataFrame:
         parameters: dict[str, object] = {"settings": [asdict(s) for s in settings], "seed": self.seed}
@@ -267,4 +268,5 @@ class Study:
         def cell(index: int) -> list[Row]:
             return nonlinear_cell(settings[index], self.seed)
 
-        return cached(self.kept, name, parameters, lambda: repeat(cell, len(settings), self.sizes.jobs))
+        what = f"theory, {name}"
+        return cached(self.kept, name, parameters, lambda: repeat(cell, len(settings), self.sizes.jobs, what))

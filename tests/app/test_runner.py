@@ -47,15 +47,23 @@ def manifest_of(root: Path, run: str = "smoke") -> dict[str, Any]:
 
 
 WRITE = "from lrrecsys_core import paths\n(paths.tables(profile) / 'table1.csv').write_text(f'seed,{seed}\\n');"
+# What `run_rows` and the simulations do; the runner reads it while the notebook runs.
+TELL = """import os
+from lrrecsys_core.terminal import PROGRESS_VARIABLE, track
+list(track(range(2), 2, "rows", kept=1))
+with open(os.environ[PROGRESS_VARIABLE]) as told:
+    assert told.read() == "rows\\t3\\t3"
+"""
 
 
 def test_a_run_leaves_copies_outputs_and_a_manifest(root: Path) -> None:
-    write_notebook(root, "01_first", WRITE)
+    write_notebook(root, "01_first", WRITE, TELL)
     write_notebook(root, "02_second", "import os\nassert os.path.basename(os.getcwd()) == 'notebooks'\nseed")
     manifest = run_notebooks("smoke", parameters={"seed": 3}, progress=False)
     record = json.loads(manifest.read_text())
     assert (root / "paper_tables" / "smoke" / "table1.csv").read_text() == "seed,3\n"
     assert record["status"] == "complete"
+    assert not (manifest.parent / ".progress").exists()
     assert record["outputs"] == {
         "paper_tables/smoke/table1.csv": paths.digest(root / "paper_tables" / "smoke" / "table1.csv")
     }
@@ -295,7 +303,7 @@ def test_killed_at_any_moment_and_started_again_the_tables_are_the_same(root: Pa
     command = [sys.executable, "-m", "lrrecsys_core.cli", "reproduce", "--profile", "smoke"]
     rng = random.Random(0)
     kills = 0
-    for _ in range(10):
+    for _ in range(5):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             process.wait(timeout=rng.uniform(1.0, 6.0))
