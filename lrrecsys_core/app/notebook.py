@@ -13,13 +13,13 @@ from collections.abc import Callable
 import numpy as np
 import polars as pl
 from IPython import get_ipython
-from IPython.display import Code, Image, Markdown, display
+from IPython.display import Image, Markdown, display
 from matplotlib import rcParams
 
 from lrrecsys_core import paths
 from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.report.drawings import BY_NAME, draw, place
-from lrrecsys_core.report.formats import markdown
+from lrrecsys_core.report.formats import markdown, significant
 from lrrecsys_core.report.kept import keep
 from lrrecsys_core.report.style import titled, use_style
 from lrrecsys_core.study.study import Study
@@ -73,7 +73,7 @@ def _box(text: str, *, update: bool) -> Markdown:
 
 
 def table(frame: pl.DataFrame) -> Markdown:
-    """A frame to be read: left-aligned, text as it is, and of each column of floats three digits of the largest."""
+    """A frame to be read: left-aligned, text as it is, and of each column of numbers three digits of the largest."""
     columns = [_printed(column) for column in frame]
     lines = [[name.replace("_", " ") for name in frame.columns], *(list(row) for row in zip(*columns, strict=True))]
     header, *body = ("| " + " | ".join(markdown(cell) for cell in line) + " |" for line in lines)
@@ -84,16 +84,24 @@ def _printed(column: pl.Series) -> list[str]:
     if not column.dtype.is_numeric():
         return ["" if value is None else str(value) for value in column]
     values = column.cast(pl.Float64).to_numpy()
-    finite = np.abs(values[np.isfinite(values)])
-    largest = max(finite, default=0.0)
-    digits = min(max(2 - math.floor(math.log10(largest)), 0), 4) if largest else 0
-    digits = 0 if column.dtype.is_integer() else digits
-    return [f"{value:z,.{digits}f}".replace("-", "−") if math.isfinite(value) else "" for value in values]
+    largest = np.max(np.abs(values), where=np.isfinite(values), initial=0.0)
+    exact = column.dtype.is_integer() or not largest
+    digits = 0 if exact else min(max(2 - math.floor(math.log10(largest)), 0), 4)
+
+    def printed(value: float) -> str:
+        if not math.isfinite(value):
+            return ""
+        small = 0 < abs(value) < 0.5 * 10**-digits  # 0.0004 is not 0.00
+        text = significant(value, 1) if small else f"{value:z,.{digits}f}"
+        return text.replace("-", "−")
+
+    return list(map(printed, values))
 
 
-def source(*things: Callable[..., object]) -> Code:
+def source(*things: Callable[..., object]) -> Markdown:
     """The code of functions and methods, as it runs."""
-    return Code("\n".join(textwrap.dedent(inspect.getsource(thing)) for thing in things), language="python")
+    code = "\n\n".join(textwrap.dedent(inspect.getsource(thing)).strip() for thing in things)
+    return Markdown(f"```python\n{code}\n```")
 
 
 def with_texts(study: Study) -> list[str]:

@@ -83,16 +83,16 @@ def test_a_table_is_left_aligned_without_quotation_marks_and_with_proper_digits(
         {
             "name": ['"a|b"', None],
             "n": [12345, None],
-            "x_y": [-0.4, -1234.5],
+            "x_y": [-0.04, -1234.5],
             "p": [0.12345, float("nan")],
             "z": [0.0, 0.0],
         }
     )
     header, rule, *body = str(shown.table(frame).data).splitlines()
     assert (header, rule) == ("| name | n | x y | p | z |", "| :--- | :--- | :--- | :--- | :--- |")
-    assert body == ['| "a\\|b" | 12,345 | 0 | 0.123 | 0 |', "|  |  | −1,234 |  | 0 |"]
+    assert body == ['| "a\\|b" | 12,345 | −0.04 | 0.123 | 0 |', "|  |  | −1,234 |  | 0 |"]
     small = shown.table(pl.DataFrame({"x": [4.6499, 0.0001]}))
-    assert str(small.data).splitlines()[2:] == ["| 4.65 |", "| 0.00 |"]
+    assert str(small.data).splitlines()[2:] == ["| 4.65 |", "| 0.0001 |"]
 
 
 def test_cells_below_do_nothing_once_they_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
