@@ -9,8 +9,7 @@ from typing import Protocol
 from tqdm import tqdm
 
 from lrrecsys_core.explain.checks import SERIOUS, correction, faults, prompt_of
-from lrrecsys_core.explain.clients.endpoint import Endpoint
-from lrrecsys_core.explain.llm import LLM, Request, Result
+from lrrecsys_core.explain.llm import LLM, Request, Result, Served
 
 CHUNK = 4096
 LOOKUP = 500  # prompts looked up in the store at once: short, so that a server never waits for it
@@ -62,7 +61,7 @@ def fill(requests: Iterable[Request], llm: LLM, store: Store, *, progress: str =
     in_flight: dict[str, Request] = {}
     failed, tokens = set[str](), 0
     bar = tqdm(desc=progress, unit="prompt", disable=not progress, total=total)
-    if isinstance(llm, Endpoint):
+    if isinstance(llm, Served):
         llm.answered = llm.answered or store.answered(llm.model)
 
     def missing() -> Iterator[Request]:

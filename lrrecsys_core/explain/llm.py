@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from lrrecsys_core.data.dataset import Domain
 
@@ -130,3 +130,15 @@ class LLM(Protocol):
         ``requests`` may be a lazy stream: a client takes from it as its capacity allows. A client never raises for
         a single request that fails: it yields a result with ``error`` set.
         """
+
+
+@runtime_checkable
+class Served(Protocol):
+    """An LLM whose server may refuse one prompt or everything, which only a first answer tells apart.
+
+    Attributes
+    ----------
+    answered : whether it is known to answer, now or from earlier runs.
+    """
+
+    answered: bool

@@ -92,6 +92,18 @@ def test_each_distinct_prompt_is_asked_once_and_a_stored_one_never(split: Split,
     assert len(llm.asked) == len(distinct) < len(records)
 
 
+def test_an_llm_behind_a_server_is_told_whether_it_has_ever_answered(split: Split, tmp_path: Path) -> None:
+    class Behind(Scripted):
+        answered = False
+
+    with ExplanationStore(tmp_path / "s") as store:
+        for known in (False, True):
+            llm = Behind()
+            fill(record_requests(split, None, "full", "positive", np.arange(2)), llm, store)
+            assert llm.answered is known
+            fill(record_requests(split, None, "full", "positive", np.arange(2)), Scripted(), store)  # has no such word
+
+
 def test_failures_are_empty_texts_asked_again_in_the_next_run(split: Split, tmp_path: Path) -> None:
     chosen = np.arange(20)
     with ExplanationStore(tmp_path / "s") as store:

@@ -66,6 +66,24 @@ def test_stops_and_limits_end_an_answer_and_what_exceeds_the_context_fails_alone
     assert cut.text.strip() == free.text.partition(stop)[0].strip() and cut.finish_reason == "stop"
 
 
+def test_where_probabilities_cannot_be_had_answers_stand_without_and_one_sentence_says_so(monkeypatch, capsys):
+    class Unloadable(TransformersLLM):
+        tried = 0
+
+        def complete(self, requests):
+            Unloadable.tried += 1
+            raise InputError("a GGUF file needs gguf: run `make llm`")
+
+    monkeypatch.setattr(openvino_llm, "TransformersLLM", Unloadable)
+    rating = about("Rate it from 1 to 5.", max_tokens=2, choices=("1", "2", "3", "4", "5"))
+    found = answers(
+        open_llm("smollm2"), [rating, about("Rate it from 1 to 5 again.", max_tokens=2, choices=("1", "2"))]
+    )
+    assert all(one.text and not one.odds for one in found) and Unloadable.tried == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "SmolLM2-135M gives no probabilities of its ratings" in line and "run `make llm`" in line
+
+
 def test_an_interrupt_leaves_nothing_behind(llm):
     stream = llm.complete(about(f"Write about the number {k}.") for k in range(40))
     next(stream)

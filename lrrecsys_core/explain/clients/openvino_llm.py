@@ -18,6 +18,7 @@ from lrrecsys_core.explain.clients.transformers_llm import TransformersLLM
 from lrrecsys_core.explain.clients.weights import context_of, identity
 from lrrecsys_core.explain.llm import Request, Result
 from lrrecsys_core.explain.reading import emptiness
+from lrrecsys_core.terminal import say
 
 ENGINE = "openvino-genai"
 # In the engine's own choice of types (bfloat16 where the processor has it, activations quantised when there are many)
@@ -53,6 +54,7 @@ class OpenVinoLLM:
     in_flight: int = 32
     _loaded: tuple[Any, Any] | None = field(default=None, init=False, repr=False)
     _rater: TransformersLLM | None = field(default=None, init=False, repr=False)
+    _rates: bool = field(default=True, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.name = self.name or self.path.stem
@@ -145,10 +147,14 @@ class OpenVinoLLM:
 
     def _odds(self, request: Request) -> dict[str, float]:
         """From the same file through transformers: this engine tells the probabilities of its own choice alone."""
+        if not self._rates:
+            return {}
         self._rater = self._rater or TransformersLLM(self.model, served_as=str(self.path), device="cpu")
         try:
             return next(iter(self._rater.complete([replace(request, max_tokens=1)]))).odds
-        except InputError:  # what transformers needs for it is not installed: the answer stands without
+        except InputError as error:  # what transformers needs for it is not installed: answers stand without
+            self._rates = False
+            say(f"{self.name} gives no probabilities of its ratings, so none is read as expected: {error}", err=True)
             return {}
 
     @cached_property
