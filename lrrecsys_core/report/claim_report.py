@@ -20,8 +20,8 @@ COLUMNS: Final = (
     f"{100 * POWER:g}% probability, before Holm's correction, which asks for more; for a criterion with a margin, the "
     "distance from the margin. Empty for the simulations of theory.",
     f"p (within {MARGIN_PERCENT:g}%): equivalence by two one-sided tests, that the metrics of two rows differ by less "
-    f"than {MARGIN_PERCENT:g}% of the second's; of each contrast alone, without Holm's correction. Where it is small, a "
-    "null says that there is nothing of that size; where it is not, that this was not shown either.",
+    f"than {MARGIN_PERCENT:g}% of the second's; of each contrast alone, without Holm's correction. Where it is small, "
+    "a null says that there is nothing of that size; where it is not, that this was not shown either.",
     "% of ceiling: the effect as a share of what a predictor that knows the true tastes of a simulated market gains "
     "over the user and item biases in the same metric. Empty on real data, where nobody knows them.",
 )
