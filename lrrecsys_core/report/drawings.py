@@ -11,7 +11,7 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from lrrecsys_core import paths
-from lrrecsys_core.report import bridge, environment_figures, figures, more_figures, schematics, text_figures
+from lrrecsys_core.report import bridge, environment_figures, figures, more_figures, routing, schematics, text_figures
 from lrrecsys_core.report import theory_figures as theory
 from lrrecsys_core.report.evidence import Evidence
 from lrrecsys_core.report.faults import TITLE as FAULTS
@@ -105,6 +105,7 @@ DRAWINGS: Final = (
         "cold_start", "Gain by activity of users and items", more_figures.cold_start,
         lambda found, _: more_figures.collect_cold_start(found),
     ),
+    Drawing("routing", routing.CAPTION, routing.routing, lambda found, _: routing.collect_routing(found)),
     Drawing(
         "learning_curves", "Less training data, same test set", more_figures.learning,
         lambda found, _: more_figures.collect_learning(found),

@@ -53,6 +53,11 @@ class Finding:
     decisive: bool = True
 
 
+def versus(ours: str, reference: str) -> str:
+    """How the contrast of two rows is called."""
+    return f"{ours} vs {reference}"
+
+
 def absent(metric: str, contrast: str, note: str) -> Finding:
     """A contrast that could not be made, and why."""
     return Finding(metric, contrast, "", None, note=note)

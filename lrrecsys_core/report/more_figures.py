@@ -35,6 +35,7 @@ from lrrecsys_core.report.style import (
 
 SHOWN = ("RMSE", "AUC")
 ESTIMATE = ("effect", "low", "high")
+COLD = 0.01  # of the test records, for a group of their own
 LEVELS = {r.TRUE_ATTRIBUTES: ("--", "S* as input"), r.ALL_ATTRIBUTES: (":", "all attributes")}
 CONTROLS = {
     r.LR: "LR-Recsys", r.SHUFFLE_ITEM: "shuffled in item", r.SHUFFLE_USER: "shuffled in user",
@@ -179,9 +180,11 @@ def _by_activity(source: Evidence, found: Sequence[Panel], count: str, reference
 def _edges(activity: np.ndarray) -> np.ndarray:
     """Upper ends of all groups of about equal size but the last, none of them empty.
 
-    Quantiles may coincide where many share one count, so there may be fewer than five groups.
+    Quantiles may coincide where many share one count, so there may be fewer than five groups. Users or items without
+    training records are a group of their own if they have one record in a hundred: they alone are cold.
     """
-    edges = np.unique(np.quantile(activity, [0.2, 0.4, 0.6, 0.8], method="lower"))
+    cold = [0.0] if np.mean(activity == 0) >= COLD else []
+    edges = np.unique([*cold, *np.quantile(activity, [0.2, 0.4, 0.6, 0.8], method="lower")])
     return edges[edges < activity.max()]
 
 

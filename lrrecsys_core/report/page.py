@@ -138,10 +138,11 @@ def write_report(run: str, *, redraw: bool = True) -> Path:
         The run keeps no aggregates.
     """
     metrics, parts = needed(run, "metrics"), kept(run, "parts")
-    tables = write_tables(run, metrics, parts=parts)
+    evidence = needed(run, "evidence")
+    tables = write_tables(run, metrics, parts=parts, contrasts=evidence)
     if kept(run, "description") is not None:
         write_description(run)
-    claims = write_claims(run, needed(run, "evidence"), metrics)
+    claims = write_claims(run, evidence, metrics)
     draw_all(run, anew=redraw)
     with suppress(InputError):  # redrawing the theory itself says what is wrong with it
         draw_all(run, anew=False, theory=True)

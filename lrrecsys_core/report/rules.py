@@ -20,7 +20,7 @@ from lrrecsys_core.explain.explanations import asked_in
 from lrrecsys_core.explain.prompt_sets import BUILT_IN, HOUSE
 from lrrecsys_core.report import record_rules
 from lrrecsys_core.report.evidence import Evidence
-from lrrecsys_core.report.finding import Finding, absent, judged, missing, why_not
+from lrrecsys_core.report.finding import Finding, absent, judged, missing, versus, why_not
 from lrrecsys_core.report.scale import MARGIN, MARGIN_PERCENT, beyond
 from lrrecsys_core.stats import Estimate
 
@@ -71,7 +71,7 @@ def _better(evidence: Evidence, metric: str, ours: str, reference: str) -> Findi
     """One-sided test that ``ours`` is better than ``reference``."""
     pair = ours, reference
     return judged(
-        evidence, metric, f"{ours} vs {reference}", evidence.gain(metric, *pair), pair, p=Estimate.p_greater,
+        evidence, metric, versus(*pair), evidence.gain(metric, *pair), pair, p=Estimate.p_greater,
         by_construction=evidence.by_construction(*pair),
     )  # fmt: skip
 

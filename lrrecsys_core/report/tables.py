@@ -13,6 +13,7 @@ import polars as pl
 from lrrecsys_core import metrics as m
 from lrrecsys_core import paths
 from lrrecsys_core import rows as r
+from lrrecsys_core.report import stars
 from lrrecsys_core.report.evidence import Evidence, datasets_in_order, null_markets
 from lrrecsys_core.report.formats import Grid, number, one_note, write_all
 from lrrecsys_core.report.notes import markets_told, shown, table_notes, unordered
@@ -33,7 +34,7 @@ SDS_ALLOWED: Final = 2.0
 SCHEMA: Final = {
     "row": pl.String, "dataset": pl.String, "metric": pl.String, "paper_mean": pl.Float64, "paper_sd": pl.Float64,
     "ours_mean": pl.Float64, "ours_sd": pl.Float64, "of_ceiling": pl.Float64, "replicates": pl.Int64,
-    "status": pl.String, "tier": pl.String, "note": pl.String, "cell": pl.String,
+    "status": pl.String, "tier": pl.String, "note": pl.String, **stars.SCHEMA, "cell": pl.String,
 }  # fmt: skip
 
 
@@ -124,7 +125,7 @@ class _Lines:
         return "reproduced" if abs(mean - paper) <= SDS_ALLOWED * sd + 5e-5 else "differs"
 
 
-def result_table(table: int | str, metrics: pl.DataFrame) -> pl.DataFrame:
+def result_table(table: int | str, metrics: pl.DataFrame, contrasts: pl.DataFrame | None = None) -> pl.DataFrame:
     """One of Tables 2-6 in long form, a line per row, data set and metric.
 
     Parameters
@@ -136,6 +137,7 @@ def result_table(table: int | str, metrics: pl.DataFrame) -> pl.DataFrame:
         ordered; where known ``llm`` (short name of the LLM that wrote the row's texts, else ""), ``same_data`` (the
         paper's own records), ``cell`` (key of the kept cell) and ``markets`` (how many each domain has in the whole
         run). Only on the same data and with the paper's LLM can a number be "reproduced" or "differ".
+    contrasts : the run's evidence, from which Table 2 takes the p-values of our rule; without them it has none.
 
     Returns
     -------
@@ -158,6 +160,8 @@ def result_table(table: int | str, metrics: pl.DataFrame) -> pl.DataFrame:
             lines += [make.line(spec, metric) for metric in m.METRICS]
             if table == 2 and spec.name == r.LR:
                 lines += [make.improved(metric) for metric in m.METRICS]
+        if table == 2:
+            lines = [line | stars.marked(line, evidence, contrasts) for line in lines]
     return pl.DataFrame(lines, schema=SCHEMA)
 
 
@@ -233,7 +237,7 @@ def _cell(line: dict[str, object] | None, side: str) -> str:
 
 
 def write_tables(
-    run: str, metrics: pl.DataFrame, *, parts: pl.DataFrame | None = None
+    run: str, metrics: pl.DataFrame, *, parts: pl.DataFrame | None = None, contrasts: pl.DataFrame | None = None
 ) -> dict[int | str, pl.DataFrame]:
     """Write ``table1`` ... ``table6`` of a run (.csv, .md, .tex), its side tables with rows of their own, and
     ``results/<run>/costs`` and ``writers``.
@@ -243,6 +247,7 @@ def write_tables(
     run : str
     metrics : as in :func:`result_table`, with the columns of :func:`~lrrecsys_core.report.sizes.costs_table`.
     parts : as in :func:`~lrrecsys_core.report.sizes.parts_table`
+    contrasts : as in :func:`result_table`
     """
     folder = paths.tables(run)
     tables: dict[int | str, pl.DataFrame] = {1: parts_table(parts)}
@@ -250,7 +255,7 @@ def write_tables(
     ran = set(metrics["row"])
     sides = [side for side in r.SIDE_TABLES if any(x.name in ran for x in r.rows_of(side) if x.tables == (side,))]
     for table in (*range(2, 7), *sides):
-        tables[table] = result_table(table, metrics)
+        tables[table] = result_table(table, metrics, contrasts)
         title, notes = table_title(table, metrics), table_notes(table, metrics)
         stem = f"table{table}" if isinstance(table, int) else f"table_{table}"
         write_all(folder, stem, tables[table], title, notes, grids(tables[table]))

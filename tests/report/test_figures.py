@@ -18,7 +18,7 @@ from lrrecsys_core.report.style import save
 from tests.report.synthetic import everything, study
 
 TOY = ("writer", "history", "candidate", "positive", "negative")
-RUN = ("fig06", "fig07", "fig09", "fig10", "knowledge_dial", "controls", "cold_start", "learning_curves")
+RUN = ("fig06", "fig07", "fig09", "fig10", "knowledge_dial", "controls", "cold_start", "learning_curves", "routing")
 
 
 def _legend(ax: Axes) -> list[str]:
@@ -119,6 +119,12 @@ def test_no_group_of_activity_is_empty(seed: int) -> None:
     activity = rng.choice(rng.integers(1, 40, size=1 + seed % 6), size=3 + 7 * seed)
     group = np.searchsorted(more_figures._edges(activity), activity, side="left")
     assert set(group) == set(range(len(more_figures._edges(activity)) + 1))
+
+
+def test_cold_records_are_a_group_of_their_own_unless_they_are_few() -> None:
+    many, few = np.repeat([0.0, 4, 5], [2, 90, 8]), np.repeat([0.0, 4, 5], [1, 190, 9])
+    assert more_figures._ranges(many, more_figures._edges(many)) == ["0", "4", "5"]
+    assert more_figures._ranges(few, more_figures._edges(few)) == ["0-4", "5"]
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,33 @@ def test_the_side_table_compares_on_the_replicates_that_all_its_rows_have() -> N
     assert set(result_table(r.SENSITIVITY, pl.concat([metrics, elsewhere]))["dataset"]) == {"hotels"}
 
 
+def test_stars_follow_the_rule_of_the_claim_and_apart_from_it_a_t_test_over_runs() -> None:
+    """By hand: .10 and .12 beside .20 and .24 are .11 less, se sqrt(.0001 + .0004) = .02236: t = 4.92 with 2 df."""
+    metrics = _metrics({r.LR: [0.10, 0.12], "DIN": [0.20, 0.24], "SASRec": [0.11, 0.11], r.BIASES: [0.3, 0.3]})
+    judged = [("DIN", 0.004, "supported"), ("SASRec", 0.03, "supported"), ("DIN", 0.001, "by construction")]
+    evidence = pl.DataFrame(
+        [
+            {"claim": f"C{1 + (k > 1)}", "dataset": "hotels", "metric": "RMSE", "contrast": f"{r.LR} vs {name}"}
+            | {"p_holm": p, "verdict": verdict}
+            for k, (name, p, verdict) in enumerate(judged)
+        ]
+    )
+    table = result_table(2, metrics, evidence)
+    din, sasrec, ours = (_cell(table, name) for name in ("DIN", "SASRec", r.LR))
+    assert (din["p"], din["stars"], din["best"]) == (0.004, "***", False)
+    assert (sasrec["p"], sasrec["stars"], sasrec["best"]) == (0.03, "**", True)
+    assert din["p_runs"] == pytest.approx(0.0195, abs=0.0005) and din["stars_runs"] == "**"
+    assert sasrec["p_runs"] == ours["p_runs"] == pytest.approx(0.5) and ours["stars_runs"] == ""
+    # Twelve of the fourteen were not run, so that nobody knows whether it beats them all.
+    assert ours["p"] is None and ours["stars"] == "" and _cell(table, r.BIASES)["stars"] is None
+    every = pl.concat([evidence.head(1).with_columns(contrast=pl.lit(f"{r.LR} vs {name}")) for name in r.BASELINES])
+    assert _cell(result_table(2, metrics, every), r.LR)["stars"] == "***"
+    assert _cell(result_table(2, metrics, every), r.IMPROVED)["p"] == 0.004
+    unknown = every.with_columns(verdict=pl.lit("not tested"))
+    assert _cell(result_table(2, metrics, unknown), r.LR)["p"] is None
+    assert result_table(3, metrics, evidence)["stars"].null_count() == result_table(3, metrics).height
+
+
 def test_the_rivals_have_a_table_once_one_of_their_own_rows_was_run(root: Path) -> None:
     shared = {r.LR: [0.1, 0.2], r.ABLATION1: [0.3, 0.4], r.SHUFFLE_ALL: [0.31, 0.41]}
     assert r.RIVALS not in write_tables("smoke", _metrics(shared))
