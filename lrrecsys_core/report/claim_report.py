@@ -8,7 +8,7 @@ import polars as pl
 
 from lrrecsys_core import paths
 from lrrecsys_core.metrics import METRICS
-from lrrecsys_core.report.claims import ALPHA, CONTROL, claims_table, verdicts
+from lrrecsys_core.report.claims import ALPHA, CONTROL, FAIL, PASS, claims_table, verdicts
 from lrrecsys_core.report.formats import Grid, effect, number, p_value, write_all
 from lrrecsys_core.report.notes import unordered
 from lrrecsys_core.report.scale import MARGIN, MARGIN_PERCENT
@@ -30,23 +30,17 @@ COLUMNS: Final = (
 def headlines(claims: pl.DataFrame) -> list[str]:
     """The first lines of the page: which controls fail, and what the evidence below rests on."""
     found = claims.filter(pl.col("claim") == CONTROL)
-    failed = found.filter(pl.col("verdict") == "NOT as it should be").to_dicts()
-    tested = found.filter(pl.col("verdict") == "as it should be").height
+    failed = found.filter(pl.col("verdict") == FAIL).to_dicts()
+    tested = found.filter(pl.col("verdict") == PASS).height
     lines = [
         f"Control fails on {f['dataset']} ({f['metric']}): {_told(f)}; read this data set's results with that in mind."
         for f in failed
     ]
-    told = (
-        f"{tested} of {tested + len(failed)} as they should be"
-        if tested or failed
-        else "none could be tested in this run"
-    )
+    told = f"{tested} of {tested + len(failed)} pass" if tested or failed else "none could be tested in this run"
     lines.append(f"Controls: {told}.")
     lines += [
-        f"On {lost['dataset']} ({lost['metric']}) {_told(lost)}: a loss, so the control holds."
-        for lost in found.filter(
-            pl.col("verdict") == "as it should be", pl.col("high") < 0, pl.col("unit") != "%"
-        ).to_dicts()
+        f"On {lost['dataset']} ({lost['metric']}) {_told(lost)}: a loss, so the control passes."
+        for lost in found.filter(pl.col("verdict") == PASS, pl.col("high") < 0, pl.col("unit") != "%").to_dicts()
     ]
     null = claims.filter(pl.col("verdict") == "not supported", pl.col("p_equal").is_not_nan())
     if null.height:
@@ -65,7 +59,7 @@ def headlines(claims: pl.DataFrame) -> list[str]:
             "Intervals on real data resample users: they hold for these networks and this split. What other seeds "
             "change stands apart, as the standard deviation of the gain over seeds. They compare predictions averaged "
             "over the networks of a row, where the tables show the mean of single networks: averaging helps rows whose "
-            "networks differ, and does nothing for silent ones."
+            "networks differ, and does nothing for bias-only ones."
         )
     return lines
 
@@ -121,7 +115,7 @@ def claim_grids(claims: pl.DataFrame, summary: pl.DataFrame) -> list[Grid]:
         body[claim["claim"] == CONTROL].append(line + [text[key] for key in ("explainer", "profile", "note")])
     margins = ", ".join(f"{metric} {MARGIN[metric]:g}" for metric in METRICS)
     about = (
-        f"Controls: networks that speak at all, no gain over Ablation 1 that is surely more than {margins}, and on "
+        f"Controls: networks that add to the biases, no gain over Ablation 1 surely more than {margins}, and on "
         "markets a reasoner that knows nothing level with it"
     )
     figures = Grid("The figures behind the verdicts", header, body[False])

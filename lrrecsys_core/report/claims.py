@@ -20,6 +20,7 @@ from lrrecsys_core.report.scale import of_ceiling
 ALPHA: Final = 0.05
 MARKETS_NEEDED: Final = 10
 CONTROL: Final = "control"
+PASS, FAIL = "pass", "fail"  # of a control
 # A figure shown beside a claim or control that decides nothing.
 REPORTED: Final = "reported"
 THEORY_CLAIMS: Final = ("C17", "C18", "C19", "C20")
@@ -104,7 +105,7 @@ def _line(claim: str, source: Evidence, finding: Finding, profile: str) -> dict[
             if estimate.n < MARKETS_NEEDED:
                 enough, note = False, one_note(note, f"{MARKETS_NEEDED} markets needed")
     if claim == CONTROL:
-        words = {True: "as it should be", False: "NOT as it should be", None: REPORTED}
+        words = {True: PASS, False: FAIL, None: REPORTED}
         line["verdict"] = words[finding.holds] if enough else "not tested"
     return line | {"note": note, "_finding": finding, "_enough": enough}
 
@@ -188,8 +189,11 @@ def claims_table(evidence: pl.DataFrame) -> pl.DataFrame:
     The contrast shown is the weakest: one that fails if any does, otherwise the one with the largest p-value.
     Controls keep a line each.
     """
-    # Evidence kept before a column was added lacks it.
-    evidence = pl.concat([pl.DataFrame(schema=SCHEMA), evidence], how="diagonal")
+    # Evidence kept before a column was added lacks it, and says some things in former words.
+    evidence = pl.concat([pl.DataFrame(schema=SCHEMA), evidence], how="diagonal").with_columns(
+        pl.col("verdict").replace({"as it should be": PASS, "NOT as it should be": FAIL}),
+        pl.col("note").str.replace_all("networks silent", "networks bias-only"),
+    )
     out: list[dict[str, object]] = []
     # The settings of a simulation of theory are evidence each of its own, not parts of one contrast.
     setting = pl.when(pl.col("evidence") == "theory").then("contrast").otherwise(pl.lit("")).alias("setting")

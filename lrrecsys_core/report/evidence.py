@@ -136,7 +136,7 @@ class Evidence:
     def silence(self, metric: str, *rows: str) -> str:
         """Which of these rows have silent networks behind a metric, in words, or ""."""
         counted = {row: self.silent(row, metric) for row in rows}
-        return ", ".join(f"{row}: {silent} of {n} networks silent" for row, (silent, n) in counted.items() if silent)
+        return ", ".join(f"{row}: {silent} of {n} networks bias-only" for row, (silent, n) in counted.items() if silent)
 
     @cached_property
     def _values(self) -> dict[tuple[str, str, str], dict[int, float]]:

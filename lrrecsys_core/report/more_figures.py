@@ -107,7 +107,7 @@ def _small_print(source: Evidence, metric: str) -> str:
     for row in (r.ABLATION1, r.LR):
         silent, n = source.silent(row, metric)
         if silent:
-            part = "silent, the biases alone" if silent == n else f"{silent} of {n} networks silent"
+            part = "bias-only" if silent == n else f"{silent} of {n} networks bias-only"
             words.append(f"{row}: {part}")
     return "\n".join(words)
 

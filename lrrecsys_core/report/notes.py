@@ -74,7 +74,7 @@ def silent_rows(table: int | str, metrics: pl.DataFrame) -> list[str]:
         if listed:
             sentences.append(
                 f"On {name}, networks (replicates times tasks) that add less than {SILENT:g} logits to the user and "
-                f"item biases under every row, so that the biases alone speak: {listed}."
+                f"item biases under every row, so that they are bias-only: {listed}."
             )
     return sentences
 

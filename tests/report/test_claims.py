@@ -324,13 +324,13 @@ def test_a_silent_network_is_the_first_control_to_fail() -> None:
     evidence = evidence_table(told, predictions)
     spoken = evidence.filter(pl.col("contrast").str.ends_with("the biases they stand on"))
     assert spoken.select("claim", "metric", "effect", "verdict", "note").rows() == [
-        (CONTROL, "RMSE", 1.0, "as it should be", "10 of 10"),
-        (CONTROL, "AUC", 0.7, "NOT as it should be", "7 of 10"),
+        (CONTROL, "RMSE", 1.0, "pass", "10 of 10"),
+        (CONTROL, "AUC", 0.7, "fail", "7 of 10"),
     ]
     notes = evidence.filter(pl.col("claim").is_in(["C11", "C12"]))["note"]
-    assert all("3 of 10 networks silent" in note for note in notes)
+    assert all("3 of 10 networks bias-only" in note for note in notes)
     assert any("biases they stand on: 7 of 10; read" in line for line in headlines(claims_table(evidence)))
-    assert "silent" not in "".join(evidence_table(metrics, predictions)["note"])
+    assert "bias-only" not in "".join(evidence_table(metrics, predictions)["note"])
 
 
 @pytest.mark.parametrize("simulated", [True, False])
@@ -351,12 +351,24 @@ def test_no_verdict_rests_on_networks_that_all_say_nothing(simulated: bool) -> N
     assert judged.filter(pl.col("claim").is_in(claims), pl.col("effect").is_null()).height < reasons.height / 4
 
 
+def test_evidence_kept_in_former_words_is_told_in_those_of_now() -> None:
+    metrics, predictions = study({r.LR: 0.1, r.ABLATION1: 0.2, r.PERMUTED: 0.2})
+    quiet = pl.when((pl.col("metric") == "AUC") & (pl.col("replicate") < 3)).then(0.001).otherwise(1.0)
+    now = evidence_table(metrics.with_columns(own_part=quiet), predictions)
+    before = now.with_columns(
+        pl.col("verdict").replace({"pass": "as it should be", "fail": "NOT as it should be"}),
+        pl.col("note").str.replace_all("bias-only", "silent"),
+    )
+    assert {"pass", "fail"} <= set(now["verdict"]) and now["note"].str.contains("3 of 10 networks bias-only").any()
+    assert claims_table(before).equals(claims_table(now))
+
+
 def test_every_contrast_says_which_of_its_rows_are_silent_in_part() -> None:
     metrics, predictions = everything(users=20, replicates=10)
     quiet = pl.when(pl.col("replicate") == 0).then(0.0).otherwise(1.0)
     evidence = evidence_table(metrics.with_columns(own_part=quiet), predictions).filter(pl.col("effect").is_not_null())
     judged = evidence.filter(pl.col("evidence") == "simulated", ~pl.col("contrast").str.contains("they stand on"))
-    assert judged.filter(~pl.col("note").str.contains("1 of 10 networks silent")).is_empty()
+    assert judged.filter(~pl.col("note").str.contains("1 of 10 networks bias-only")).is_empty()
 
 
 def test_beyond_the_placebo_means_beyond_two_rows_of_which_one_speaks() -> None:
@@ -372,7 +384,7 @@ def test_on_a_null_market_nothing_is_the_right_thing_to_say() -> None:
     silent = evidence_table(metrics.with_columns(own_part=pl.lit(0.0)), predictions).filter(claim=CONTROL)
     voices = pl.col("contrast").str.ends_with("they stand on")
     assert set(silent.filter(voices)["verdict"]) == {"reported"}
-    assert set(silent.filter(~voices)["verdict"]) <= {"as it should be", "NOT as it should be"}
+    assert set(silent.filter(~voices)["verdict"]) <= {"pass", "fail"}
 
 
 def test_a_contrast_between_silent_networks_says_so() -> None:
@@ -380,7 +392,7 @@ def test_a_contrast_between_silent_networks_says_so() -> None:
     quiet = pl.col("metric").is_in(["RMSE", "MAE"]) & (pl.col("row") == r.ABLATION2)
     told = metrics.with_columns(own_part=pl.when(quiet).then(0.0).otherwise(1.0))
     notes = evidence_table(told, predictions).filter(claim="C14").select("metric", "note").rows()
-    silent = f"{r.ABLATION2}: 10 of 10 networks silent"
+    silent = f"{r.ABLATION2}: 10 of 10 networks bias-only"
     assert notes == [("RMSE", silent), ("MAE", silent), ("AUC", "")]
     assert _verdict("C14", told, predictions) == "supported"
     both = metrics.with_columns(own_part=pl.when(pl.col("metric") != "AUC").then(0.0).otherwise(1.0))

@@ -193,8 +193,8 @@ def test_controls_say_who_explains_and_what_is_silent() -> None:
     metrics, _ = study({r.LR: 0.1, r.ABLATION1: 0.1, r.SHUFFLE_ALL: 0.1}, replicates=2)
     part = pl.when(row=r.ABLATION1).then(0.0).otherwise(0.5)
     text = _texts(drawn("controls", metrics.with_columns(own_part=part)))
-    assert "explanations: simulated reasoner" in text and f"{r.ABLATION1}: silent" in text
-    assert "silent" not in _texts(drawn("controls", metrics.with_columns(own_part=pl.lit(0.5))))
+    assert "explanations: simulated reasoner" in text and f"{r.ABLATION1}: bias-only" in text
+    assert "bias-only" not in _texts(drawn("controls", metrics.with_columns(own_part=pl.lit(0.5))))
 
 
 def test_unordered_data_are_said_to_be() -> None:

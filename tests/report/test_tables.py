@@ -230,7 +230,7 @@ def test_the_side_table_counts_the_silent_networks_that_it_shows() -> None:
     plain, side = "DIN", r.without_biases("DIN")
     metrics = pl.concat([_metrics({plain: [0.1, 0.2], side: [0.3]}), _metrics({plain: [0.1]}, dataset="movies")])
     silent = metrics.with_columns(own_part=pl.when(pl.col("row") == plain).then(0.0).otherwise(1.0))
-    (note,) = [note for note in table_notes(r.SENSITIVITY, silent) if "biases alone speak" in note]
+    (note,) = [note for note in table_notes(r.SENSITIVITY, silent) if "are bias-only" in note]
     assert note.startswith("On hotels") and note.endswith(f": {plain} 1 of 1.")
 
 
@@ -255,7 +255,7 @@ def test_rows_whose_networks_say_nothing_of_their_own_are_counted() -> None:
     told = metrics.with_columns(
         own_part=pl.when((pl.col("row") == r.LR) & (pl.col("replicate") == 1)).then(0.5).otherwise(own)
     )
-    (note,) = [note for note in table_notes(2, told) if "biases alone speak" in note]
+    (note,) = [note for note in table_notes(2, told) if "are bias-only" in note]
     assert note.startswith("On hotels") and note.endswith(f": {r.LR} 1 of 2.")
-    assert not any("biases alone speak" in note for note in table_notes(2, metrics))
-    assert not any("biases alone speak" in note for note in table_notes(3, told.filter(pl.col("row") == "DIN")))
+    assert not any("are bias-only" in note for note in table_notes(2, metrics))
+    assert not any("are bias-only" in note for note in table_notes(3, told.filter(pl.col("row") == "DIN")))
