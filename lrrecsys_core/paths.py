@@ -77,7 +77,7 @@ def results(run: str) -> Path:
 
 
 def figures(run: str) -> Path:
-    """``figures/<run>/``: the figures of one run as .pdf and .png."""
+    """``figures/<run>/``: the figures of one run as .pdf, .png and .svg."""
     return _folder("figures", run)
 
 
