@@ -77,7 +77,7 @@ def results(run: str) -> Path:
 
 
 def figures(run: str = "") -> Path:
-    """``figures/<run>/``: the figures of one run as .pdf and .png; without a run, the folder of what all runs share."""
+    """``figures/<run>/``: the figures of one run as .pdf, .png and .svg; without a run, where runs share."""
     return _folder("figures", run)
 
 

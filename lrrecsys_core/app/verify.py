@@ -66,8 +66,6 @@ def redraw(chosen: Sequence[str]) -> Iterator[Path | InputError]:
             if isinstance(made, Path):
                 record(run)
             yield made
-        for run in dict.fromkeys(map(theory_of, chosen)):
-            record(run)
         draw_matrix()
         write_as_collected()
 
@@ -112,7 +110,7 @@ def _made_otherwise(run: str) -> list[str]:
             if (true / name).is_dir() and not (made / name).exists():
                 # Copied files are as new as can be, so that no figure counts as older than its aggregate.
                 shutil.copytree(true / name, made / name, copy_function=shutil.copyfile)
-        for drawing in sorted((made / "figures").glob("*/*.p*")):
+        for drawing in sorted((made / "figures").glob("*/*.*")):
             os.utime(drawing)
         write_report(run, redraw=False)
         again = [*paths.tables(run).iterdir(), *(paths.results(run) / name for name in ("report.html", "costs.csv"))]

@@ -9,26 +9,28 @@ import polars as pl
 from lrrecsys_core import paths
 from lrrecsys_core.metrics import METRICS
 from lrrecsys_core.report.claims import ALPHA, CONTROL, FAIL, PASS, claims_table, verdicts
-from lrrecsys_core.report.formats import Grid, effect, number, p_value, write_all
+from lrrecsys_core.report.formats import Cell, Grid, effect, number, one_note, p_value, write_all
 from lrrecsys_core.report.notes import unordered
 from lrrecsys_core.report.scale import MARGIN, MARGIN_PERCENT
 from lrrecsys_core.stats import POWER, POWER_LEVEL
 
 # What the columns of the claims say that their names do not.
 COLUMNS: Final = (
+    "Effect with its 95% interval; p after Holm's correction within the claim. Test, sample, uncorrected p, spread "
+    "over seeds, explainer and profile of every line are in claims.csv, every contrast in claims_evidence.csv.",
     f"Could have found: the smallest true effect that a one-sided test at {100 * POWER_LEVEL:g}% finds with "
     f"{100 * POWER:g}% probability, before Holm's correction, which asks for more; for a criterion with a margin, the "
     "distance from the margin. Empty for the simulations of theory.",
-    f"p (within {MARGIN_PERCENT:g}%): equivalence by two one-sided tests, that the metrics of two rows differ by less "
-    f"than {MARGIN_PERCENT:g}% of the second's; of each contrast alone, without Holm's correction. Where it is small, "
-    "a null says that there is nothing of that size; where it is not, that this was not shown either.",
+    f"Within, beneath p: the p of equivalence by two one-sided tests, that the metrics of two rows differ by "
+    f"less than {MARGIN_PERCENT:g}% of the second's; of each contrast alone, without Holm's correction. Where it is "
+    "small, a null says that there is nothing of that size; where it is not, that this was not shown either.",
     "% of ceiling: the effect as a share of what a predictor that knows the true tastes of a simulated market gains "
     "over the user and item biases in the same metric. Empty on real data, where nobody knows them.",
 )
 
 
-def headlines(claims: pl.DataFrame) -> list[str]:
-    """The first lines of the page: which controls fail, and what the evidence below rests on."""
+def failures(claims: pl.DataFrame) -> list[str]:
+    """The first lines of the page: which controls fail, and how many hold."""
     found = claims.filter(pl.col("claim") == CONTROL)
     failed = found.filter(pl.col("verdict") == FAIL).to_dicts()
     tested = found.filter(pl.col("verdict") == PASS).height
@@ -37,7 +39,13 @@ def headlines(claims: pl.DataFrame) -> list[str]:
         for f in failed
     ]
     told = f"{tested} of {tested + len(failed)} pass" if tested or failed else "none could be tested in this run"
-    lines.append(f"Controls: {told}.")
+    return [*lines, f"Controls: {told}."]
+
+
+def headlines(claims: pl.DataFrame) -> list[str]:
+    """What a reader of the claims has to know: the controls, and what the evidence rests on."""
+    found = claims.filter(pl.col("claim") == CONTROL)
+    lines = failures(claims)
     lines += [
         f"On {lost['dataset']} ({lost['metric']}) {_told(lost)}: a loss, so the control passes."
         for lost in found.filter(pl.col("verdict") == PASS, pl.col("high") < 0, pl.col("unit") != "%").to_dicts()
@@ -94,25 +102,27 @@ def write_claims(run: str, evidence: pl.DataFrame, metrics: pl.DataFrame) -> pl.
 
 def _summary_grid(summary: pl.DataFrame) -> Grid:
     header = ["Claim", "Statement", "Evidence", "Data", "Verdict", "Where"]
-    return Grid("Verdict per claim and data set", header, [[str(v) for v in row] for row in summary.iter_rows()])
+    body = [[*row[:4], _verdict(row[4]), row[5]] for row in summary.iter_rows()]
+    return Grid("Verdict per claim and data set", header, body)
 
 
 def claim_grids(claims: pl.DataFrame, summary: pl.DataFrame) -> list[Grid]:
     """Controls, verdicts and the figures behind them, for people."""
-    header = ["Claim", "Evidence", "Data", "Metric", "Verdict", "Contrast", "Effect", "95% interval"]
-    header += ["Could have found", "% of ceiling", "Unit", "Test", "p", "p (Holm)", f"p (within {MARGIN_PERCENT:g}%)"]
-    header += ["Sample", "Seed sd"]
-    header += ["Explainer", "Profile", "Note"]
-    body: dict[bool, list[list[str]]] = {True: [], False: []}
+    header = ["Claim", "Data", "Verdict", "Contrast", "Effect", "Could have found", "p (Holm)"]
+    body: dict[bool, list[list[str | Cell]]] = {True: [], False: []}
     for claim in claims.to_dicts():
-        text = {key: str(value or "") for key, value in claim.items()}
+        unit = claim["unit"] or "" if number(claim["effect"]) else ""
+        unit = unit if unit[:1] in ("%", "") else f" {unit}"
         interval = f"[{effect(claim['low'])}, {effect(claim['high'])}]" if number(claim["low"]) else ""
-        line = [text[key] for key in ("claim", "evidence", "dataset", "metric", "verdict", "contrast")]
-        line += [effect(claim["effect"]), interval, effect(claim["smallest"]), number(claim["of_ceiling"], 1)]
-        line += [text["unit"], text["test"]]
-        line += [p_value(claim[name]) for name in ("p", "p_holm", "p_equal")]
-        line += [text["sample"], effect(claim["seed_sd"])]
-        body[claim["claim"] == CONTROL].append(line + [text[key] for key in ("explainer", "profile", "note")])
+        share, equal = number(claim["of_ceiling"], 1), p_value(claim["p_equal"])
+        where = one_note(claim["metric"] or "", claim["evidence"])
+        line = [
+            claim["claim"], Cell(claim["dataset"], where), _verdict(claim["verdict"]),
+            Cell(claim["contrast"] or "", claim["note"] or ""),
+            Cell(effect(claim["effect"]) + unit, one_note(interval, f"{share}% of ceiling" if share else "")),
+            effect(claim["smallest"]), Cell(p_value(claim["p_holm"]), f"within: {equal}" if equal else ""),
+        ]  # fmt: skip
+        body[claim["claim"] == CONTROL].append(line)
     margins = ", ".join(f"{metric} {MARGIN[metric]:g}" for metric in METRICS)
     about = (
         f"Controls: networks that add to the biases, no gain over Ablation 1 surely more than {margins}, and on "
@@ -120,3 +130,22 @@ def claim_grids(claims: pl.DataFrame, summary: pl.DataFrame) -> list[Grid]:
     )
     figures = Grid("The figures behind the verdicts", header, body[False])
     return [Grid(about, header, body[True]), _summary_grid(summary), figures]
+
+
+def _verdict(word: str) -> Cell:
+    """A verdict in words, with the name that the page colours it by."""
+    return Cell(word, look=word.lower().replace(" ", "-"))
+
+
+def matrix(summary: pl.DataFrame) -> Grid:
+    """The verdicts of a run as a matrix: a line per claim, a column per data set, theory and benchmark in the last."""
+    elsewhere = "theory or benchmark"
+    apart = pl.col("evidence").is_in(["theory", "benchmark"])
+    shown = summary.with_columns(at=pl.when(apart).then(pl.lit(elsewhere)).otherwise("dataset"))
+    words = {(x["claim"], x["at"]): _verdict(x["verdict"]) for x in shown.to_dicts()}
+    columns = shown["at"].unique(maintain_order=True).to_list()
+    body = [
+        [claim, statement, *(words.get((claim, at), "") for at in columns)]
+        for claim, statement in shown.select("claim", "statement").unique(maintain_order=True).iter_rows()
+    ]
+    return Grid("", ["Claim", "", *columns], body)

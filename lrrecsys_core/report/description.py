@@ -16,24 +16,40 @@ CUTS: Final = "A tied cut is a user whose last training and first test record ha
 FLAGS: Final = ("simulated", "ordered", "given split")
 
 
-def write_description(run: str) -> pl.DataFrame:
-    """Write and return the table ``data`` from the kept counts, a line a data set."""
-    kept = needed(run, "description")
-    table = kept.drop(FLAGS, strict=False)  # a run that is older than given splits has no such column
+def description_title(kept: pl.DataFrame) -> str:
+    """Title of the table, which says whether its data are simulated."""
+    return f"Data and split ({'SIMULATED markets' if kept['simulated'].any() else 'real data'})"
+
+
+def description_notes(kept: pl.DataFrame) -> list[str]:
+    """What the shares are shares of, and which data sets have no time or a test part of their own."""
+    notes = [f"Shares of all records; cold users and items as shares of the test (or validation) records. {CUTS}"]
+    untimed = kept.filter(~pl.col("ordered"))["data set"].to_list()
+    notes += [unordered_note(untimed)] if untimed else []
+    given = [str(line["data set"]) for line in kept.to_dicts() if line.get("given split")]
+    return notes + ([f"Given split (the data bring their own test part): {', '.join(given)}."] if given else [])
+
+
+def description_grid(kept: pl.DataFrame) -> Grid:
+    """The counts and shares for people, a column a data set."""
     lines = kept.to_dicts()
     body = [
         [key, *("no time" if key == TIED and not line["ordered"] else _told(key, line[key]) for line in lines)]
-        for key in table.columns[1:]
+        for key in _counts(kept).columns[1:]
     ]
-    title = f"Data and split ({'SIMULATED markets' if kept['simulated'].any() else 'real data'})"
-    notes = ["Shares of all records; cold users and items as shares of the test (or validation) records.", CUTS]
-    untimed = kept.filter(~pl.col("ordered"))["data set"].to_list()
-    notes += [unordered_note(untimed)] if untimed else []
-    given = [str(line["data set"]) for line in lines if line.get("given split")]
-    notes += [f"Given split (the data bring their own test part): {', '.join(given)}."] if given else []
-    header = ["", *(str(name) for name in kept["data set"])]
-    write_all(paths.tables(run), "data", table, title, notes, [Grid("", header, body)])
-    return table
+    return Grid("", ["", *(str(name) for name in kept["data set"])], body)
+
+
+def _counts(kept: pl.DataFrame) -> pl.DataFrame:
+    return kept.drop(FLAGS, strict=False)  # a run that is older than given splits has no such column
+
+
+def write_description(run: str) -> pl.DataFrame:
+    """Write and return the table ``data`` from the kept counts, a line a data set."""
+    kept = needed(run, "description")
+    title, notes = description_title(kept), description_notes(kept)
+    write_all(paths.tables(run), "data", _counts(kept), title, notes, [description_grid(kept)])
+    return _counts(kept)
 
 
 def _told(key: str, value: object) -> str:

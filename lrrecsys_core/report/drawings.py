@@ -18,7 +18,7 @@ from lrrecsys_core.report.faults import TITLE as FAULTS
 from lrrecsys_core.report.faults import faults
 from lrrecsys_core.report.kept import file_of, keep, kept, needed, theory_of, understood
 from lrrecsys_core.report.signal import TITLE, signal
-from lrrecsys_core.report.style import parts_of, save
+from lrrecsys_core.report.style import FORMATS, parts_of, save
 
 Collect = Callable[[Sequence[Evidence], Sequence[Evidence]], pl.DataFrame]
 
@@ -29,7 +29,7 @@ class Drawing:
 
     Attributes
     ----------
-    name : of its files, ``figures/<run>/<name>.png`` and ``.pdf``, and of its aggregate.
+    name : of its files, ``figures/<run>/<name>`` as .png, .pdf and .svg, and of its aggregate.
     caption : what the page says beneath it.
     draw : the figure from its aggregate, with the sentence that reads it where there is one.
     collect : the aggregate from the data sets and null markets of a run; None where a notebook, or the study's own
@@ -169,7 +169,7 @@ def draw(run: str, name: str, *, anew: bool = True) -> tuple[Path, str]:
     sentence = ""
     age = 0.0 if drawing.bare else file_of(run, name).stat().st_mtime
     for stem, part in parts.items():
-        files = [paths.figures(run) / f"{stem}.{suffix}" for suffix in ("png", "pdf")]
+        files = [paths.figures(run) / f"{stem}.{suffix}" for suffix in FORMATS]
         if anew or not all(file.is_file() and file.stat().st_mtime >= age for file in files):
             with understood(run):
                 drawn = drawing.draw(part)
@@ -185,14 +185,7 @@ def draw_all(run: str, *, anew: bool = True, theory: bool = False) -> None:
             draw(run, drawing.name, anew=anew)
 
 
-def pictures(run: str) -> list[tuple[str, Path]]:
-    """Caption and PNG file of every figure of a run and of its theory, in the order of the page."""
-    found = []
-    for drawing in DRAWINGS:
-        folder = paths.figures(place(run, drawing))
-        files = [folder / f"{drawing.name}.png"]
-        files += sorted(folder.glob(f"{drawing.name}_*.png")) if drawing.apart else []
-        for file in filter(Path.is_file, files):
-            part = file.stem.removeprefix(drawing.name).lstrip("_")
-            found.append((drawing.caption + (f" ({part})" if part else ""), file))
-    return found
+def pictures(run: str) -> dict[str, tuple[str, Path]]:
+    """Caption and SVG file of every figure of a run and of its theory, by name, in the order of the page."""
+    found = {one.name: (one.caption, paths.figures(place(run, one)) / f"{one.name}.svg") for one in DRAWINGS}
+    return {name: (caption, file) for name, (caption, file) in found.items() if file.is_file()}

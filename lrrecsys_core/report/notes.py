@@ -10,6 +10,14 @@ import polars as pl
 from lrrecsys_core import rows as r
 from lrrecsys_core.report.evidence import SILENT, Evidence, datasets_in_order
 
+# What a cell's sign says of the paper's number.
+SIGNS: Final = {
+    "reproduced": "=", "differs": "≠", "not comparable": "~", "no published number": "°", "not run": "–",
+    f"not run: {r.NO_ITEM_TEXT}": "∅",
+}  # fmt: skip
+BY_CONSTRUCTION: Final = "†"
+MISPRINT: Final = "‡"
+LEGEND: Final = ", ".join(f"{sign} {status}" for status, sign in SIGNS.items())
 SIZES: Final = {
     "matched": "At matched size, as wide as LR-Recsys (SULM also narrower, by its grid)",
     "published": "At the published size, better on validation",
@@ -116,16 +124,21 @@ def table_notes(table: int | str, metrics: pl.DataFrame) -> list[str]:
     metrics = shown(table, metrics).filter(
         pl.col("row").is_in([name for row in r.rows_of(table, metrics["row"]) for name in (row.name, row.same_as)])
     )
-    notes = ["RMSE and MAE on ratings rescaled to [0, 1]. Mean (standard deviation) over replicates."]
+    notes = [
+        "Means over replicates, standard deviations beneath; RMSE and MAE on ratings in [0, 1]. Bold: the best that "
+        f"neither knows a market's truth nor is {BY_CONSTRUCTION}; underlined: the best baseline on validation.",
+        f"Against the paper: {LEGEND}. {BY_CONSTRUCTION} By construction: a programme, not an LLM, wrote the texts, so "
+        "it is no evidence.",
+    ]
+    where = markets_told(metrics, side=table == r.SENSITIVITY) + unordered(metrics)
+    if metrics["simulated"].any():
+        where.insert(0, "SIMULATED markets test the mechanism, not the claim about real markets.")
+    notes.append(" ".join(where) or "Real data.")
     if metrics["simulated"].any():
         notes.append(
-            "Simulated markets are built so that the theory's assumption holds: they test the mechanism, not the claim "
-            "about real markets. A replicate is a fresh market; the reasoner is a programme with a stated knowledge."
+            "Simulated markets are built so that the theory's assumption holds. A replicate is a fresh market; the "
+            "reasoner is a programme with a stated knowledge."
         )
-    if metrics["by_construction"].any():
-        notes.append("By construction: a programme, not an LLM, wrote this row's texts, so it is no evidence.")
-    notes += markets_told(metrics, side=table == r.SENSITIVITY) + unordered(metrics)
-    notes.append("Published numbers stand apart: other data and another LLM, not comparable unless the status says so.")
     if table == 2:
         notes.append(
             "Stars, *** p < .01 and ** p < .05, that LR-Recsys beats a baseline, at its own row all fourteen: by the "
@@ -138,6 +151,9 @@ def table_notes(table: int | str, metrics: pl.DataFrame) -> list[str]:
             "Late ensemble: Ablation 1 and LR-Recsys without user and item tokens, trained apart, their predictions "
             "averaged. Removed and exchanged: the same records in training and test have no text, or another record's."
         )
+    notes.append(
+        "Published numbers stand apart: other data and another LLM, not comparable unless a cell's sign says so."
+    )
     if table == r.SENSITIVITY:
         notes.append("Every row on the same replicates: the first ones, where the other tables may rest on more.")
     else:

@@ -2,97 +2,115 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from jinja2 import Environment
+import polars as pl
+from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
 
 from lrrecsys_core import paths
+from lrrecsys_core import rows as r
 from lrrecsys_core.errors import InputError
-from lrrecsys_core.report.claim_report import COLUMNS, claim_grids, headlines, write_claims
+from lrrecsys_core.report.claim_report import COLUMNS, claim_grids, failures, headlines, matrix, write_claims
 from lrrecsys_core.report.claims import verdicts
-from lrrecsys_core.report.description import write_description
-from lrrecsys_core.report.drawings import draw_all, pictures
+from lrrecsys_core.report.description import description_grid, description_notes, description_title, write_description
+from lrrecsys_core.report.drawings import BY_NAME, draw_all, pictures
+from lrrecsys_core.report.evidence import datasets_in_order
 from lrrecsys_core.report.faults import faults_grids, faults_notes, faults_title, write_faults
 from lrrecsys_core.report.formats import Grid
 from lrrecsys_core.report.kept import kept, needed, theory_of, understood
-from lrrecsys_core.report.notes import markets_told, unordered
+from lrrecsys_core.report.notes import BY_CONSTRUCTION, MISPRINT, SIGNS, markets_told, table_notes, unordered
 from lrrecsys_core.report.signal import signal_grids, signal_notes, signal_title, write_signal
 from lrrecsys_core.report.sizes import costs_grid, costs_table, parts_grid, writers_grid, writers_table
-from lrrecsys_core.report.tables import grids, table_notes, table_title, write_tables
+from lrrecsys_core.report.tables import grids, table_title, write_tables
 
-_TEMPLATE: Final = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ title }}</title>
-<style>
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 78rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; border-bottom: 1px solid #ccc; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .8rem; margin: .5rem 0 1rem; }
-caption { text-align: left; font-weight: 600; padding: .3rem 0; }
-th, td { border-bottom: 1px solid #e2e2e2; padding: .25rem .5rem; text-align: left; vertical-align: top; }
-thead th { border-bottom: 2px solid #888; }
-.first { background: #fff6e0; border-left: 4px solid #de8f05; padding: .5rem 1rem; }
-figure { margin: 1.5rem 0; } figure img { max-width: 100%; } figcaption, .note { color: #555; font-size: .85rem; }
-nav a { margin-right: 1rem; }
-</style>
-</head>
-<body>
-<h1>{{ title }}</h1>
-<div class="first">{% for line in headlines %}<p>{{ line }}</p>{% endfor %}</div>
-<nav>{% for section in sections %}<a href="#s{{ loop.index }}">{{ section.title }}</a>{% endfor %}
-<a href="#figures">Figures</a></nav>
-{% for section in sections %}
-<h2 id="s{{ loop.index }}">{{ section.title }}</h2>
-{% for note in section.notes %}<p class="note">{{ note }}</p>{% endfor %}
-{% for grid in section.grids %}
-<div class="scroll"><table>
-{% if grid.caption %}<caption>{{ grid.caption }}</caption>{% endif %}
-<thead><tr>{% for cell in grid.header %}<th>{{ cell }}</th>{% endfor %}</tr></thead>
-<tbody>{% for row in grid.body %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
-{% endfor %}</tbody>
-</table></div>
-{% endfor %}
-{% endfor %}
-<h2 id="figures">Figures</h2>
-{% for caption, data in images %}
-<figure><img alt="{{ caption }}" src="data:image/png;base64,{{ data }}"><figcaption>{{ caption }}</figcaption></figure>
-{% endfor %}
-</body>
-</html>
-"""
+# The figures of each section, the first one open; whatever stands nowhere comes at the end.
+FIGURES: Final[dict[str, tuple[str, ...]]] = {
+    "Idea": ("fig01", "fig02"),
+    "Data": ("data_ratings", "data_activity"),
+    "Table 1": ("fig03", "fig04", "autoencoder_curves", "autoencoder_codes"),
+    "Table 2": ("fig06", "cold_start"),
+    "Table 3": ("learning_curves",),
+    "Table 4": ("knowledge_dial", "bridge", "explanation_lengths", "keywords"),
+    "Table 5": ("fig09", "fig07", "fig10"),
+    "Table 6": ("controls",),
+    "Signal": ("signal",),
+    "Faults": ("faults",),
+}
+# What the columns, signs and words of the page mean, beside those of the claims.
+GLOSSARY: Final = {
+    "RMSE ↓, MAE ↓": "Root mean squared and mean absolute error of ratings mapped to [0, 1]; lower is better.",
+    "AUC ↑": "Share of pairs of one liked and one disliked record that are ranked rightly; higher is better.",
+    "% Improved": "LR-Recsys over the best baseline, in percent of the baseline; which one, validation decides.",
+    "Tier": "How near a method is to its publication: faithful, adapted (rating head or inputs added) or reduced "
+    "(something dropped).",
+    **{sign: f"Against the paper's number: {status}." for status, sign in SIGNS.items()},
+    BY_CONSTRUCTION: "By construction: a programme, not an LLM, wrote the texts, so it is no evidence.",
+    MISPRINT: "Printed otherwise by the paper than its own means give.",
+    "supported, not supported": "The claim's criterion, fixed before any result, is met or not.",
+    "mixed": "Met in some metrics, not in others.",
+    "not tested": "Its LLM, data, number of markets or statistical power is missing.",
+    "by construction": "A programmed answer decides it: no evidence.",
+    "reported": "Shown beside a claim or control, deciding nothing.",
+    "market": "A simulated data set in which known attributes, S*, drive the ratings; null: none do.",
+    "Ablation 1": "LR-Recsys with freely learned vectors in the place of explanations.",
+    "p (Holm)": "One-sided p-value, corrected for all contrasts of its claim.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A figure as SVG without references to anything outside, and its caption."""
+
+    caption: str
+    svg: Markup
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading with notes and grids."""
+    """A heading, called `short` in the table of contents, with open grids, notes and figures, and folded grids.
 
+    Three notes and the first figure are open, too; the others are folded.
+    """
+
+    short: str
     title: str
-    notes: Sequence[str]
-    grids: Sequence[Grid]
+    grids: Sequence[Grid] = ()
+    notes: Sequence[str] = ()
+    folded: Sequence[Grid] = ()
+    pictures: Sequence[Picture] = ()
 
 
-def render(title: str, first: Sequence[str], sections: Sequence[Section], pictures: Sequence[tuple[str, Path]]) -> str:
+def inlined(svg: str) -> str:
+    """An SVG file as part of a page: without preamble, metadata, style for all the page, or names nothing refers to."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>| xmlns(:xlink)?=\"[^\"]*\"", "", svg, flags=re.DOTALL)
+    wanted = set(re.findall(r"#([\w.-]+)", svg))
+    svg = re.sub(r" id=\"([^\"]*)\"", lambda found: found[0] if found[1] in wanted else "", svg)
+    return re.sub(r"\n\s*", "\n", svg)
+
+
+def render(
+    title: str, summary: Sequence[tuple[str, str]], sections: Sequence[Section], glossary: Mapping[str, str]
+) -> str:
     """The page as HTML: no scripts, nothing loaded from elsewhere.
 
     Parameters
     ----------
     title : str
-    first : lines shown before everything else.
+    summary : lines shown before everything else, each with its name.
     sections : sequence of Section
-    pictures : captions and PNG files.
+    glossary : meanings of words.
     """
-    images = [(caption, base64.b64encode(file.read_bytes()).decode("ascii")) for caption, file in pictures]
-    template = Environment(autoescape=True, trim_blocks=True).from_string(_TEMPLATE)
-    return template.render(title=title, headlines=first, sections=sections, images=images)
+    loader = FileSystemLoader(Path(__file__).parent)
+    template = Environment(loader=loader, autoescape=True, trim_blocks=True).get_template("page.html")
+    return template.render(title=title, summary=summary, sections=sections, glossary=glossary).lstrip()
 
 
 def write_reports(chosen: Sequence[str]) -> Iterator[tuple[str, Path | InputError]]:
@@ -140,25 +158,82 @@ def write_report(run: str, *, redraw: bool = True) -> Path:
     metrics, parts = needed(run, "metrics"), kept(run, "parts")
     evidence = needed(run, "evidence")
     tables = write_tables(run, metrics, parts=parts, contrasts=evidence)
-    if kept(run, "description") is not None:
-        write_description(run)
     claims = write_claims(run, evidence, metrics)
     draw_all(run, anew=redraw)
     with suppress(InputError):  # redrawing the theory itself says what is wrong with it
         draw_all(run, anew=False, theory=True)
-    sections = [Section("Claims", COLUMNS, claim_grids(claims, verdicts(claims)))]
-    sections.append(Section(table_title(1, metrics), unordered(metrics), [parts_grid(tables[1])]))
-    sections += [Section(table_title(k, metrics), table_notes(k, metrics), grids(tables[k])) for k in tables if k != 1]
-    if kept(run, "signal") is not None:
-        links = write_signal(run)
-        sections.append(Section(signal_title(links), signal_notes(links), signal_grids(links)))
-    if kept(run, "faults") is not None:
-        answers = write_faults(run)
-        sections.append(Section(faults_title(answers), faults_notes(answers), faults_grids(answers)))
-    sections.append(Section("Size and training time", markets_told(metrics), [costs_grid(costs_table(metrics))]))
-    sections.append(Section("What a writer costs", [], [writers_grid(writers_table(paths.read_bench()))]))
-    first = headlines(claims) + unordered(metrics)
+    first = summary(metrics, tables[2], claims)
     page = paths.results(run) / "report.html"
     with paths.replacing(page) as partial:
-        partial.write_text(render(f"LR-Recsys: {run}", first, sections, pictures(run)), encoding="utf-8")
+        text = render(f"LR-Recsys: {run}", first, sections(run, metrics, tables, claims), GLOSSARY)
+        partial.write_text(text, encoding="utf-8")
     return page
+
+
+def summary(metrics: pl.DataFrame, table2: pl.DataFrame, claims: pl.DataFrame) -> list[tuple[str, str]]:
+    """What was run, on what, and what came out, from the aggregates."""
+    tested = metrics.filter(pl.col("part") == "test")
+    names, rows = datasets_in_order(metrics), set(tested["row"])
+    where = [f"{', '.join(names)}.", *markets_told(metrics), *unordered(metrics)]
+    if metrics["simulated"].any():
+        where.insert(1, "SIMULATED markets: built so that the theory holds, they test the mechanism, not the claim.")
+    authors = tested.filter(pl.col("row") == r.LR, pl.col("explainer") != "")["explainer"].unique().sort().to_list()
+    lines = [
+        ("What was run", f"LR-Recsys, {len(rows & set(r.BASELINES))} of the paper's {len(r.BASELINES)} baselines and "
+         f"{len(rows - set(r.BASELINES) - {r.LR})} further rows. Explanations by {' or '.join(authors) or 'nobody'}."),
+        ("On what", " ".join(where)),
+    ]  # fmt: skip
+    found = verdicts(claims)
+    for (dataset,), part in found.group_by("dataset", maintain_order=True):
+        counts = part["verdict"].value_counts(sort=True).sort("count", "verdict", descending=[True, False])
+        told = ", ".join(f"{count} {verdict}" for verdict, count in counts.iter_rows())
+        gains = table2.filter(
+            pl.col("row") == r.IMPROVED, pl.col("dataset") == dataset, pl.col("ours_mean").is_not_null()
+        )
+        over = ", ".join(f"{x['metric']} {x['ours_mean']:+.2f}%" for x in gains.to_dicts())
+        lines.append(
+            (str(dataset), f"Claims: {told}." + (f" LR-Recsys over the best baseline: {over}." if over else ""))
+        )
+    return lines + [("Controls", line) for line in failures(claims)]
+
+
+def sections(
+    run: str, metrics: pl.DataFrame, tables: Mapping[int | str, pl.DataFrame], claims: pl.DataFrame
+) -> list[Section]:
+    """The page's sections in order; tables that this run has aggregates for are written on the way."""
+    drawn = {name: Picture(caption, Markup(inlined(file.read_text(encoding="utf-8"))))
+             for name, (caption, file) in pictures(run).items()}  # fmt: skip
+    found = verdicts(claims)
+    folded = claim_grids(claims, found)
+    made = [
+        Section("Claims", "The paper's claims, judged", [matrix(found)], [*headlines(claims), *COLUMNS], folded),
+        Section("Idea", "The idea"),
+    ]
+    if (described := kept(run, "description")) is not None:
+        write_description(run)
+        made.append(
+            Section("Data", description_title(described), [description_grid(described)], description_notes(described))
+        )
+    made.append(Section("Table 1", table_title(1, metrics), [parts_grid(tables[1])], unordered(metrics)))
+    for k in (k for k in tables if k != 1):
+        first, *others = grids(tables[k])
+        shown, others = ([], [first, *others]) if k in r.SIDE_TABLES else ([first], others)
+        short = f"Table {k}" if isinstance(k, int) else str(k).capitalize()
+        made.append(Section(short, table_title(k, metrics), shown, table_notes(k, metrics), others))
+    if kept(run, "signal") is not None:
+        links = write_signal(run)
+        first, *others = signal_grids(links)
+        made.append(Section("Signal", signal_title(links), [first], signal_notes(links), others))
+    if kept(run, "faults") is not None:
+        answers = write_faults(run)
+        made.append(Section("Faults", faults_title(answers), faults_grids(answers), faults_notes(answers)))
+    costs, writers = costs_grid(costs_table(metrics)), writers_grid(writers_table(paths.read_bench()))
+    made.append(
+        Section("Costs", "Size, training time, and what a writer costs", [writers], markets_told(metrics), [costs])
+    )
+    placed = {name for section in made for name in FIGURES.get(section.short, ())}
+    made = [replace(one, pictures=[drawn[k] for k in FIGURES.get(one.short, ()) if k in drawn]) for one in made]
+    for short, title, theory in (("Theory", "Simulations of the theory", True), ("More", "More figures", False)):
+        rest = [drawn[name] for name in drawn if name not in placed and BY_NAME[name].theory == theory]
+        made += [Section(short, title, pictures=rest)] if rest else []
+    return [one for one in made if one.grids or one.folded or one.pictures]

@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 
 from lrrecsys_core import paths
 from lrrecsys_core.report.evidence import Evidence
-from lrrecsys_core.report.formats import Grid, number, write_all
+from lrrecsys_core.report.formats import Cell, Grid, number, write_all
 from lrrecsys_core.report.kept import needed
 from lrrecsys_core.report.scale import MARGIN
 from lrrecsys_core.report.style import (
@@ -123,27 +123,28 @@ def signal_grids(frame: pl.DataFrame) -> list[Grid]:
         shown = [link for link in LABELS if any(key[1:3] == (task, link) for key in lines)]
         body = []
         for link in shown:
-            cells = [LABELS[link]]
+            cells: list[str | Cell] = [LABELS[link]]
             for name in names:
                 validation, test = (lines.get((name, task, link, part), {}) for part in PARTS)
                 cells += [_value(validation), _value(test), _lost(validation)]
             body.append(cells)
-        header = ["", *(f"{name} {column}" for name in names for column in (*PARTS, "lost here"))]
-        grids.append(Grid(measure, header, body))
+        columns = (*PARTS, "lost here")
+        spans = [("", 1), *((name, len(columns)) for name in names)]
+        grids.append(Grid(measure, ["", *columns * len(names)], body, spans))
     return grids
 
 
-def _value(line: Line) -> str:
+def _value(line: Line) -> Cell:
     """A mean with its interval, where there is one."""
     ends = [number(line.get(end), 3) for end in ("low", "high")]
-    return number(line.get("effect"), 3) + (f" [{', '.join(ends)}]" if all(ends) else "")
+    return Cell(number(line.get("effect"), 3), f"[{', '.join(ends)}]" if all(ends) else "")
 
 
-def _lost(line: Line) -> str:
+def _lost(line: Line) -> Cell:
     """What a link loses in percent, marked where it is much."""
     if line.get("lost") is None:
-        return ""
-    return f"{100 * line['lost']:.0f}%" + (" (over a third)" if loses(line) else "")
+        return Cell("")
+    return Cell(f"{100 * line['lost']:.0f}%", "over a third" if loses(line) else "")
 
 
 def signal_title(frame: pl.DataFrame) -> str:

@@ -76,13 +76,15 @@ def costs_table(metrics: pl.DataFrame) -> pl.DataFrame:
 
 
 def parts_grid(parts: pl.DataFrame) -> Grid:
-    """Table 1 for people."""
-    header = ["Component", "Trainable parameters", "Role", "Data", "Number"]
-    body = [
-        [component, part, role, dataset, f"{count:,}" if count is not None else status]
-        for component, part, role, dataset, count, status in parts.iter_rows()
-    ]
-    return Grid("", header, body)
+    """Table 1 for people: a column for each data set."""
+    names = parts["dataset"].unique(maintain_order=True).to_list()
+    body = []
+    for (component, part, role), lines in parts.group_by("component", "part", "role", maintain_order=True):
+        counts = {
+            x["dataset"]: x["status"] if x["parameters"] is None else f"{x['parameters']:,}" for x in lines.to_dicts()
+        }
+        body.append([component, part, role, *(counts[name] for name in names)])
+    return Grid("", ["Component", "Trainable parameters", "Role", *names], body)
 
 
 def costs_grid(costs: pl.DataFrame) -> Grid:

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -27,6 +28,13 @@ NEGATIVE: Final = "#de8f05"
 OURS: Final = "#029e73"
 OTHER: Final = "#949494"
 SMALLEST_SAMPLE: Final = 3
+DENSE: Final = 500
+# What a figure is written as, with the marks of time and version that are left out of it.
+FORMATS: Final[dict[str, dict[str, Any]]] = {
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
+    "svg": {"Date": None, "Creator": None},
+}
 TOKENS: Final = {
     "positive": POSITIVE,
     "negative": NEGATIVE,
@@ -57,7 +65,9 @@ def use_style() -> None:
 
 
 def save(fig: Figure, run: str, name: str) -> list[Path]:
-    """Write ``figures/<run>/<name>.pdf`` and ``.png``, without time stamps or version marks.
+    """Write a figure in every one of `FORMATS`, without time stamps or version marks.
+
+    Clouds of more than `DENSE` points become pictures inside the SVG, so that the page stays small.
 
     Parameters
     ----------
@@ -66,15 +76,18 @@ def save(fig: Figure, run: str, name: str) -> list[Path]:
     name : str
         Without suffix, for example "fig06_movies".
     """
-    metadata = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Producer": None, "Creator": None}}
+    for cloud in fig.findobj(PathCollection):
+        cloud.set_rasterized(len(cloud.get_offsets()) > DENSE)
     files = []
-    for suffix, extra in metadata.items():
-        file = paths.figures(run) / f"{name}.{suffix}"
-        with paths.replacing(file) as partial:
-            fig.savefig(partial, metadata=extra)
-        # The layout found for the first file holds for the second; finding it is half of the work.
-        fig.set_layout_engine("none")
-        files.append(file)
+    # Names inside an SVG are drawn by lot otherwise, and must be no other figure's on the same page.
+    with matplotlib.rc_context({"svg.hashsalt": f"{run}/{name}", "svg.fonttype": "none"}):
+        for suffix, extra in FORMATS.items():
+            file = paths.figures(run) / f"{name}.{suffix}"
+            with paths.replacing(file) as partial:
+                fig.savefig(partial, metadata=extra)
+            # The layout found for the first file holds for the others; finding it is half of the work.
+            fig.set_layout_engine("none")
+            files.append(file)
     return files
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -15,8 +16,8 @@ from lrrecsys_core import paths
 from lrrecsys_core import rows as r
 from lrrecsys_core.report import stars
 from lrrecsys_core.report.evidence import Evidence, datasets_in_order, null_markets
-from lrrecsys_core.report.formats import Grid, number, one_note, write_all
-from lrrecsys_core.report.notes import markets_told, shown, table_notes, unordered
+from lrrecsys_core.report.formats import Cell, Grid, number, one_note, write_all
+from lrrecsys_core.report.notes import BY_CONSTRUCTION, MISPRINT, SIGNS, markets_told, shown, table_notes, unordered
 from lrrecsys_core.report.scale import row_of_ceiling
 from lrrecsys_core.report.sizes import costs_grid, costs_table, parts_grid, parts_table, writers_grid, writers_table
 
@@ -31,6 +32,23 @@ TITLES: Final[dict[int | str, str]] = {
     r.RIVALS: "Other reasons why texts may help: two models averaged, any text at all, a better conditioned input",
 }
 SDS_ALLOWED: Final = 2.0
+Line = dict[str, Any]
+# What rows are, in the order of the groups of a table, and what stands above them; the paper's baselines by family.
+FAMILIES: Final = {
+    "Aspect-based": r.BASELINES[:6], "Sequential": r.BASELINES[6:10], "Interpretable": r.BASELINES[10:],
+}  # fmt: skip
+GROUPS: Final = {
+    "ours": "", **{family: f"{family} baselines" for family in FAMILIES}, "baseline": "Best of the paper's baselines",
+    "rival": "Baselines that the paper does not mention", "variant": "Variants", "ablation": "Ablations",
+    "direct": "The LLM alone", "control": "Controls", "comparator": "Comparators, on markets alone",
+    "floor": "Floors and ceilings",
+}  # fmt: skip
+# Rows that stand in a grid of their own, of what its name says, so that those of the paper are not lost among them.
+APART: Final = {
+    "Every baseline on less data": [row.name for row in r.ROWS if row.side and 3 in row.tables],
+    "Reasoners taught by other environments": [*r.FROM_EILLS.values(), *r.FROM_POOLED.values()],
+    "Where spurious attributes behave differently": [row.name for row in r.ROWS if row.name.endswith(r.shifted(""))],
+}
 SCHEMA: Final = {
     "row": pl.String, "dataset": pl.String, "metric": pl.String, "paper_mean": pl.Float64, "paper_sd": pl.Float64,
     "ours_mean": pl.Float64, "ours_sd": pl.Float64, "of_ceiling": pl.Float64, "replicates": pl.Int64,
@@ -39,21 +57,13 @@ SCHEMA: Final = {
 
 
 def paper_values() -> pl.DataFrame:
-    """The 342 published numbers of Tables 2-6: table, row, dataset, metric, mean, sd."""
+    """The 351 published numbers of Tables 2-6, as printed: table, row, dataset, metric, mean, sd."""
     return pl.read_csv(Path(__file__).parent / "paper_values.csv")
 
 
 @cache
 def _published() -> dict[tuple[int | str, str, str, str], tuple[float, float | None]]:
-    found: dict[tuple[int | str, str, str, str], tuple[float, float | None]] = {}
-    for table, row, dataset, metric, mean, sd in paper_values().iter_rows():
-        found[table, row, dataset, metric] = mean, sd
-    for dataset, metric in {(key[2], key[3]) for key in found}:
-        theirs = [found[2, name, dataset, metric][0] for name in r.BASELINES]
-        best = min(theirs) if m.LOWER_IS_BETTER[metric] else max(theirs)
-        improved = float(m.improvement(metric, found[2, r.LR, dataset, metric][0], best))
-        found[2, r.IMPROVED, dataset, metric] = improved, None
-    return found
+    return {(*key, metric): (mean, sd) for *key, metric, mean, sd in paper_values().iter_rows()}
 
 
 def _llm_of(spec: r.Row) -> str:
@@ -176,31 +186,113 @@ def table_title(table: int | str, metrics: pl.DataFrame) -> str:
 
 
 def grids(table: pl.DataFrame) -> list[Grid]:
-    """The long table as people read it: ours, then the published numbers, then null markets."""
+    """The long table as people read it: ours, then the published numbers, then what belongs to neither."""
     everything = table["dataset"].unique(maintain_order=True).to_list()
     ordinary = [d for d in everything if not d.startswith(r.NULL_PREFIX)]
-    null = [d for d in everything if d.startswith(r.NULL_PREFIX)]
+    own = table.filter(~pl.col("row").is_in([row for rows in APART.values() for row in rows]))
     published = table.filter(pl.col("paper_mean").is_not_null())
-    there = [d for d in ordinary if d in published["dataset"].unique().to_list()]
-    out = [_wide(table, ordinary, "ours", "This run"), *_shares(table, ordinary)]
+    there = [d for d in ordinary if d in published["dataset"]]
+    # Two data sets that stand for the same one of the paper's share its numbers.
+    there = list({r.PAPER_DATASET[d]: d for d in reversed(there)}.values())[::-1]
+    out = [_wide(own, ordinary, "ours", "This run")]
     if there:
         out.append(_wide(published, there, "paper", "Published"))
-    return out + [_wide(table, [name], "ours", f"Control: {name}") for name in null]
+    for caption, rows in APART.items():
+        if not (part := table.filter(pl.col("row").is_in(rows))).is_empty():
+            out.append(_wide(part, ordinary, "ours", caption))
+    out += _shares(table, ordinary)
+    return out + [_wide(table, [d], "ours", f"Control: {d}") for d in everything if d not in ordinary]
 
 
 def _wide(table: pl.DataFrame, names: Sequence[str], side: str, caption: str) -> Grid:
+    """A line per row, three columns per data set, with rules between the groups of rows."""
+    table = table.filter(pl.col("dataset").is_in(list(names)))
     lines = {(x["row"], x["dataset"], x["metric"]): x for x in table.to_dicts()}
-    label = r.PAPER_DATASET if side == "paper" else {}
-    header = ["", *(f"{label.get(d, d)} {metric}" for d in names for metric in m.METRICS)]
-    order = table.filter(pl.col("dataset").is_in(list(names)))["row"].unique(maintain_order=True).to_list()
-    # A row that only some data sets have must not jump behind the rows the others share.
-    order.sort(key=_place)
-    tiers = {x["row"]: x["tier"] for x in table.to_dicts() if x["tier"]}
-    body = []
-    for row in order:
-        cells = [_cell(lines.get((row, d, metric)), side) for d in names for metric in m.METRICS]
-        body.append([row, *cells] + ([tiers.get(row, "")] if side == "ours" else []))
-    return Grid(caption, header + (["Tier"] if side == "ours" else []), body)
+    columns = [(d, metric) for d in names for metric in m.METRICS]
+    marked = _marked(lines, columns, side)
+    tiers = {x["row"]: x["tier"] for x in lines.values() if x["tier"]} if side == "ours" else {}
+    order = sorted(table["row"].unique().to_list(), key=_place)
+    groups = [list(GROUPS.values())[_place(row)[0]] for row in order]
+    body = [
+        [row, *(_cell(lines.get((row, *at)), side, marked.get((row, *at), "")) for at in columns)]
+        + ([tiers.get(row, "")] if tiers else [])
+        for row in order
+    ]
+    label = r.PAPER_DATASET if side == "paper" else {x["dataset"]: _dataset(x) for x in lines.values()}
+    return Grid(
+        caption,
+        ["", *(f"{metric} {'↓' if m.LOWER_IS_BETTER[metric] else '↑'}" for _, metric in columns)]
+        + (["Tier"] if tiers else []),
+        body,
+        [("", 1), *((label[d], len(m.METRICS)) for d in names)] + ([("", 1)] if tiers else []),
+        {k: group for k, group in enumerate(groups) if k == 0 or group != groups[k - 1]},
+        _misprints(table, names) if side == "paper" else (),
+    )
+
+
+def _dataset(line: dict[str, object]) -> str:
+    return str(line["dataset"]) + (" (unordered)" if "unordered data" in str(line["note"]) else "")
+
+
+def _marked(
+    lines: Mapping[tuple[str, str, str], Line], columns: Sequence[tuple[str, str]], side: str
+) -> dict[tuple[str, str, str], str]:
+    """Bold for the best of every column as printed, underlined for the best of the paper's baselines.
+
+    On the run's side that is the baseline which validation chose, over which the improvement is told. Rows that know a
+    market's truth, or whose outcome a programme decides, are not compared.
+    """
+    found: dict[tuple[str, str, str], str] = {}
+    for dataset, metric in columns:
+        line = lines.get((r.IMPROVED, dataset, metric), {})
+        chosen = re.match("over (.+?), best on validation", str(line.get("note") or "")) if side == "ours" else None
+        printed = {
+            row: round(float(str(x[f"{side}_mean"])), 4)
+            for (row, *at), x in lines.items()
+            if at == [dataset, metric] and x[f"{side}_mean"] is not None and _compared(x, side)
+        }
+        baselines = {row for row in printed if row in r.BASELINES}
+        for look, rows in (("bold", set(printed)), ("underlined", {chosen[1]} if chosen else baselines)):
+            values = [printed[row] for row in rows if row in printed]
+            if len(values) < 2 and not chosen:
+                continue  # nothing to compare with
+            best = (min if m.LOWER_IS_BETTER[metric] else max)(values)
+            for row in rows:
+                if printed[row] == best:
+                    key = row, dataset, metric
+                    found[key] = f"{found.get(key, '')} {look}".strip()
+    return found
+
+
+def _compared(line: Line, side: str) -> bool:
+    spec = r.row_named(str(line["row"])) if line["row"] != r.IMPROVED else None
+    if spec is None or spec.markets_only or spec.evaluates or spec.params.get("visibility") == "oracle":
+        return False
+    return side == "paper" or "by construction" not in str(line["note"])
+
+
+def _misprints(table: pl.DataFrame, names: Sequence[str]) -> list[str]:
+    """What the paper prints as an improvement and its own means do not give."""
+    printed = table.filter(pl.col("row") == r.IMPROVED, pl.col("dataset").is_in(list(names)))
+    return [
+        f"{MISPRINT} {r.PAPER_DATASET[x['dataset']]} {x['metric']}: the paper prints {x['paper_mean']:+.2f}%; its own "
+        f"means give {_improved(x['dataset'], x['metric']):+.2f}%."
+        for x in printed.to_dicts()
+        if _misprinted(x)
+    ]
+
+
+def _misprinted(line: Line) -> bool:
+    gap = float(str(line["paper_mean"])) - _improved(str(line["dataset"]), str(line["metric"]))
+    return abs(gap) > 0.0051  # more than rounding
+
+
+def _improved(dataset: str, metric: str) -> float:
+    """Improvement of LR-Recsys over the paper's best baseline by the means of its Table 2, in percent."""
+    printed, name = _published(), r.PAPER_DATASET[dataset]
+    theirs = [printed[2, row, name, metric][0] for row in r.BASELINES]
+    best = min(theirs) if m.LOWER_IS_BETTER[metric] else max(theirs)
+    return float(m.improvement(metric, printed[2, r.LR, name, metric][0], best))
 
 
 def _shares(table: pl.DataFrame, names: Sequence[str]) -> list[Grid]:
@@ -209,31 +301,41 @@ def _shares(table: pl.DataFrame, names: Sequence[str]) -> list[Grid]:
     if known.is_empty():
         return []
     shares = {(x["row"], x["dataset"], x["metric"]): x["of_ceiling"] for x in known.to_dicts()}
-    columns = [(d, metric) for d in names if d in set(known["dataset"]) for metric in ("RMSE", "AUC")]
+    there, metrics = [d for d in names if d in known["dataset"]], ("RMSE", "AUC")
     order = sorted(known["row"].unique().to_list(), key=_place)
-    body = [[row, *(number(shares.get((row, *column)), 1) for column in columns)] for row in order]
+    body = [[row, *(number(shares.get((row, d, k)), 1) for d in there for k in metrics)] for row in order]
     caption = "Gain over the user and item biases, in % of what a predictor that knows the true tastes gains"
-    return [Grid(caption, ["", *(" ".join(column) for column in columns)], body)]
+    return [Grid(caption, ["", *(metrics * len(there))], body, [("", 1), *((d, len(metrics)) for d in there)])]
 
 
-def _place(name: str) -> tuple[float, str]:
-    names = list(r.BY_NAME)
-    if name in names:
-        return names.index(name), name
+def _place(name: str) -> tuple[int, float, str]:
+    """Where a row stands: its group, and its place in the registry."""
+    if name == r.IMPROVED:
+        return 0, 0.5, name  # beneath LR-Recsys, the first of all rows
+    spec = r.row_named(name)
+    kind: str = spec.kind
+    if kind == "baseline":
+        kind = next((k for k, rows in FAMILIES.items() if {spec.point, spec.same_as} & set(rows)), "baseline")
     # Writers of one's own follow the paper's LLMs.
-    return names.index(r.LR if name == r.IMPROVED else r.SMOLLM2) + 0.5, name
+    place = list(r.BY_NAME).index(name if name in r.BY_NAME else r.SMOLLM2)
+    return list(GROUPS).index(kind), place + 0.5 * (name not in r.BY_NAME), name
 
 
-def _cell(line: dict[str, object] | None, side: str) -> str:
+def _cell(line: Line | None, side: str, look: str) -> str | Cell:
     if line is None:
         return ""
-    mean, sd = line[f"{side}_mean"], line[f"{side}_sd"]
+    mean, sd, ours = line[f"{side}_mean"], line[f"{side}_sd"], side == "ours"
+    sign = SIGNS[str(line["status"])] if ours else ""
     if mean is None:
-        return str(line["status"]) if side == "ours" else ""
-    if line["row"] == r.IMPROVED:
-        return f"{mean:+.2f}%"
-    mark = " [by construction]" if side == "ours" and "by construction" in str(line["note"]) else ""
-    return number(mean) + (f" ({number(sd)})" if sd is not None else "") + mark
+        return sign
+    if ours and "by construction" in str(line["note"]):
+        sign += BY_CONSTRUCTION
+    below = f"({number(sd)})" if sd is not None else ""
+    if line["row"] != r.IMPROVED:
+        return Cell(number(mean) + sign, below, look)
+    if not ours:  # the paper prints three stars at each of them
+        return Cell(f"{mean:+.2f}%", "***" + (MISPRINT if _misprinted(line) else ""))
+    return Cell(f"{mean:+.2f}%{sign}", str(line.get("stars") or ""), look)
 
 
 def write_tables(
