@@ -31,10 +31,6 @@ class Texts:
         """The source on a data set with that share of its training records."""
         return self.source or default_source(dataset, self.variant, fraction)
 
-    def available(self, dataset: Dataset, fraction: float = 1.0) -> bool:
-        """Whether there are such texts."""
-        return self.source_on(dataset, fraction).available(dataset, self.variant, fraction)
-
 
 @dataclass(frozen=True)
 class Row:

@@ -90,7 +90,6 @@ REMOVED: Final = {percent: f"Explanations removed ({percent}% of records)" for p
 EXCHANGED: Final = {percent: f"Explanations exchanged ({percent}% of records)" for percent in (50, 100)}
 ALL_ATTRIBUTES: Final = "Same network, all attributes"
 TRUE_ATTRIBUTES: Final = "Same network, S* only"
-RANDOM_REASONER: Final = "Random-attribute reasoner"
 LASSO_REASONER: Final = "Lasso reasoner (own training data)"
 FRACTIONS: Final = (100, 50, 25, 12)
 NULL_PREFIX: Final = "null-"
@@ -232,7 +231,7 @@ def _table6() -> Iterable[Row]:
     yield Row(PERMUTED, (6,), "control", evaluates=LR, optional=True)
     for name, given in ((ALL_ATTRIBUTES, "all"), (TRUE_ATTRIBUTES, "important")):
         yield _lr(name, (6,), "comparator", None, params={"context": True}, attributes=given, markets_only=True)
-    yield _simulated(RANDOM_REASONER, 6, Simulated(pick="random", share=1.0, spurious=0))
+    yield _simulated("Random-attribute reasoner", 6, Simulated(pick="random", share=1.0, spurious=0))
     yield _simulated(LASSO_REASONER, 6, Simulated(pick="lasso", spurious=0), shifted=True)
     yield _moved(LR, 6)
 
@@ -262,17 +261,12 @@ def row_named(name: str) -> Row:
 
 
 def absence(row: Row, item_text: bool, ordered: bool = True) -> str:
-    """Why a row that waits for no LLM has nothing to read on data whose items have texts or not, and whose records have
-    an order in time or not; "" if it has."""
+    """Why a row without an LLM has nothing to read where items have texts or not, records times or not, or ""."""
     row = BY_NAME.get(row.evaluates or row.same_as, row)
     if row.texts and not (item_text or row.llm):
         return NO_ITEM_TEXT
-    return "" if ordered or not reads_order(row) else NO_ORDER
-
-
-def reads_order(row: Row) -> bool:
-    """Whether a row's model reads a sequence; the history of LR-Recsys is a set that may be drawn at random."""
-    return row.model is not None and ".sequential." in row.model.__module__
+    sequence = row.model is not None and ".sequential." in row.model.__module__  # LR-Recsys reads any five past items
+    return NO_ORDER if sequence and not ordered else ""
 
 
 def rows_of(table: int | str, found: Iterable[str] | None = None) -> list[Row]:

@@ -8,14 +8,7 @@ from urllib.parse import unquote_plus
 
 import polars as pl
 
-from lrrecsys_core.data.columns import (
-    as_written,
-    clipped,
-    number_column,
-    refuse,
-    refuse_repeats,
-    text_column,
-)
+from lrrecsys_core.data.columns import as_written, clipped, number_column, refuse, refuse_repeats, text_column
 from lrrecsys_core.data.dataset import Dataset, check_scale, make_dataset
 from lrrecsys_core.data.reading import BROKEN, SEPARATORS, read_table
 from lrrecsys_core.data.releases import RELEASES

@@ -155,14 +155,14 @@ def runnable(name: str, dataset: Dataset) -> bool:
     row = rows.row_named(name)
     if not row.computed or (row.markets_only and not dataset.simulated):
         return False
-    if rows.reads_order(row) and not dataset.ordered:
+    if rows.absence(row, item_text=True, ordered=dataset.ordered):
         return False
     if dataset.name.startswith(rows.NULL_PREFIX):
         return name in rows.ON_NULL_MARKETS
     if row.texts is None:
         return True
-    programmed = row.texts.source_on(dataset, row.fraction).programmed
-    return not (row.written and programmed) and row.texts.available(dataset, row.fraction)
+    source = row.texts.source_on(dataset, row.fraction)
+    return not (row.written and source.programmed) and source.available(dataset, row.texts.variant, row.fraction)
 
 
 def _in_parallel(work: Sequence[Cell | TextJob], what: str, jobs: int | None, **told: Any) -> None:
