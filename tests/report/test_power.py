@@ -101,7 +101,10 @@ def test_power_is_measured_market_by_market(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(power, "Study", Known)
     found = power.measured("demo", 10, [(r.MATCH, r.BIASES)])
-    assert found["metric"].unique().len() == len(METRICS) and sorted(set(found["markets"])) == [get_profile("demo").first_markets, 10]
+    assert found["metric"].unique().len() == len(METRICS) and sorted(set(found["markets"])) == [
+        get_profile("demo").first_markets,
+        10,
+    ]
     line = found.filter(metric="RMSE", markets=10).to_dicts()[0]
     assert (line["effect"], line["sd"]) == (pytest.approx(0.01), pytest.approx(0.004))
     assert line["power"] > line["corrected"] > 0.9
