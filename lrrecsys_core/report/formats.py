@@ -156,7 +156,7 @@ def to_latex(title: str, notes: Iterable[str], grids: Iterable[Grid], label: str
     LaTeX numbers tables itself, so the paper's number is left out of the caption; the label has it.
     """
     named = re.sub(r"^(Table \d+|Side table)\. ", "", title)
-    lines = [r"{\scriptsize\setlength{\tabcolsep}{2.5pt}\setlength{\LTcapwidth}{\textwidth}"]
+    lines = [r"{\scriptsize\raggedright\setlength{\tabcolsep}{2.5pt}\setlength{\LTcapwidth}{\textwidth}"]
     parts = [part for grid in grids for part in _that_fit(grid)]
     for k, grid in enumerate(parts):
         caption = latex(named + (f". {grid.caption}" if grid.caption else ""))

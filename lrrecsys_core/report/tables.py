@@ -218,7 +218,8 @@ def _wide(table: pl.DataFrame, names: Sequence[str], side: str, caption: str) ->
         + ([tiers.get(row, "")] if tiers else [])
         for row in order
     ]
-    label = r.PAPER_DATASET if side == "paper" else {x["dataset"]: _dataset(x) for x in lines.values()}
+    untimed = {x["dataset"] for x in lines.values() if "unordered data" in x["note"]}
+    label = r.PAPER_DATASET if side == "paper" else {d: f"{d} (unordered)" if d in untimed else d for d in names}
     return Grid(
         caption,
         ["", *(f"{metric} {'↓' if m.LOWER_IS_BETTER[metric] else '↑'}" for _, metric in columns)]
@@ -228,10 +229,6 @@ def _wide(table: pl.DataFrame, names: Sequence[str], side: str, caption: str) ->
         {k: group for k, group in enumerate(groups) if k == 0 or group != groups[k - 1]},
         _misprints(table, names) if side == "paper" else (),
     )
-
-
-def _dataset(line: dict[str, object]) -> str:
-    return str(line["dataset"]) + (" (unordered)" if "unordered data" in str(line["note"]) else "")
 
 
 def _marked(

@@ -7,7 +7,7 @@ import pytest
 
 from lrrecsys_core import rows as r
 from lrrecsys_core.paths import read_bench, write_json
-from lrrecsys_core.report.claim_report import headlines, write_claims
+from lrrecsys_core.report.claim_report import claim_grids, headlines, matrix, write_claims
 from lrrecsys_core.report.claims import CONTROL, claims_table, combine, evidence_table, verdicts
 from tests.report.synthetic import everything, study
 
@@ -169,7 +169,9 @@ def test_every_judged_contrast_says_what_it_could_have_found(root: Path) -> None
     assert table["smallest"].is_null().all()
     write_claims("smoke", evidence, metrics)
     text = (root / "paper_tables" / "smoke" / "claims.md").read_text()
-    assert "| 95% interval | Could have found |" in text and "one-sided test at 5% finds with 80%" in text
+    notes = (root / "paper_tables" / "smoke" / "claims_notes.md").read_text()
+    assert "| Effect | Could have found |" in text and "one-sided test at 5% finds with 80%" in text + notes
+    assert all(len(grid.header) <= 7 for grid in claim_grids(table, verdicts(table)))
 
 
 def test_harder_records_claim_is_not_fooled_by_mechanics() -> None:
@@ -398,3 +400,16 @@ def test_a_contrast_between_silent_networks_says_so() -> None:
     both = metrics.with_columns(own_part=pl.when(pl.col("metric") != "AUC").then(0.0).otherwise(1.0))
     assert _verdict("C14", both, predictions) == _verdict("C14", both, predictions, "MAE") == "not tested"
     assert _verdict("C14", both, predictions, "AUC") == "supported"
+
+
+def test_the_matrix_has_a_word_for_every_claim_and_data_set() -> None:
+    names = ["claim", "statement", "evidence", "dataset", "verdict", "where"]
+    lines = [
+        ("C1", "one", "simulated", "hotels", "supported", ""), ("C1", "one", "real", "yelp", "not supported", ""),
+        ("C17", "two", "theory", "theory simulation", "supported", ""),
+    ]  # fmt: skip
+    grid = matrix(pl.DataFrame(lines, schema=names, orient="row"))
+    assert grid.header == ["Claim", "", "hotels", "yelp", "theory or benchmark"]
+    words = [[cell.text for cell in row] for row in grid.cells]
+    assert words == [["C1", "one", "supported", "not supported", ""], ["C17", "two", "", "", "supported"]]
+    assert grid.cells[0][3].look == "not-supported"

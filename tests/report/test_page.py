@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import html
+import json
+import re
 import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
 import polars as pl
 import pytest
+from markupsafe import Markup
 
 from lrrecsys_core import rows as r
 from lrrecsys_core.app.verify import record
@@ -16,9 +21,9 @@ from lrrecsys_core.explain.fault_report import count_faults
 from lrrecsys_core.report.claims import evidence_table
 from lrrecsys_core.report.drawings import collect_figures, draw_all
 from lrrecsys_core.report.evidence import null_markets, sources
-from lrrecsys_core.report.formats import Grid
+from lrrecsys_core.report.formats import Cell, Grid
 from lrrecsys_core.report.kept import keep, runs
-from lrrecsys_core.report.page import Section, render, write_report, write_reports
+from lrrecsys_core.report.page import Picture, Section, inlined, render, write_report, write_reports
 from tests.report.synthetic import study
 
 
@@ -39,8 +44,19 @@ def _tags(page: str) -> list[tuple[str, dict[str, str | None]]]:
 
 def test_hostile_text_never_becomes_markup() -> None:
     evil = '"><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7*7 }}'
-    page = render(evil, [evil], [Section(evil, [evil], [Grid(evil, [evil], [[evil]])])], [])
+    grid = Grid(evil, [evil], [[evil], [Cell(evil, evil, evil)]], [(evil, 1)], {0: evil}, [evil])
+    page = render(evil, [(evil, evil)], [Section(evil, evil, [grid], [evil] * 4, [grid])], {evil: evil})
     assert not {"script", "img"} & {tag for tag, _ in _tags(page)} and "{{ 7*7 }}" in page
+
+
+def test_an_svg_on_the_page_keeps_only_names_that_it_refers_to() -> None:
+    file = """<?xml version="1.0"?><!DOCTYPE svg PUBLIC "-" "http://www.w3.org/x.dtd">
+    <svg xmlns:xlink="http://www.w3.org/1999/xlink" width="9pt" viewBox="0 0 9 9" xmlns="http://www.w3.org/2000/svg">
+    <metadata><a href="http://matplotlib.org"/></metadata><defs><style type="text/css">*{fill: red}</style></defs>
+    <g id="figure_1"><path id="m1"/><use xlink:href="#m1"/><g clip-path="url(#p2)"/><clipPath id="p2"/></g></svg>"""
+    svg = inlined(file)
+    assert svg.startswith('<svg width="9pt"') and "http" not in svg and "style" not in svg and "metadata" not in svg
+    assert 'id="m1"' in svg and 'id="p2"' in svg and "figure_1" not in svg
 
 
 def collected(run: str, metrics: pl.DataFrame, predictions: pl.DataFrame | None = None) -> None:
@@ -52,7 +68,7 @@ def collected(run: str, metrics: pl.DataFrame, predictions: pl.DataFrame | None 
 
 def files_of(root: Path) -> dict[str, bytes]:
     """Every table, figure and page below a folder, by name."""
-    found = [*root.glob("paper_tables/*/*"), *root.glob("figures/*/*.p*"), *root.glob("results/*/*")]
+    found = [*root.glob("paper_tables/*/*"), *root.glob("figures/*/*.*"), *root.glob("results/*/*")]
     return {file.relative_to(root).as_posix(): file.read_bytes() for file in found}
 
 
@@ -63,7 +79,7 @@ def test_the_page_has_the_faults_of_the_answers_where_they_were_counted(root: Pa
     keep("smoke", "faults", counted.select(pl.lit("inns (simulated)").alias("title"), pl.all()))
     text = write_report("smoke").read_text(encoding="utf-8")
     assert "Faults of the answers (SIMULATED markets)" in text and "the &lt;b&gt;dull" in text
-    assert "<figcaption>Faults of the answers, by explainer and slot</figcaption>" in text
+    assert "<figcaption>Faults of the answers, by explainer and slot" in text
 
 
 def test_page_is_complete_and_self_contained(root: Path) -> None:
@@ -71,17 +87,53 @@ def test_page_is_complete_and_self_contained(root: Path) -> None:
     page = write_report("smoke")
     assert page == root / "results" / "smoke" / "report.html"
     text = page.read_text(encoding="utf-8")
-    images = [attributes for tag, attributes in _tags(text) if tag == "img"]
-    assert all(str(image["src"]).startswith("data:image/png;base64,") for image in images)
-    figures = {file.stem for file in (root / "figures" / "smoke").glob("*.png")}
-    theory = {file.stem for file in (root / "figures" / "theory-smoke").glob("*.png")}
-    assert len(images) == len(figures) + len(theory)
+    figures = {file.stem for file in (root / "figures" / "smoke").glob("*.svg")}
+    theory = {file.stem for file in (root / "figures" / "theory-smoke").glob("*.svg")}
+    drawn = [tag for tag, _ in _tags(text) if tag == "svg"]
+    assert len(drawn) == len(figures) + len(theory) and not {"img", "script", "link"} & {tag for tag, _ in _tags(text)}
     assert {"fig06", "fig07", "fig09", "fig10"} <= figures and theory == {"fig01", "fig03", "fig04"}
-    assert {file.stem for file in (root / "figures" / "smoke").glob("*.pdf")} == figures
-    assert "http" not in text.replace("http-equiv", "") and "SIMULATED" in text
+    for suffix in ("pdf", "png"):
+        assert {file.stem for file in (root / "figures" / "smoke").glob(f"*.{suffix}")} == figures
+    assert "http" not in text and "SIMULATED" in text and page.stat().st_size < 4_000_000
     for number in range(1, 7):
         assert f"Table {number}." in text
-    assert "Controls: " in text.split("<nav>")[0]
+    summary = text.split("<h2")[1]
+    assert "Controls: " in summary and "1 of the paper's 14 baselines" in summary.replace("&#39;", "'")
+    named = {str(attributes["id"]) for tag, attributes in _tags(text) if "id" in attributes and tag == "h2"}
+    links = {str(attributes["href"]).lstrip("#") for tag, attributes in _tags(text) if tag == "a"}
+    assert named == links and len(links) > 9
+    ids = [attributes["id"] for _, attributes in _tags(text) if "id" in attributes]
+    assert len(ids) == len(set(ids)), "a figure would draw with another's parts"
+
+
+MEASURE = """<script>onload = () => {
+const wide = [...document.querySelectorAll("body *")].filter(e => !e.closest(".scroll *, nav *, details:not([open]) *")
+  && e.getBoundingClientRect().right > innerWidth + 1).map(e => e.tagName);
+parent.postMessage(JSON.stringify([innerWidth, document.documentElement.scrollWidth, wide,
+  document.documentElement.scrollHeight]), "*") }</script></body>"""
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no browser")
+@pytest.mark.parametrize("width", [400, 1400])
+def test_no_element_is_wider_than_the_browser(tmp_path: Path, width: int) -> None:
+    long = "a_word_that_is_far_longer_than_a_telephone_is_wide_and_has_no_blank"
+    grid = Grid("wide", [f"column {k}" for k in range(30)], [[Cell("0.1234", "(0.0001)")] * 30] * 3)
+    svg = Picture("figure", Markup('<svg width="936pt" height="300pt" viewBox="0 0 936 300"><g/></svg>'))
+    sections = [Section(f"Table {k}", long, [grid], [long], [grid], [svg, svg]) for k in range(12)]
+    page = render("run", [("What was run", long), ("hotels", "all of it " * 40)], sections, {})
+    (tmp_path / "page.html").write_text(page.replace("</body>", MEASURE))
+    frame = f'<iframe src="page.html" style="border:0;width:{width}px;height:900px"></iframe>'
+    tell = '<script>onmessage = e => document.body.setAttribute("data-told", e.data)</script>'
+    (tmp_path / "frame.html").write_text(f"<body>{tell}{frame}")
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000", "--dump-dom"]
+    profile = f"--user-data-dir={tmp_path / 'profile'}"
+    address = (tmp_path / "frame.html").as_uri()
+    told = subprocess.run([*command, profile, "--window-size=1500,950", address], capture_output=True, text=True).stdout
+    found = re.search('data-told="([^"]*)"', told)
+    assert found, "the page was not measured"
+    inner, whole, wide, height = json.loads(html.unescape(found[1]))
+    assert inner <= width and whole <= width and wide == [] and height > 900
 
 
 def test_a_fresh_clone_redraws_the_same_bytes_from_aggregates_alone(
@@ -156,9 +208,9 @@ def test_figures_newer_than_their_aggregates_are_left_as_they_are(root: Path) ->
     collected("smoke", metrics, predictions)
     draw_all("smoke")
     folder = root / "figures" / "smoke"
-    before = {file.name: file.stat().st_mtime_ns for file in folder.glob("*.p*")}
+    before = {file.name: file.stat().st_mtime_ns for file in folder.glob("*.*")}
     (folder / "fig10.pdf").unlink()
     collected("smoke", metrics, predictions)
     draw_all("smoke", anew=False)
-    after = {file.name: file.stat().st_mtime_ns for file in folder.glob("*.p*")}
-    assert {name for name in before if after[name] != before[name]} == {"fig10.pdf", "fig10.png"}
+    after = {file.name: file.stat().st_mtime_ns for file in folder.glob("*.*")}
+    assert {name for name in before if after[name] != before[name]} == {"fig10.pdf", "fig10.png", "fig10.svg"}

@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
 from lrrecsys_core.report import drawings, signal
+from lrrecsys_core.report.formats import Cell
 from lrrecsys_core.report.kept import keep
 from lrrecsys_core.report.page import write_report
 from lrrecsys_core.report.style import NEGATIVE, OTHER, POSITIVE
@@ -80,12 +81,12 @@ def test_numbers_by_hand() -> None:
 def test_links_that_lose_more_than_a_third_are_marked() -> None:
     frame = read_again(signal.collect_signal(links("hotels", MARKETS), [source("hotels")]))
     shares, gains = signal.signal_grids(frame)
-    assert shares.header == ["", "hotels validation", "hotels test", "hotels lost here"]
+    assert shares.header == ["", "validation", "test", "lost here"] and shares.groups[1] == ("hotels", 3)
     assert [row[0] for row in shares.body] == list(signal.LABELS.values())
     lost = {row[0]: row[3] for row in shares.body}
-    assert lost[signal.LABELS["trees"]] == "50% (over a third)" and lost[signal.LABELS["network"]] == "15%"
-    assert lost[signal.LABELS["tastes"]] == "" and lost[signal.LABELS["codes"]] == "0%"
-    assert shares.body[1][2] == "0.210 [0.083, 0.337]" and gains.body[1][2] == "0.021 [0.008, 0.034]"
+    assert lost[signal.LABELS["trees"]] == Cell("50%", "over a third") and lost[signal.LABELS["network"]] == Cell("15%")
+    assert lost[signal.LABELS["tastes"]] == Cell("") and lost[signal.LABELS["codes"]] == Cell("0%")
+    assert shares.body[1][2] == Cell("0.210", "[0.083, 0.337]") and gains.body[1][2] == Cell("0.021", "[0.008, 0.034]")
     assert signal.loses({"lost": 0.34}) and not signal.loses({"lost": 1 / 3}) and not signal.loses({"lost": None})
 
 
@@ -106,8 +107,8 @@ def test_real_data_have_plain_values_and_no_truth() -> None:
     frame = read_again(signal.collect_signal(links("yelp", REAL, sampled=True), [source("yelp", simulated=False)]))
     shares, _ = signal.signal_grids(frame)
     assert [row[0] for row in shares.body] == [signal.LABELS[link] for link in REAL]
-    assert shares.body[0] == [signal.LABELS["words"], "0.110", "0.090", ""]
-    assert shares.body[1][3] == "45% (over a third)"
+    assert shares.body[0] == [signal.LABELS["words"], Cell("0.110"), Cell("0.090"), Cell("")]
+    assert shares.body[1][3] == Cell("45%", "over a third")
     notes = " ".join(signal.signal_notes(frame))
     assert "random sample of the training records: yelp." in notes and "Simulated" not in notes
     assert signal.signal_title(frame).endswith("(real data)")
@@ -116,7 +117,7 @@ def test_real_data_have_plain_values_and_no_truth() -> None:
 def test_without_validation_nothing_is_said_to_be_lost() -> None:
     frame = read_again(signal.collect_signal(links("hotels", MARKETS, parts=1), [source("hotels")]))
     shares, _ = signal.signal_grids(frame)
-    assert {(row[1], row[3]) for row in shares.body} == {("", "")}
+    assert {(row[1], row[3]) for row in shares.body} == {(Cell(""), Cell(""))}
     assert "nothing is said to be lost" in " ".join(signal.signal_notes(frame))
     ax = signal.signal(frame).axes[0]
     assert {to_hex(bar.get_facecolor()) for bar in ax.patches} == {OTHER}

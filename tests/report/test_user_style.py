@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from lrrecsys_core.report.style import FORMATS
+
 DRAW = """
 import sys
 import polars as pl
@@ -61,6 +63,6 @@ def drawn(folder: Path, rules: str) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("rules", [name for name in RULES if name != "none"])
 def test_figures_are_the_same_under_any_matplotlibrc(tmp_path: Path, plain: dict[str, bytes], rules: str) -> None:
-    assert set(plain) == {"fig01.png", "fig01.pdf", "codes.png", "codes.pdf"}
+    assert set(plain) == {f"{name}.{suffix}" for name in ("fig01", "codes") for suffix in FORMATS}
     found = drawn(tmp_path, RULES[rules])
     assert [name for name in plain if found[name] != plain[name]] == []

@@ -191,15 +191,15 @@ def test_the_command_line_asks_for_all_and_the_manifest_names_their_seeds(monkey
 def test_every_table_says_how_many_markets_it_rests_on(monkeypatch: pytest.MonkeyPatch) -> None:
     rest = "1 market per domain, of 3; `make reproduce MARKETS=all` runs the rest."
     frame = run().metrics()
-    assert rest in table_notes(2, frame) and "1 market per domain, of 3." in table_notes(rows.SENSITIVITY, frame)
+    assert rest in table_notes(2, frame)[2] and "1 market per domain, of 3." in table_notes(rows.SENSITIVITY, frame)[2]
     monkeypatch.setenv(MARKETS_VARIABLE, "all")
     frame = run().metrics()
-    assert "3 markets per domain." in table_notes(2, frame)
-    assert "1 market per domain, of 3." in table_notes(rows.SENSITIVITY, frame), "all markets have no side rows"
+    assert "3 markets per domain." in table_notes(2, frame)[2]
+    assert "1 market per domain, of 3." in table_notes(rows.SENSITIVITY, frame)[2], "all markets have no side rows"
     behind = frame.filter(pl.col("replicate") < 2).with_columns(dataset=pl.lit("movies"))
-    told = table_notes(2, pl.concat([frame, behind]))
+    told = table_notes(2, pl.concat([frame, behind]))[2]
     assert "2 to 3 markets per domain, of 3; `make reproduce MARKETS=all` runs the rest." in told
-    assert "3 markets per domain." in table_notes(2, frame.drop("markets"))
+    assert "3 markets per domain." in table_notes(2, frame.drop("markets"))[2]
 
 
 def test_the_costs_of_a_row_are_those_of_both_its_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
