@@ -191,9 +191,13 @@ def power(profile: str) -> None:
 def report(chosen: tuple[str, ...]) -> None:
     """Redraw tables, figures, claims and pages of runs from the aggregates kept beside them, without training."""
     from lrrecsys_core.app.verify import redraw
+    from lrrecsys_core.report.drawings import BY_NAME, undrawn
     from lrrecsys_core.report.kept import runs
 
     for page in redraw(chosen or runs()):
+        run = page.parent.name
+        if names := ", ".join(name for name in undrawn(run) if not BY_NAME[name].markets):
+            say(f"not drawn: {names}; {run} kept no numbers for them, `lrrecsys reproduce` collects those there are")
         say(f"done: {page}")
 
 
