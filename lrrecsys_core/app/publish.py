@@ -86,7 +86,8 @@ def collect_attention(study: Study) -> pl.DataFrame:
     lines: list[tuple[str, str, str, str, float]] = []
     for name in study.datasets:
         folder, row = model_folder(study.run, name), rows.BY_NAME[rows.LR]
-        if kept_cell(folder) not in {cell.key for cell in study.cells_of(name, rows.LR)}:
+        key = kept_cell(folder)
+        if key is None or key not in {cell.key for cell in study.cells_of(name, rows.LR)}:
             continue
         split = study.split(name)
         module = load_model(folder, split).module
