@@ -191,12 +191,19 @@ def power(profile: str) -> None:
 def report(chosen: tuple[str, ...]) -> None:
     """Redraw tables, figures, claims and pages of runs from the aggregates kept beside them, without training."""
     from lrrecsys_core.app.verify import redraw
+    from lrrecsys_core.report.drawings import BY_NAME, undrawn
     from lrrecsys_core.report.kept import runs
 
     stopped = False
     for made in redraw(chosen or runs()):
-        stopped |= (failed := isinstance(made, InputError))
-        say(f"lrrecsys: {made}" if failed else f"done: {made}", err=failed)
+        if isinstance(made, InputError):
+            stopped = True
+            say(f"lrrecsys: {made}", err=True)
+            continue
+        run = made.parent.name
+        if made.is_file() and (names := ", ".join(one for one in undrawn(run) if not BY_NAME[one].markets)):
+            say(f"not drawn: {names}; {run} kept no numbers for them, `lrrecsys reproduce` collects those there are")
+        say(f"done: {made}")
     if stopped:
         sys.exit(2)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import torch
 from torch import nn
 
 from lrrecsys_core import paths, rows
@@ -24,15 +25,19 @@ from lrrecsys_core.report.description import write_description
 from lrrecsys_core.report.drawings import collect_figures
 from lrrecsys_core.report.evidence import null_markets, sources
 from lrrecsys_core.report.faults import write_faults
+from lrrecsys_core.report.figures import MAPS
 from lrrecsys_core.report.kept import keep, kept, theory_of
 from lrrecsys_core.report.page import write_report
 from lrrecsys_core.report.signal import collect_signal, write_signal
 from lrrecsys_core.report.style import titled
 from lrrecsys_core.report.tables import write_tables
+from lrrecsys_core.study.fitted import kept_cell, load_model, model_folder
+from lrrecsys_core.study.inputs import record_fields
 from lrrecsys_core.study.study import Study
 from lrrecsys_core.study.text_sets import NothingToRead, text_job
 from lrrecsys_core.theory.claims import evidence
 from lrrecsys_core.theory.study import Study as Simulations
+from lrrecsys_core.training.fit import as_tensors, predict
 
 
 def publish(study: Study, *, redraw: bool = True) -> Path:
@@ -66,6 +71,35 @@ def collect(study: Study) -> None:
     keep(run, "evidence", evidence_table(metrics, predictions, theory=theory, bench=paths.read_bench(), profile=run))
     collect_figures(run, sources(metrics, predictions), null_markets(metrics, predictions))
     keep_signal(study, metrics)
+    if not (maps := collect_attention(study)).is_empty():
+        keep(run, "attention_map", maps)
+
+
+def collect_attention(study: Study) -> pl.DataFrame:
+    """Attention of every token on every token (Eq 26-28) in the network that is served of each data set.
+
+    Returns
+    -------
+    frame : title, what, from, to, share; mean over the test records of the first replicate and, of markets, the first
+        test record alone. No lines of data sets without a network of this run.
+    """
+    lines: list[tuple[str, str, str, str, float]] = []
+    for name in study.datasets:
+        folder, row = model_folder(study.run, name), rows.BY_NAME[rows.LR]
+        key = kept_cell(folder)
+        if key is None or key not in {cell.key for cell in study.cells_of(name, rows.LR)}:
+            continue
+        split = study.split(name)
+        module = load_model(folder, split).module
+        fields = as_tensors(record_fields(row, split, Sizes.of(split), study.text_set(name), split.seed))
+        tokens = torch.from_numpy(predict(module, fields, split.test, method="tokens"))
+        with torch.no_grad():
+            weights = module.fusion.weights(tokens).numpy()
+        shown = {MAPS[0]: weights[0]} if split.dataset.simulated else {}
+        for what, shares in (shown | {MAPS[1]: weights.mean(0)}).items():
+            ends = (tuple(module.token_names[k] for k in at) for at in np.ndindex(shares.shape))
+            lines += [(titled(split.dataset), what, *pair, float(v)) for pair, v in zip(ends, shares.flat, strict=True)]
+    return pl.DataFrame(lines, schema=["title", "what", "from", "to", "share"], orient="row")
 
 
 def keep_signal(study: Study, metrics: pl.DataFrame) -> None:

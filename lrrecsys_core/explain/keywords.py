@@ -1,4 +1,4 @@
-"""What explanations speak about: word frequencies without stop words (Sec 5.5.3)."""
+"""What explanations speak about: how often each phrase occurs (Sec 5.5.3; phrases as in RAKE, Rose et al. 2010)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from collections.abc import Iterable
 from lrrecsys_core.explain.reasoners import CLAUSES, OTHER_CLAUSES
 
 _WORD = re.compile(r"[^\W\d_](?:[^\W\d_]|['’-](?=[^\W\d_]))+")
+
+_TOKEN = re.compile(rf"{_WORD.pattern}|\S")  # a word, or a sign between words
+LONGEST = 3  # words of a phrase
 
 _STOP = """
 a about above after again against all also although always am among an and any are as at be because been before being
@@ -52,11 +55,22 @@ def said(text: str) -> str:
 
 
 def counts(texts: Iterable[str]) -> Counter[str]:
-    """How many texts hold each word in what they say."""
+    """How many texts hold each phrase in what they say."""
     found: Counter[str] = Counter()
     for text, uses in Counter(texts).items():
-        found.update(dict.fromkeys(words_of(said(text)), uses))
+        found.update(dict.fromkeys(phrases_of(said(text)), uses))
     return found
+
+
+def phrases_of(text: str) -> list[str]:
+    """Words that stand together between stop words and signs, such as "new york"; of a longer row its single words."""
+    runs: list[list[str]] = [[]]
+    for token in _TOKEN.findall(text.lower()):
+        if words_of(token):
+            runs[-1].append(token)
+        elif runs[-1]:
+            runs.append([])
+    return [phrase for run in runs for phrase in ([" ".join(run)] if len(run) <= LONGEST else run) if phrase]
 
 
 def words_of(text: str) -> list[str]:
@@ -65,5 +79,5 @@ def words_of(text: str) -> list[str]:
 
 
 def top(count: Counter[str], k: int) -> list[tuple[str, int]]:
-    """The k most frequent words, equally frequent ones by name; none that is never used."""
+    """The k most frequent phrases, equally frequent ones by name; none that is never used."""
     return sorted(((word, n) for word, n in count.items() if n), key=lambda pair: (-pair[1], pair[0]))[:k]

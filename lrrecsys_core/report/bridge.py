@@ -9,15 +9,15 @@ from matplotlib.figure import Figure
 from lrrecsys_core import metrics as m
 from lrrecsys_core import rows as r
 from lrrecsys_core import stats
+from lrrecsys_core.report.style import METHODS as COLOURS
 from lrrecsys_core.report.style import (
-    NEGATIVE,
-    OTHER,
-    OURS,
     Line,
     by_column,
+    common_labels,
     empty,
     legend_below,
     panels,
+    plain,
     points,
     table,
     told,
@@ -26,7 +26,7 @@ from lrrecsys_core.report.style import (
 LASSO = "Lasso on own records"
 METHODS = {"EILLS": r.FROM_EILLS, "pooled regression": r.FROM_POOLED}
 ROWS = (r.ABLATION1, r.LASSO_REASONER, *r.FROM_EILLS.values(), *r.FROM_POOLED.values())
-_COLOURS = {"EILLS": OURS, "pooled regression": NEGATIVE}
+_COLOURS = {"EILLS": COLOURS["EILLS"], "pooled regression": COLOURS["pooled"]}
 
 
 def improvements(metrics: pl.DataFrame, dataset: str, metric: str, names: list[str]) -> np.ndarray | None:
@@ -70,7 +70,7 @@ def bridge(frame: pl.DataFrame) -> Figure:
         fig, ((ax,),) = panels(1, 1)
         empty(ax, "From theory to the system", "only simulated markets have other environments")
         return fig
-    fig, columns = by_column(frame, 2, 3.2, 2.5)
+    fig, columns = by_column(frame, 2)
     for title, axes, part in columns:
         for ax, environment in zip(axes, ("own", "shifted"), strict=True):
             own = part.filter(environment=environment)
@@ -78,15 +78,14 @@ def bridge(frame: pl.DataFrame) -> Figure:
                 lines = own.filter(method=method)
                 points(ax, lines["environments"].to_list(), lines.to_dicts(), _COLOURS[method], method)
             for level in own.filter(method=LASSO)["effect"]:
-                ax.axhline(level, color=OTHER, ls="--", lw=1.2, label=LASSO)
+                ax.axhline(level, color=COLOURS["Lasso"], ls="--", label=LASSO)
             ax.axhline(0, color="black", lw=0.6)
             ax.set_xscale("log", base=2)
             ax.set_xticks(list(r.ENVIRONMENTS), [str(n) for n in r.ENVIRONMENTS])
-            ax.set_title(title + (", shifted" if environment == "shifted" else ""))
-        axes[1].set_xlabel("environments that taught the reasoner")
-    for ax in columns[0][1]:
-        ax.set_ylabel("% better than\nAblation 1 (RMSE)")
-    legend_below(fig, columns[0][1][:1], 3)
+            ax.set_title(plain(title) if environment == "own" else "")
+    better = "% better than\nAblation 1 (RMSE)"
+    common_labels(columns, "environments that taught the reasoner", [better, better + ",\nshifted environment"])
+    legend_below(fig, columns[0][1][:1])
     return fig
 
 

@@ -11,12 +11,21 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from lrrecsys_core import paths
-from lrrecsys_core.report import bridge, environment_figures, figures, more_figures, routing, schematics, text_figures
+from lrrecsys_core.report import (
+    against,
+    bridge,
+    environment_figures,
+    figures,
+    more_figures,
+    routing,
+    schematics,
+    text_figures,
+)  # fmt: skip
 from lrrecsys_core.report import theory_figures as theory
 from lrrecsys_core.report.evidence import Evidence
 from lrrecsys_core.report.faults import TITLE as FAULTS
 from lrrecsys_core.report.faults import faults
-from lrrecsys_core.report.kept import file_of, keep, kept, needed, theory_of, understood
+from lrrecsys_core.report.kept import file_of, keep, needed, theory_of, understood
 from lrrecsys_core.report.signal import TITLE, signal
 from lrrecsys_core.report.style import FORMATS, parts_of, save
 
@@ -30,12 +39,13 @@ class Drawing:
     Attributes
     ----------
     name : of its files, ``figures/<run>/<name>`` as .png, .pdf and .svg, and of its aggregate.
-    caption : what the page says beneath it.
+    caption : what ``captions.md`` and the page say beneath it, before the sentence that reads it.
     draw : the figure from its aggregate, with the sentence that reads it where there is one.
     collect : the aggregate from the data sets and null markets of a run; None where a notebook, or the study's own
         results beside metrics and predictions, give it.
     theory : the same for all runs, so it lies in ``figures/theory``.
     bare : it has no aggregate.
+    of : the aggregate it is drawn from, if that is not its own.
     rows : its aggregate are the repetitions of a simulation, kept as Parquet.
     apart : it is drawn for each data set as well.
     markets : only simulated markets have it.
@@ -47,6 +57,7 @@ class Drawing:
     collect: Collect | None = None
     theory: bool = False
     bare: bool = False
+    of: str = ""
     rows: bool = False
     apart: bool = False
     markets: bool = False
@@ -65,69 +76,114 @@ def _simulation(name: str, caption: str, draw: Callable[[pl.DataFrame], theory.R
     return Drawing(name, caption, draw, theory=True, rows=True)
 
 
+def _attention(name: str, what: str, one: bool, predicted: bool) -> Drawing:
+    caption = f"{what}. Outlines: histograms over records; dashed lines: their means; dotted line: uniform attention"
+    caption += "; high and low by the predicted rating" if predicted else ""
+    return Drawing(
+        name, caption, figures.fig09,
+        lambda found, _: figures.collect_fig09(one_of(found) if one else found, predicted=predicted),
+    )  # fmt: skip
+
+
+# Kinds of intervals, as the captions tell them.
+T_OR_USERS: Final = "95% intervals: by t over markets (three at least), on real data by resampled users"
+BOOTSTRAP: Final = "Bands: 95%, bootstrap over repetitions"
+WILSON: Final = "Bands: 95% Wilson intervals over repetitions"
 # In the order of the page.
 DRAWINGS: Final = (
     _schematic("fig01", "Figure 1. A generic recommender and LR-Recsys", schematics.fig01),
-    Drawing("fig02", "Figure 2. A toy example", schematics.fig02, theory=True),
-    _schematic("fig03", "Figure 3. The architecture", schematics.fig03),
-    _schematic("fig04", "Figure 4. The AutoEncoder", schematics.fig04),
-    _simulation("fig05", "Figure 5. Lasso against the oracle", theory.fig05),
+    Drawing("fig02", "Figure 2. A toy example, and what each writer answers", schematics.fig02, theory=True),
+    _schematic(
+        "fig03", "Figure 3. The architecture. Numbers beside arrows: widths of what is passed on; dashed: optional",
+        schematics.fig03,
+    ),
+    _schematic("fig04", "Figure 4. The AutoEncoder: the eight numbers in the middle are the code", schematics.fig04),
+    _simulation("fig05", f"Figure 5. Lasso against the oracle, as formula and simulated. {BOOTSTRAP}", theory.fig05),
     Drawing(
-        "fig06", "Figure 6. Gain against disagreement of the models, with the placebo", figures.fig06,
+        "fig06", "Figure 6. Gain of LR-Recsys over the best baseline by disagreement of the models, on one scale. "
+        "Points: means of bins of equal size. Lines: regression over all these records, with slope and p-value above; "
+        "shaded between the ends of the slope's 95% interval (t over markets, on real data clustered by user). "
+        "Placebo: the second-best baseline in our place", figures.fig06,
         lambda found, _: figures.collect_fig06(found), apart=True,
     ),
-    Drawing(
-        "fig07", "Figure 7. Attention on positive and negative explanations, one data set", figures.fig09,
-        lambda found, _: figures.collect_fig09(one_of(found)),
+    _attention("fig07", "Figure 7. Attention on positive and negative explanations, one data set", True, False),
+    _attention("fig07_predicted", "Figure 7 by prediction. Attention on both, one data set", True, True),
+    _simulation(
+        "fig08", f"Figure 8. General model against the oracle, as formula and simulated. {BOOTSTRAP}", theory.fig08
     ),
-    _simulation("fig08", "Figure 8. General model against the oracle", theory.fig08),
+    _attention("fig09", "Figure 9. Attention on positive and negative explanations, every data set", False, False),
+    _attention("fig09_predicted", "Figure 9 by prediction. Every data set", False, True),
     Drawing(
-        "fig09", "Figure 9. Attention on positive and negative explanations, every data set", figures.fig09,
-        lambda found, _: figures.collect_fig09(found),
-    ),
-    Drawing(
-        "fig10", "Figure 10. Shares of attention, beside uniform attention", figures.fig10,
+        "fig10", "Figure 10. Attention on each token minus uniform attention, and beneath it permutation importance: "
+        f"the change of AUC when the explanations of the test records are permuted. {T_OR_USERS}", figures.fig10,
         lambda found, _: figures.collect_fig10(found),
     ),
     Drawing(
-        "knowledge_dial", "Knowledge of the reasoner", more_figures.dial,
+        "attention_map", "Who attends to whom: attention of each token (line) on every token (column) in one network, "
+        "of one market record and the mean of all test records", figures.attention_map,
+    ),
+    Drawing(
+        "paper_against_ours", "Paper against ours: published number and ours for every row of Table 2. The data sets "
+        "are not the same, and neither is the LLM, unless the status in Table 2 says so: compare orders, not levels",
+        against.against, of="metrics",
+    ),
+    Drawing(
+        "reliability", f"Predicted against true, in ten groups of equal size by prediction. {T_OR_USERS}",
+        more_figures.reliability, lambda found, _: more_figures.collect_reliability(found),
+    ),
+    Drawing(
+        "knowledge_dial", f"Knowledge of the reasoner. {T_OR_USERS}", more_figures.dial,
         lambda found, _: more_figures.collect_dial(found), markets=True,
     ),
     Drawing(
-        "bridge", "Reasoners taught by other environments", bridge.bridge,
-        lambda found, _: bridge.collect_bridge(pl.concat([source.metrics for source in found])), markets=True,
+        "bridge", f"Reasoners taught by other environments, here and in a shifted environment. {T_OR_USERS}",
+        bridge.bridge, lambda found, _: bridge.collect_bridge(pl.concat([source.metrics for source in found])),
+        markets=True,
     ),
     Drawing(
-        "controls", "Shuffled explanations, spurious reasoner and null market", more_figures.controls,
+        "controls", f"Shuffled explanations, spurious reasoner and null market. {T_OR_USERS}", more_figures.controls,
         more_figures.collect_controls,
     ),
     Drawing(
-        "cold_start", "Gain by activity of users and items", more_figures.cold_start,
+        "cold_start", f"Gain by activity of users and items. {T_OR_USERS}", more_figures.cold_start,
         lambda found, _: more_figures.collect_cold_start(found),
     ),
     Drawing("routing", routing.CAPTION, routing.routing, lambda found, _: routing.collect_routing(found)),
     Drawing(
-        "learning_curves", "Less training data, same test set", more_figures.learning,
-        lambda found, _: more_figures.collect_learning(found),
+        "learning_curves", "Less training data, same test set. Shaded: one standard deviation over the n replicates "
+        "that all rows of a panel share", more_figures.learning, lambda found, _: more_figures.collect_learning(found),
     ),
-    Drawing("signal", f"{TITLE}: validation, where links are compared, and test", signal),
+    Drawing(
+        "signal", f"{TITLE}: validation, where links are compared, and test. 95% intervals by t over markets; none on "
+        "real data", signal,
+    ),
     Drawing("data_ratings", "Ratings", text_figures.ratings),
     Drawing("data_activity", "Activity of users and items", text_figures.activity),
     Drawing("faults", f"{FAULTS}, by explainer and slot", faults),
     Drawing("explanation_lengths", "Length of the explanations", text_figures.lengths),
-    Drawing("keywords", "Words of the explanations of one item", text_figures.keywords),
+    Drawing("keywords", "Phrases of the explanations of one item", text_figures.keywords),
     Drawing("autoencoder_curves", "The AutoEncoder's loss by rate", text_figures.curves),
     Drawing("autoencoder_codes", "Codes of sentences", text_figures.codes),
-    _simulation("lasso_regimes", "Lasso over oracle in four regimes", theory.regimes),
-    _simulation("lasso_sample_size", "Lasso and oracle by sample size", theory.sample_size),
-    _simulation("eills_published", "EILLS on the published example", environment_figures.published),
-    _simulation("eills_recovery", "Recovery of S* by EILLS", environment_figures.recovery),
-    _simulation("eills_one_environment", "One environment against eight", environment_figures.one_environment),
-    _simulation("eills_gamma_path", "EILLS along gamma", environment_figures.gamma_path),
-    _simulation("spurious_shift", "Risk under a shift", environment_figures.shift),
-    _simulation("fair_selection", "FAIR selection", environment_figures.fair),
-    _simulation("nonlinear_sample_size", "Nonlinear learners by sample size", theory.nonlinear_records),
-    _simulation("market_knowledge", "What markets tell about S*", environment_figures.knowledge),
+    _simulation("lasso_regimes", f"Lasso over oracle in four regimes. {BOOTSTRAP}", theory.regimes),
+    _simulation("lasso_sample_size", f"Lasso and oracle by sample size. {BOOTSTRAP}", theory.sample_size),
+    _simulation(
+        "eills_published", "EILLS on the published example. Bands: 95%, bootstrap over repetitions for errors, Wilson "
+        "intervals for shares", environment_figures.published,
+    ),
+    _simulation("eills_recovery", f"Recovery of S* by EILLS. {WILSON}", environment_figures.recovery),
+    _simulation(
+        "eills_one_environment", f"One environment against eight. {WILSON}", environment_figures.one_environment
+    ),
+    _simulation(
+        "eills_gamma_path", "EILLS along gamma. Bands: 95%, bootstrap over repetitions for coefficients, Wilson "
+        "intervals for shares", environment_figures.gamma_path,
+    ),
+    _simulation("spurious_shift", f"Risk under a shift. {BOOTSTRAP}", environment_figures.shift),
+    _simulation("fair_selection", f"FAIR selection. {WILSON}", environment_figures.fair),
+    _simulation(
+        "nonlinear_sample_size", f"Nonlinear learners by sample size. {BOOTSTRAP}", theory.nonlinear_records
+    ),
+    _simulation("market_knowledge", f"What markets tell about S*. {BOOTSTRAP}", environment_figures.knowledge),
 )  # fmt: skip
 BY_NAME: Final = {drawing.name: drawing for drawing in DRAWINGS}
 
@@ -145,8 +201,24 @@ def collect_figures(run: str, found: Sequence[Evidence], null: Sequence[Evidence
             keep(run, drawing.name, drawing.collect(found, null))
 
 
+def captions(run: str) -> dict[str, str]:
+    """What ``figures/<run>/captions.md`` says beneath each figure, by name."""
+    file = paths.figures(run) / "captions.md"
+    sections = file.read_text(encoding="utf-8").split("\n## ")[1:] if file.is_file() else []
+    return {name: text.strip() for name, _, text in (section.partition("\n") for section in sections)}
+
+
+def _caption(run: str, drawing: Drawing, sentence: str) -> None:
+    """Write the caption of a figure into ``captions.md``, in its place."""
+    told = captions(run) | {drawing.name: f"{drawing.caption}." + (f" {sentence}" if sentence else "")}
+    shown = [name for name in BY_NAME if name in told and (paths.figures(run) / f"{name}.png").is_file()]
+    with paths.replacing(paths.figures(run) / "captions.md") as partial:
+        text = f"# Captions of figures/{run}\n" + "".join(f"\n## {name}\n\n{told[name]}\n" for name in shown)
+        partial.write_text(text, encoding="utf-8", newline="\n")
+
+
 def draw(run: str, name: str, *, anew: bool = True) -> tuple[Path, str]:
-    """Draw one figure from what is kept; return its PNG file and the sentence that reads it, if it was drawn.
+    """Draw one figure from what is kept, and write its caption; return its PNG file and the sentence that reads it.
 
     Parameters
     ----------
@@ -160,32 +232,47 @@ def draw(run: str, name: str, *, anew: bool = True) -> tuple[Path, str]:
         Its aggregate was not kept.
     """
     drawing = BY_NAME[name]
-    run = place(run, drawing)
-    frame = pl.DataFrame() if drawing.bare else needed(run, name)
+    run, kept_as = place(run, drawing), drawing.of or name
+    frame = pl.DataFrame() if drawing.bare else needed(run, kept_as)
     parts = {name: frame}
     with understood(run):
         if drawing.apart and frame["title"].n_unique() > 1:
             parts |= {f"{name}_{title.partition(' ')[0]}": part for title, part in parts_of(frame)}
-    sentence = ""
-    age = 0.0 if drawing.bare else file_of(run, name).stat().st_mtime
+    told, sentence = name in captions(run), ""
+    age = 0.0 if drawing.bare else file_of(run, kept_as).stat().st_mtime
     for stem, part in parts.items():
         files = [paths.figures(run) / f"{stem}.{suffix}" for suffix in FORMATS]
         if anew or not all(file.is_file() and file.stat().st_mtime >= age for file in files):
             with understood(run):
                 drawn = drawing.draw(part)
-            figure, sentence = drawn if isinstance(drawn, tuple) else (drawn, "")
+            figure, words = drawn if isinstance(drawn, tuple) else (drawn, "")
             save(figure, run, stem)
+            told, sentence = (False, words) if stem == name else (told, sentence)
+    if not told:
+        _caption(run, drawing, sentence)
     return paths.figures(run) / f"{name}.png", sentence
 
 
 def draw_all(run: str, *, anew: bool = True, theory: bool = False) -> None:
     """Draw every figure of a run, or of its theory, whose aggregate is kept."""
+    absent = set(undrawn(run, theory=theory))
     for drawing in DRAWINGS:
-        if drawing.theory == theory and (drawing.bare or kept(place(run, drawing), drawing.name) is not None):
+        if drawing.theory == theory and drawing.name not in absent:
             draw(run, drawing.name, anew=anew)
+
+
+def undrawn(run: str, *, theory: bool = False) -> list[str]:
+    """Figures of a run, or of its theory, for which it kept no numbers."""
+    wanted = [drawing for drawing in DRAWINGS if drawing.theory == theory and not drawing.bare]
+    return [one.name for one in wanted if not file_of(place(run, one), one.of or one.name).is_file()]
 
 
 def pictures(run: str) -> dict[str, tuple[str, Path]]:
     """Caption and SVG file of every figure of a run and of its theory, by name, in the order of the page."""
-    found = {one.name: (one.caption, paths.figures(place(run, one)) / f"{one.name}.svg") for one in DRAWINGS}
-    return {name: (caption, file) for name, (caption, file) in found.items() if file.is_file()}
+    found = {}
+    for one in DRAWINGS:
+        folder = paths.figures(place(run, one))
+        file = folder / f"{one.name}.svg"
+        if file.is_file():
+            found[one.name] = captions(folder.name).get(one.name, one.caption), file
+    return found

@@ -8,41 +8,50 @@ from __future__ import annotations
 from typing import Final
 
 import polars as pl
-import seaborn as sns
 from matplotlib.axes import Axes
 
-from lrrecsys_core.report.style import NEGATIVE, OTHER, OURS, POSITIVE, legend_below, panels
+from lrrecsys_core.report.style import METHODS as COLOURS
+from lrrecsys_core.report.style import legend_below, legend_under, levels, log_ticks, panels, plain
 from lrrecsys_core.report.theory_figures import Reading, curve, log_axis
 from lrrecsys_core.theory.claims import one_environment_rate, trend
 from lrrecsys_core.theory.repetitions import bands, largest, rates
 
 METHODS: Final = {
-    "EILLS": POSITIVE,
-    "EILLS without L0": "#56b4e9",
-    "EILLS, refitted": "#cc78bc",
-    "pooled least squares": NEGATIVE,
-    "least squares without spurious": "#ca9161",
-    "ICP": OTHER,
-    "least squares on S*": OURS,
+    "EILLS": COLOURS["EILLS"],
+    "EILLS without L0": "#7f75c6",
+    "EILLS, refitted": "#b9b3e6",
+    "pooled least squares": COLOURS["pooled"],
+    "least squares without spurious": "#cc6677",
+    "ICP": COLOURS["ICP"],
+    "least squares on S*": COLOURS["oracle"],
 }
+# What a chosen set is asked: in the colour of the method where it is right, of pooling where it is wrong.
+ASKED: Final = {
+    "exact": ("exactly S*", COLOURS["EILLS"]),
+    "screened": ("all of S*", "#44aa99"),
+    "spurious": ("any spurious", COLOURS["pooled"]),
+}
+SHARE: Final = "share of repetitions"
 
 
 def published(rows: pl.DataFrame) -> Reading:
     """The published two-environment example: errors of all methods, and how often each finds S*."""
-    fig, [[left, right]] = panels(1, 2, 4.2, 3.7)
+    fig, [[left, right]] = panels(1, 2, 3.9)
     errors, exact = bands(rows, ["method", "n"], "error"), rates(rows, ["method", "n"], "exact")
     for method, color in METHODS.items():
-        curve(left, errors.filter(method=method), "n", method, color, marker="o")
+        curve(left, errors.filter(method=method), "n", plain(method).replace("L0", "$L_0$"), color, marker="o")
     for method in ("EILLS", "EILLS without L0", "ICP"):
-        curve(right, exact.filter(method=method), "n", f"{method}: exactly S*", METHODS[method], marker="o")
+        name = method.replace("L0", "$L_0$")
+        curve(right, exact.filter(method=method), "n", f"{name}: exactly $S^*$", METHODS[method], marker="o")
         screened = rates(rows.filter(method=method), ["n"], "screened")
-        curve(right, screened, "n", f"{method}: all of S*", METHODS[method], ls=":")
-    left.set(title="Two environments, 12 variables", yscale="log", ylabel="squared L2 error")
-    right.set(title="Support", ylabel="share of repetitions", ylim=(-0.03, 1.03))
+        curve(right, screened, "n", f"{name}: all of $S^*$", METHODS[method], ls=":")
+    left.set(title="Two environments, 12 variables", yscale="log", ylabel="squared $L_2$ error")
+    right.set(title="Support", ylabel=SHARE, ylim=(-0.03, 1.03))
+    log_ticks(left.yaxis)
     for ax in (left, right):
-        ax.set_xlabel("records per environment n")
+        ax.set_xlabel("records per environment $n$")
         log_axis(ax, rows["n"])
-    legend_below(fig, (left, right), 4)
+        legend_under(ax)
     final = rows.filter(n=largest(rows, "n")).group_by("method")
     mean = dict(final.agg(pl.col("error").mean()).iter_rows())
     median = dict(final.agg(pl.col("error").median()).iter_rows())
@@ -61,7 +70,7 @@ def published(rows: pl.DataFrame) -> Reading:
 
 def recovery(rows: pl.DataFrame) -> Reading:
     """Exact recovery and screening as records per environment and environments grow (Lemma 1)."""
-    fig, axes = panels(2, 2, 4.0, 2.7)
+    fig, axes = panels(2, 2, 2.4)
     own = rows.filter(design="per environment")
     for line, value, words in ((0, "exact", "exactly S*"), (1, "screened", "all of S*")):
         band = rates(own, ["n", "environments"], value)
@@ -70,9 +79,12 @@ def recovery(rows: pl.DataFrame) -> Reading:
         shared = rates(rows.filter(design="same total"), ["environments"], value)
         total = int(rows.filter(design="same total").select(pl.col("n") * pl.col("environments")).max().item())
         curve(axes[line][1], shared, "environments", f"{total:,} in all", "black", ls="--")
-        for ax, label in ((axes[line][0], "records per environment n"), (axes[line][1], "environments |E|")):
-            ax.set(title=f"Chosen: {words}", ylim=(-0.03, 1.03), xlabel=label, ylabel="share of repetitions")
-            ax.legend(fontsize=6)
+        for ax in axes[line]:
+            ax.set(title=plain(f"Chosen: {words}"), ylim=(-0.03, 1.03))
+        axes[line][0].set_ylabel(SHARE)
+    for ax, label in zip(axes[1], ("records per environment $n$", "environments $|E|$"), strict=True):
+        ax.set_xlabel(label)
+        legend_under(ax, 2)
     several = own.filter(pl.col("environments") > 1)
     cut = rows.filter(design="same total")
     peak = rates(cut, ["environments"], "exact").sort("mean", "environments")[-1]
@@ -86,15 +98,15 @@ def recovery(rows: pl.DataFrame) -> Reading:
 
 def one_environment(rows: pl.DataFrame) -> Reading:
     """Recovery and chosen spurious variables from one environment and from eight as n grows (Lemma 2)."""
-    fig, axes = panels(1, 2, 3.8, 2.8)
+    fig, axes = panels(1, 2, 2.6)
     for ax, value, title in zip(axes[0], ("exact", "spurious"), ("exactly S*", "a spurious variable"), strict=True):
-        for count, color in ((1, NEGATIVE), (8, POSITIVE)):
+        for count, color in levels((1, 8)).items():
             band = rates(rows.filter(environments=count), ["n"], value)
             curve(ax, band, "n", f"{count} environment{'s' * (count > 1)}", color, marker="o")
-        ax.set(title=f"Chosen: {title}", xlabel="records per environment n", ylim=(-0.03, 1.03))
-        ax.set_ylabel("share of repetitions")
+        ax.set(title=plain(f"Chosen: {title}"), xlabel="records per environment $n$", ylim=(-0.03, 1.03))
         log_axis(ax, rows["n"])
-        ax.legend(fontsize=7)
+    axes[0][0].set_ylabel(SHARE)
+    legend_below(fig, axes[0])
     n, hits, tries, estimate = one_environment_rate(rows)
     eight = rows.filter((pl.col("environments") == 8) & (pl.col("n") == n))["exact"].to_numpy().mean()
     return fig, (
@@ -105,27 +117,25 @@ def one_environment(rows: pl.DataFrame) -> Reading:
 
 def gamma_path(rows: pl.DataFrame) -> Reading:
     """Mean coefficients on the published example along gamma, and recovery with and without the L0 term."""
-    fig, [[left, right]] = panels(1, 2, 4.2, 3.0)
+    fig, [[left, right]] = panels(1, 2, 3.4)
     rows = rows.with_columns(shown=pl.col("gamma").clip(0.5))
     band = bands(rows.filter(penalised=True), ["variable", "shown"], "beta", draws=400)
-    colors = {1: POSITIVE, 2: "#56b4e9", 3: "#029e73", 7: NEGATIVE, 8: "#d55e00", 9: "#ca9161"}
-    for variable in range(1, 13):
-        label = f"x{variable}" + (" (spurious)" if variable in (7, 8, 9) else "") if variable in colors else "others"
-        curve(left, band.filter(variable=variable), "shown", label, colors.get(variable, "#d0d0d0"))
-    handles, labels = left.get_legend_handles_labels()
-    chosen = dict(zip(labels, handles, strict=True))
-    left.legend(chosen.values(), chosen.keys(), fontsize=6)
+    kinds = {"in S*": (METHODS["EILLS"], (1, 2, 3)), "spurious": (METHODS["pooled least squares"], (7, 8, 9))}
+    kinds["neither"] = ("#c4c4c4", (4, 5, 6, 10, 11, 12))
+    for kind, (color, variables) in kinds.items():
+        for variable in variables:
+            curve(left, band.filter(variable=variable), "shown", plain(kind), color)
     once = rows.filter(variable=1)
     for penalised, style in ((True, "-"), (False, ":")):
-        for value, color in (("exact", POSITIVE), ("screened", OURS), ("spurious", NEGATIVE)):
-            label = {"exact": "exactly S*", "screened": "all of S*", "spurious": "any spurious"}[value]
+        for value, (label, color) in ASKED.items():
             shares = rates(once.filter(penalised=penalised), ["shown"], value)
-            curve(right, shares, "shown", label + ("" if penalised else ", no L0"), color, ls=style)
-    right.legend(fontsize=6)
+            curve(right, shares, "shown", plain(label) + ("" if penalised else ", no $L_0$"), color, ls=style)
     left.set(title="Mean coefficients", ylabel="coefficient")
-    right.set(title="Support", ylabel="share of repetitions")
+    right.set(title="Support", ylabel=SHARE)
     for ax in (left, right):
-        ax.set(xscale="log", xlabel="gamma (0 drawn at 0.5)")
+        ax.set(xscale="log", xlabel=r"$\gamma$ (0 drawn at 0.5)")
+        log_ticks(ax.xaxis)
+        legend_under(ax, 2)
     exact = rates(once.filter(penalised=True), ["gamma"], "exact")
     peak = exact["mean"].to_numpy().max()
     window = exact.filter(pl.col("mean") >= peak - 0.1)["gamma"].to_list()
@@ -143,14 +153,15 @@ def gamma_path(rows: pl.DataFrame) -> Reading:
 
 def shift(rows: pl.DataFrame) -> Reading:
     """Risk when the strengths of all spurious variables move together (App 9.2)."""
-    fig, [[ax]] = panels(1, 1, 4.6, 3.2)
+    fig, [[ax]] = panels(1, 1, 3.2)
     band = bands(rows, ["method", "shift"], "risk")
     for method in ("pooled least squares", "EILLS", "least squares on S*"):
         style = {"ls": "--"} if method == "least squares on S*" else {}
-        curve(ax, band.filter(method=method), "shift", method, METHODS[method], **style)
+        curve(ax, band.filter(method=method), "shift", plain(method), METHODS[method], **style)
     ax.set(xlabel="shift of the spurious strengths", ylabel="expected squared error", yscale="log")
     ax.set_title("Spurious variables under a shift,\n8 simulated environments")
-    ax.legend(fontsize=7)
+    log_ticks(ax.yaxis)
+    legend_below(fig, [ax])
     at = {(row["method"], row["shift"]): row for row in band.to_dicts()}
     home, away = at["pooled least squares", 0.0], at["pooled least squares", min(rows["shift"])]
     safe = at["EILLS", 0.0]["mean"]
@@ -163,17 +174,17 @@ def shift(rows: pl.DataFrame) -> Reading:
 
 def fair(rows: pl.DataFrame) -> Reading:
     """FAIR selection with splines and with linear features, from one environment and from several."""
-    fig, axes = panels(1, 2, 3.8, 2.8)
+    fig, axes = panels(1, 2, 2.6)
     words = []
     for ax, features in zip(axes[0], ("splines", "linear"), strict=True):
-        for count, color in zip(sorted(rows["environments"].unique()), (NEGATIVE, POSITIVE), strict=True):
+        for count, color in levels(rows["environments"]).items():
             band = rates(rows.filter(features=features, environments=count), ["n"], "exact")
             curve(ax, band, "n", f"{count} environment{'s' * (count > 1)}", color, marker="o")
             words.append(f"{features}, {count}: {band.sort('n')['mean'][-1]:.0%}")
-        ax.set(title=f"Both players: {features}", xlabel="records per environment n", ylim=(-0.03, 1.03))
-        ax.set_ylabel("share exactly S*")
+        ax.set(title=f"Both players: {features}", xlabel="records per environment $n$", ylim=(-0.03, 1.03))
         log_axis(ax, rows["n"])
-        ax.legend(fontsize=7)
+    axes[0][0].set_ylabel(plain("share exactly S*"))
+    legend_below(fig, axes[0])
     return fig, (
         f"Exact selection at n = {largest(rows, 'n'):,} by features and environments: {'; '.join(words)}. The second "
         "important variable acts through its square, which linear functions cannot see."
@@ -182,8 +193,8 @@ def fair(rows: pl.DataFrame) -> Reading:
 
 def knowledge(rows: pl.DataFrame) -> Reading:
     """What records of 1 to 16 simulated markets tell about S*: the knowledge a reasoner is given in the bridge."""
-    fig, axes = panels(1, 3, 3.4, 2.9)
-    colors = {"EILLS": POSITIVE, "pooled regression": NEGATIVE, "Lasso": OTHER}
+    fig, axes = panels(1, 3, 2.5)
+    colors = {"EILLS": COLOURS["EILLS"], "pooled regression": COLOURS["pooled"], "Lasso": COLOURS["Lasso"]}
     names = {"known": "share of S* known", "spurious": "spurious attributes held", "idle": "idle attributes held"}
     # A repetition of one domain is a unit of its own.
     units = rows.with_columns(repetition=pl.struct("domain", "repetition").rank("dense"))
@@ -191,10 +202,10 @@ def knowledge(rows: pl.DataFrame) -> Reading:
         band = bands(units, ["method", "environments"], value)
         for method, color in colors.items():
             curve(ax, band.filter(method=method), "environments", method, color, marker="o")
-        ax.set(xlabel="markets |E|", ylabel=label, ylim=(0, None))
+        ax.set(xlabel="markets $|E|$", ylabel=plain(label), ylim=(0, None))
         log_axis(ax, rows["environments"], base=2)
-    axes[0][0].legend(fontsize=7)
-    fig.suptitle("Simulated markets, all domains: what they tell about S*", fontsize=10)
+    legend_below(fig, axes[0])
+    fig.suptitle(plain("Simulated markets, all domains: what they tell about S*"))
     words = []
     for method in ("EILLS", "pooled regression"):
         part = units.filter(method=method)
@@ -209,7 +220,6 @@ def knowledge(rows: pl.DataFrame) -> Reading:
 
 
 def _family(ax: Axes, band: pl.DataFrame, x: str, by: str, symbol: str) -> None:
-    levels = sorted(band[by].unique())
-    for level, color in zip(levels, sns.color_palette("viridis", len(levels)).as_hex(), strict=True):
-        curve(ax, band.filter(pl.col(by) == level), x, f"{symbol} = {level:,}", color, marker="o")
+    for level, color in levels(band[by]).items():
+        curve(ax, band.filter(pl.col(by) == level), x, f"${symbol}$ = {level:,}", color, marker="o")
     log_axis(ax, band[x])

@@ -15,7 +15,7 @@ from lrrecsys_core.explain.checks import COPIED, FAULTS, MOST_WORDS, RUN, SAME_T
 from lrrecsys_core.explain.fault_report import DISTINCT, NEARLY_ALL, SAME
 from lrrecsys_core.report.formats import Grid, write_all
 from lrrecsys_core.report.kept import needed
-from lrrecsys_core.report.style import empty, kinds_of, panels, plain
+from lrrecsys_core.report.style import SMALL, WIDTH, empty, kinds_of, named, panels, plain
 
 TITLE: Final = "Faults of the answers"
 KEYS: Final = ("title", "slot", "fault")
@@ -75,7 +75,7 @@ def faults(frame: pl.DataFrame) -> Figure:
         empty(ax, TITLE, "no answers")
         return fig
     sizes = [part.select("title", "slot").n_unique() for _, part in parts]
-    fig, _ = panels(1, 1, 7.4, LINE * (sum(sizes) + 2 * len(sizes)) + LABELS)
+    fig, _ = panels(1, 1, LINE * (sum(sizes) + 2 * len(sizes)) + LABELS, WIDTH)
     fig.clear()
     axes = fig.subplots(len(parts), 1, squeeze=False, height_ratios=sizes)[:, 0]
     for ax, (name, part) in zip(axes, parts, strict=True):
@@ -83,7 +83,7 @@ def faults(frame: pl.DataFrame) -> Figure:
         ax.set_title(plain(name, 90), loc="left")
     for ax in axes[:-1]:
         ax.set_xticks([])
-    axes[-1].set_xlabel("per cent of the slot's answers; blank: none", fontsize=7)
+    axes[-1].set_xlabel("per cent of the slot's answers; blank: none")
     return fig
 
 
@@ -94,13 +94,13 @@ def _heatmap(ax: Axes, part: pl.DataFrame) -> None:
     values = np.array([[shares[*slot, fault] for fault in COLUMNS] for slot in slots])
     told = [[_percent(value) for value in line] for line in values]
     sns.heatmap(
-        values, ax=ax, vmin=0, vmax=1, cmap="Blues", annot=told, fmt="", annot_kws={"fontsize": 7}, cbar=False,
+        values, ax=ax, vmin=0, vmax=1, cmap="Blues", annot=told, fmt="", annot_kws={"fontsize": SMALL}, cbar=False,
         linewidths=0.6, linecolor="#dddddd", xticklabels=list(COLUMNS),
-        yticklabels=[plain(f"{title}: {slot}") for title, slot in slots],
+        yticklabels=[plain(f"{named(title)}: {slot}", 30) for title, slot in slots],
     )  # fmt: skip
     ax.axvline(len(FAULTS), color="black", lw=1.2)
-    ax.set_xticklabels(ax.get_xticklabels(), rotation=38, ha="right", rotation_mode="anchor", fontsize=7)
-    ax.tick_params(axis="y", labelsize=7, rotation=0)
+    ax.set_xticklabels(ax.get_xticklabels(), rotation=38, ha="right", rotation_mode="anchor")
+    ax.tick_params(axis="y", rotation=0)
 
 
 def _percent(share: float) -> str:

@@ -12,18 +12,22 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from scipy.stats import t as student
 
 from lrrecsys_core import metrics as m
 from lrrecsys_core import rows as r
 from lrrecsys_core import stats
 from lrrecsys_core.report.evidence import Evidence, Panel
 from lrrecsys_core.report.style import (
+    BASELINE,
     OTHER,
     OURS,
-    POSITIVE,
     Line,
     by_column,
+    common_labels,
     empty,
+    headed,
+    legend_below,
     panels,
     plain,
     points,
@@ -34,9 +38,17 @@ from lrrecsys_core.report.style import (
 )  # fmt: skip
 
 SHOWN = ("RMSE", "AUC")
+ROLES = {  # label, colour, line and its width
+    "other": ("other baselines", "#c4c4c4", "-", 0.8),
+    "best": ("best baseline on validation", BASELINE, "o-", 1.2),
+    "biases": (r.BIASES, BASELINE, "o:", 1.2),
+    "ours": ("LR-Recsys", OURS, "o-", 1.4),
+}
 ESTIMATE = ("effect", "low", "high")
 COLD = 0.01  # of the test records, for a group of their own
-LEVELS = {r.TRUE_ATTRIBUTES: ("--", "S* as input"), r.ALL_ATTRIBUTES: (":", "all attributes")}
+OUTCOMES = {"regression": "target", "classification": "liked"}
+BETTER = [f"% better than\nAblation 1 ({metric})" for metric in SHOWN]
+LEVELS = {r.TRUE_ATTRIBUTES: ("--", "S* as input"), r.ALL_ATTRIBUTES: (":", "all attributes as input")}
 CONTROLS = {
     r.LR: "LR-Recsys", r.SHUFFLE_ITEM: "shuffled in item", r.SHUFFLE_USER: "shuffled in user",
     r.SHUFFLE_ALL: "shuffled", r.SPURIOUS: "spurious only", r.shifted(r.SPURIOUS): "spurious, shifted",
@@ -63,7 +75,7 @@ def dial(frame: pl.DataFrame) -> Figure:
         fig, ((ax,),) = panels(1, 1)
         empty(ax, "Knowledge of the reasoner", "only simulated markets have a known S*")
         return fig
-    fig, columns = by_column(frame, 2, 3.2, 2.5)
+    fig, columns = by_column(frame, 2)
     for title, axes, part in columns:
         for ax, metric in zip(axes, SHOWN, strict=True):
             own = part.filter(metric=metric)
@@ -74,15 +86,12 @@ def dial(frame: pl.DataFrame) -> Figure:
             points(ax, found["share"].to_list(), found.to_dicts(), OURS, "reasoner")
             for name, (style, label) in LEVELS.items():
                 for level in own.filter(row=name)["effect"].drop_nulls():
-                    ax.axhline(level, color=OTHER, ls=style, lw=1.2, label=label)
+                    ax.axhline(level, color=OTHER, ls=style, label=plain(label))
             ax.axhline(0, color="black", lw=0.6)
-            ax.set_title(plain(title))
-            ax.set_ylabel(f"% better than\nAblation 1 ({metric})")
+            ax.set_title(plain(title) if ax is axes[0] else "")
             ax.set_xticks(list(r.DIAL))
-        axes[1].set_xlabel("share of S* known (%)")
-    labelled = [ax for line in zip(*(axes for _, axes, _ in columns), strict=True) for ax in line]
-    for ax in [ax for ax in labelled if ax.get_legend_handles_labels()[0]][:1]:
-        ax.legend(fontsize=6.5)
+    common_labels(columns, plain("share of S* known (%)"), BETTER)
+    legend_below(fig, [ax for _, axes, _ in columns for ax in axes])
     return fig
 
 
@@ -114,7 +123,8 @@ def _small_print(source: Evidence, metric: str) -> str:
 
 def controls(frame: pl.DataFrame) -> Figure:
     """Improvement over Ablation 1 of LR-Recsys, its shuffled controls and the null markets, with 95% intervals."""
-    fig, columns = by_column(frame, 2, 3.3, 2.4)
+    fig, columns = by_column(frame, 2, 2.2)
+    places = [word for word in (*CONTROLS.values(), "null market") if word in set(frame["row"])]
     for title, axes, part in columns:
         for ax, metric in zip(axes, SHOWN, strict=True):
             own = part.filter(metric=metric)
@@ -122,25 +132,22 @@ def controls(frame: pl.DataFrame) -> Figure:
             if not known:
                 empty(ax, title)
                 continue
-            for y, line in enumerate(known):
-                colour = OURS if line["row"] == "LR-Recsys" else OTHER
-                ax.errorbar([line["effect"]], [y], xerr=whiskers(line), fmt="o", ms=4, capsize=2.5, color=colour)
-            ax.set_yticks(range(len(known)), [line["row"] for line in known], fontsize=7)
-            ax.invert_yaxis()
+            for line in known:
+                colour, y = OURS if line["row"] == "LR-Recsys" else OTHER, places.index(line["row"])
+                ax.errorbar([line["effect"]], [y], xerr=whiskers(line), fmt="o", capsize=2, color=colour)
+            ax.set_yticks(range(len(places)), places)
+            ax.set_ylim(len(places) - 0.5, -0.5)
+            ax.tick_params(labelleft=title == columns[0][0])
             ax.axvline(0, color="black", lw=0.6)
             ax.xaxis.set_major_locator(MaxNLocator(4))
-            ax.set_title(plain(title))
-            _beneath(ax, own["small_print"][0])
-            ax.set_xlabel(f"% better than Ablation 1 ({metric})")
+            small = (own["small_print"][0] or "").splitlines()
+            if ax is axes[0]:
+                headed(ax, title, *small, width=36)
+            else:  # who explains stands above already
+                headed(ax, "", *(line for line in small if not line.startswith("explanations")), width=36)
+    for ax, metric in zip(columns[(len(columns) - 1) // 2][1], SHOWN, strict=True):
+        ax.set_xlabel(f"% better than Ablation 1 ({metric})")
     return fig
-
-
-def _beneath(ax: Axes, small_print: str | None) -> None:
-    """Small print between a title and its panel."""
-    if small_print:
-        text = "\n".join(plain(line, 62) for line in small_print.splitlines())
-        ax.set_title(ax.get_title(), pad=6 + 8 * (text.count("\n") + 1))
-        ax.annotate(text, (0.5, 1), (0, 3), "axes fraction", "offset points", ha="center", va="bottom", fontsize=6)
 
 
 def collect_cold_start(sources: Sequence[Evidence]) -> pl.DataFrame:
@@ -161,30 +168,43 @@ def collect_cold_start(sources: Sequence[Evidence]) -> pl.DataFrame:
 
 
 def _by_activity(source: Evidence, found: Sequence[Panel], count: str, references: Sequence[str]) -> list[Line]:
-    activity = np.concatenate([panel.column(count) for panel in found])
-    edges = _edges(activity)
+    activity = [panel.column(count) for panel in found]
+    edges = _edges(np.concatenate(activity))
+    labels = _ranges(np.concatenate(activity), edges)
     lines: list[Line] = []
     for reference in references:
-        for group, label in enumerate(_ranges(activity, edges)):
-            parts = []
-            for panel in found:
-                inside = np.searchsorted(edges, panel.column(count), side="left") == group
-                if reference in panel.predictions and inside.any():
-                    gain = panel.squared_error_gain(r.LR, reference)[inside]
-                    parts.append((Panel(panel.records.filter(pl.Series(inside)), {}), gain))
-            estimate = source.mean([p for p, _ in parts], [g for _, g in parts]) if parts else None
-            lines.append({"reference": reference, "group": group, "records": label} | told(estimate))
+        usable = [(p, x) for p, x in zip(found, activity, strict=True) if reference in p.predictions]
+        gains = [p.squared_error_gain(r.LR, reference) for p, _ in usable]
+        estimates = _grouped(source, [p for p, _ in usable], edges, [x for _, x in usable], gains)
+        lines += [
+            {"reference": reference, "group": group, "records": label} | told(estimate)
+            for group, (label, estimate) in enumerate(zip(labels, estimates, strict=True))
+        ]
     return lines
 
 
-def _edges(activity: np.ndarray) -> np.ndarray:
+def _grouped(
+    source: Evidence, found: Sequence[Panel], edges: np.ndarray, x: Sequence[np.ndarray], y: Sequence[np.ndarray]
+) -> list[stats.Estimate | None]:
+    """Mean of `y` over the records of every group of `x`, whose upper ends are `edges`."""
+    groups = [np.searchsorted(edges, values, side="left") for values in x]
+    estimates = []
+    for group in range(edges.size + 1):
+        inside = [own == group for own in groups]
+        parts = [(p, at, values) for p, at, values in zip(found, inside, y, strict=True) if at.any()]
+        chosen = [Panel(p.records.filter(pl.Series(at)), {}) for p, at, _ in parts]
+        estimates.append(source.mean(chosen, [values[at] for _, at, values in parts]))
+    return estimates
+
+
+def _edges(activity: np.ndarray, groups: int = 5) -> np.ndarray:
     """Upper ends of all groups of about equal size but the last, none of them empty.
 
-    Quantiles may coincide where many share one count, so there may be fewer than five groups. Users or items without
-    training records are a group of their own if they have one record in a hundred: they alone are cold.
+    Quantiles may coincide where many share one count, so there may be fewer groups. Users or items without training
+    records are a group of their own if they have one record in a hundred: they alone are cold.
     """
     cold = [0.0] if np.mean(activity == 0) >= COLD else []
-    edges = np.unique([*cold, *np.quantile(activity, [0.2, 0.4, 0.6, 0.8], method="lower")])
+    edges = np.unique([*cold, *np.quantile(activity, np.arange(1, groups) / groups, method="lower")])
     return edges[edges < activity.max()]
 
 
@@ -196,29 +216,65 @@ def _ranges(activity: np.ndarray, edges: np.ndarray) -> list[str]:
 
 def cold_start(frame: pl.DataFrame) -> Figure:
     """Squared-error gain of LR-Recsys by activity of user and item, over the best baseline and over Ablation 1."""
-    fig, columns = by_column(frame, 2, 3.3, 2.5)
+    fig, columns = by_column(frame, 2)
     for title, axes, part in columns:
         for ax, side in zip(axes, ("user", "item"), strict=True):
             own = part.filter(pl.col("side") == side, pl.col("group").is_not_null())
             if own.is_empty():
                 empty(ax, title, "not run: needs LR-Recsys, a reference and the activity of users and items")
                 continue
-            groups = own.group_by("reference", maintain_order=True)
-            for shift, (((reference,), lines), colour) in enumerate(zip(groups, (OURS, OTHER), strict=False)):
+            for shift, ((reference,), lines) in enumerate(own.group_by("reference", maintain_order=True)):
                 at = [k + 0.12 * shift for k in lines["group"]]
+                colour = OTHER if reference == r.ABLATION1 else BASELINE
                 points(ax, at, lines.to_dicts(), colour, plain(f"over {reference}"))
             labels = own.unique("group").sort("group")
-            ax.set_xticks(labels["group"].to_list(), [str(text) for text in labels["records"]], fontsize=7)
+            ax.set_xticks(labels["group"].to_list(), [str(text) for text in labels["records"]], rotation=30)
             ax.axhline(0, color="black", lw=0.6)
-            ax.set(title=plain(title), ylabel="squared-error gain", xlabel=f"training records of the {side}")
-            _room_for_legend(ax, 0.3)
-            ax.legend(fontsize=6.5, loc="upper right")
+            ax.set_title(plain(title) if side == "user" else "")
+            if title == columns[(len(columns) - 1) // 2][0]:
+                ax.set_xlabel(f"training records of the {side}")
+    common_labels(columns, columns[(len(columns) - 1) // 2][1][1].get_xlabel(), ["squared-error gain"] * 2)
+    legend_below(fig, [ax for _, axes, _ in columns for ax in axes])
     return fig
 
 
-def _room_for_legend(ax: Axes, share: float) -> None:
-    bottom, top = ax.get_ylim()
-    ax.set_ylim(bottom, top + share * (top - bottom))
+def collect_reliability(sources: Sequence[Evidence]) -> pl.DataFrame:
+    """Mean prediction of LR-Recsys and mean outcome in groups of equal size by prediction, for both tasks."""
+    lines: list[Line] = []
+    for source in sources:
+        for task, outcome in OUTCOMES.items():
+            found = [p for p in source.panels(task, [r.LR]) if r.LR in p.predictions]
+            common: Line = {"title": titled(source), "task": task}
+            if not found:
+                lines.append(common)
+                continue
+            x, y = [p.predictions[r.LR] for p in found], [p.column(outcome) for p in found]
+            edges = _edges(np.concatenate(x), 10)
+            predicted, true = (_grouped(source, found, edges, x, values) for values in (x, y))
+            lines += [
+                common | {"predicted": at.effect} | told(estimate)
+                for at, estimate in zip(predicted, true, strict=True)
+                if at is not None
+            ]
+    return table(lines, ("title", "task"), ("predicted", *ESTIMATE))
+
+
+def reliability(frame: pl.DataFrame) -> Figure:
+    """Predicted against true: above ratings on [0, 1], below the probability of a high rating; on the line is right."""
+    fig, columns = by_column(frame, 2)
+    for title, axes, part in columns:
+        for ax, task in zip(axes, OUTCOMES, strict=True):
+            known = part.filter(pl.col("task") == task, pl.col("effect").is_not_null())
+            if known.is_empty():
+                empty(ax, title)
+                continue
+            ends = [known["predicted"].min(), known["predicted"].max()]
+            ax.plot(ends, ends, "--", color="black", lw=0.8, label="as predicted")
+            points(ax, known["predicted"].to_list(), known.to_dicts(), OURS, "LR-Recsys")
+            ax.set_title(plain(title) if ax is axes[0] else "")
+    common_labels(columns, "predicted", ["rating on [0, 1]", "share rated high"])
+    legend_below(fig, [ax for _, axes, _ in columns for ax in axes])
+    return fig
 
 
 def collect_learning(sources: Sequence[Evidence]) -> pl.DataFrame:
@@ -246,7 +302,7 @@ def learning(frame: pl.DataFrame) -> Figure:
 
     A best baseline that was run on all the data only is a level: a line across the panel.
     """
-    fig, columns = by_column(frame, len(m.METRICS), 3.2, 2.3)
+    fig, columns = by_column(frame, len(m.METRICS), 1.8)
     percents = sorted(r.FRACTIONS)
     for title, axes, part in columns:
         for ax, metric in zip(axes, m.METRICS, strict=True):
@@ -254,31 +310,28 @@ def learning(frame: pl.DataFrame) -> Figure:
             if own.is_empty():
                 empty(ax, title)
                 continue
-            for (name, role), lines in own.group_by("model", "role", maintain_order=True):
-                _curve(ax, str(name), str(role), lines)
-            ax.set(title=plain(title), xscale="log", ylabel=metric)
+            for (role,), lines in own.group_by("role", maintain_order=True):
+                for (_,), curve in lines.group_by("model", maintain_order=True):
+                    _curve(ax, str(role), curve)
+            small = [f"n = {own['n'][0]}", *(f"best baseline {name}" for name in own.filter(role="best")["model"][:1])]
+            headed(ax, title if ax is axes[0] else "", ", ".join(small))
+            ax.set_xscale("log")
             ax.set_xticks(percents, [str(p) for p in percents])
             ax.minorticks_off()
-            _room_for_legend(ax, 0.6)
-            handles = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
-            ax.legend(handles.values(), handles.keys(), fontsize=6, loc="upper center")
-        axes[-1].set_xlabel("% of the training data")
+    common_labels(columns, "% of the training data", m.METRICS)
+    legend_below(fig, [ax for _, axes, _ in columns for ax in axes])
     return fig
 
 
-def _curve(ax: Axes, name: str, role: str, lines: pl.DataFrame) -> None:
-    x, y, n = lines["percent"].to_list(), lines["effect"].to_list(), lines["n"][0]
-    if role == "ours" and n > 2:
-        points(ax, x, lines.to_dicts(), OURS, f"LR-Recsys, n = {n}")
-    elif role == "ours":  # an interval from two replicates would fill the panel
-        ax.plot(x, y, "o-", lw=1.4, ms=4, color=OURS, label=f"LR-Recsys, n = {n}")
-    elif role == "biases":
-        ax.plot(x, y, "o:", lw=1.4, ms=2.5, color="black", label=f"{name}, n = {n}")
-    elif role == "best":
-        label = plain(f"{name} (best on validation), n = {n}")
-        if x == [100]:
-            ax.axhline(y[0], ls="--", lw=1.4, color=POSITIVE, label=label)
-        else:
-            ax.plot(x, y, "o-", lw=1.4, ms=3, color=POSITIVE, label=label)
-    else:
-        ax.plot(x, y, "o-", lw=0.8, ms=2.5, color=OTHER, alpha=0.6, label="other baselines")
+def _curve(ax: Axes, role: str, lines: pl.DataFrame) -> None:
+    label, colour, style, width = ROLES[role]
+    x, y = lines["percent"].to_list(), lines["effect"].to_list()
+    if x == [100] and role == "best":
+        ax.axhline(y[0], ls="--", color=colour, label=label)
+        return
+    ax.plot(x, y, style, lw=width, color=colour, label=label)
+    n = lines["n"][0]
+    if role == "ours" and n > 1:
+        # The interval is t standard errors wide on either side; of two replicates it would fill the panel.
+        spread = (lines["high"] - lines["low"]).to_numpy() / 2 * np.sqrt(n) / student.ppf(0.975, n - 1)
+        ax.fill_between(x, y - spread, y + spread, color=colour, alpha=0.2, lw=0, label=f"{label}, mean ± sd")

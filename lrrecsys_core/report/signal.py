@@ -12,6 +12,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from lrrecsys_core import paths
 from lrrecsys_core.report.evidence import Evidence
@@ -19,13 +20,14 @@ from lrrecsys_core.report.formats import Cell, Grid, number, write_all
 from lrrecsys_core.report.kept import needed
 from lrrecsys_core.report.scale import MARGIN
 from lrrecsys_core.report.style import (
-    NEGATIVE,
     OTHER,
-    POSITIVE,
+    OURS,
+    SMALL,
     Line,
     by_column,
     empty,
     kinds_of,
+    minus,
     panels,
     plain,
     table,
@@ -60,11 +62,12 @@ TITLE: Final = "What each link of the chain explains beyond the user and item bi
 LOSS: Final = 1 / 3  # a link that loses more of what came in is marked
 SMALLEST: Final = {"regression": 0.01, "classification": MARGIN["AUC"]}  # of less, no share can be told
 
-LEGEND: Final = (
-    (POSITIVE, "validation"),
-    (NEGATIVE, "validation, where more than a third of what came in is lost"),
-    (OTHER, "test, computed once beside it"),
-)
+# Label, filling and hatching of the bars; all that belongs to our chain is in our colour.
+LEGEND: Final = {
+    "validation": (OURS, None),
+    "validation, where more than a third of what came in is lost": ("white", "/////"),
+    "test, computed once beside it": (OTHER, None),
+}
 
 
 def collect_signal(links: pl.DataFrame, found: Sequence[Evidence]) -> pl.DataFrame:
@@ -198,8 +201,7 @@ def signal(frame: pl.DataFrame) -> Figure:
         fig, ((ax,),) = panels(1, 1)
         empty(ax, TITLE)
         return fig
-    count = frame["title"].n_unique()
-    fig, columns = by_column(frame, len(MEASURES), 2.4 + 1.8 / count, 2.7)  # the labels of links stand once
+    fig, columns = by_column(frame, len(MEASURES), 2.4)
     shown = [link for link in LABELS if link in set(frame["link"])]
     for k, task in enumerate(MEASURES):
         first: Axes | None = None
@@ -211,16 +213,17 @@ def signal(frame: pl.DataFrame) -> Figure:
             if first is not None:
                 ax.sharex(first)
             _bars(ax, own.to_dicts(), shown)
-            ax.set_title(plain(title))
-            ax.set_xlabel(plain(MEASURES[task], 30))
-            ax.set_yticks(range(len(shown)), [] if first else [LABELS[link] for link in shown])
+            ax.set_title(plain(title, 15) if k == 0 else "")
+            ax.set_yticks(range(len(shown)), [] if first else [plain(LABELS[link]) for link in shown])
             first = first or ax
-    kinds = LEGEND if PARTS[0] in set(frame["part"]) else LEGEND[-1:]
-    fig.legend(
-        handles=[Patch(color=colour, label=label) for colour, label in kinds], loc="outside lower center",
-        ncols=len(kinds) if count > 2 else 1, fontsize=7,
-    )  # fmt: skip
+        columns[(len(columns) - 1) // 2][1][k].set_xlabel(plain(MEASURES[task], 90 if len(columns) > 2 else 30))
+    kinds = list(LEGEND.items()) if PARTS[0] in set(frame["part"]) else list(LEGEND.items())[-1:]
+    fig.legend(handles=[Patch(**_look(*look), label=label) for label, look in kinds], loc="outside lower center")
     return fig
+
+
+def _look(fill: str, hatch: str | None) -> Line:
+    return {"facecolor": fill, "hatch": hatch, "edgecolor": OURS if hatch else "none", "linewidth": 0.6}
 
 
 def _bars(ax: Axes, lines: Sequence[Line], shown: Sequence[str]) -> None:
@@ -229,16 +232,17 @@ def _bars(ax: Axes, lines: Sequence[Line], shown: Sequence[str]) -> None:
     for line in lines:
         first = line["part"] == PARTS[0]
         at = shown.index(line["link"]) + (0.19 if two else 0.0) * (-1 if first else 1)
-        colour = OTHER if not first else NEGATIVE if loses(line) else POSITIVE
-        ax.barh(at, line["effect"], 0.36, color=colour)
+        look = list(LEGEND.values())[2 if not first else 1 if loses(line) else 0]
+        ax.barh(at, line["effect"], 0.36, **_look(*look))
         reach = whiskers(line)
         if reach.any():
             ax.errorbar(line["effect"], at, xerr=reach, color="black", lw=0.7, capsize=1.5)
         if first and loses(line):
             place = max(line["effect"] + reach[1, 0], 0.0), at
-            share = f"-{100 * line['lost']:.0f}%"
-            ax.annotate(share, place, (3, 0), textcoords="offset points", va="center", fontsize=6, color=NEGATIVE)
+            share = minus(f"-{100 * line['lost']:.0f}%")
+            ax.annotate(share, place, (3, 0), textcoords="offset points", va="center", fontsize=SMALL)
     ax.axvline(0, color="black", lw=0.6)
-    ax.margins(x=0.1)
+    ax.margins(x=0.22)
+    ax.xaxis.set_major_locator(MaxNLocator(3))
     ax.set_ylim(len(shown) - 0.4, -0.6)
     ax.grid(axis="y", visible=False)

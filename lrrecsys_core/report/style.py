@@ -12,22 +12,30 @@ import numpy as np
 import polars as pl
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from lrrecsys_core import paths
+from lrrecsys_core import rows as r
 from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.report.evidence import Evidence
 from lrrecsys_core.stats import Estimate
 
 Line = dict[str, Any]
 Column = tuple[str, list[Axes], pl.DataFrame]
+WIDTH: Final = 6.5  # inches, in print
+ALONE: Final = 4.4  # of a single panel
+SMALL: Final = 7.0  # points; no text is smaller
+SMALLEST_SAMPLE: Final = 3
+# One colour for one thing, in every figure.
 POSITIVE: Final = "#0173b2"
 NEGATIVE: Final = "#de8f05"
 OURS: Final = "#029e73"
+BASELINE: Final = "#333333"
 OTHER: Final = "#949494"
-SMALLEST_SAMPLE: Final = 3
 DENSE: Final = 500
 # What a figure is written as, with the marks of time and version that are left out of it.
 FORMATS: Final[dict[str, dict[str, Any]]] = {
@@ -39,15 +47,32 @@ TOKENS: Final = {
     "positive": POSITIVE,
     "negative": NEGATIVE,
     "user": "#56b4e9",
-    "item": "#ece133",
+    "item": "#c9b800",
     "sequence": "#cc78bc",
-    "context": OTHER,
+    "context": "#ca9161",
 }
+METHODS: Final = {
+    "oracle": "black",
+    "Lasso": "#d55e00",
+    "EILLS": "#332288",
+    "pooled": "#882255",
+    "ICP": "#999933",
+    "net": "#aa4499",
+    "nearest neighbours": "#661100",
+    "kernel ridge": "#6699cc",
+}
+NAMES: Final = {
+    "movielens": "MovieLens", "tripadvisor": "TripAdvisor", "yelp": "Yelp", "amazon": "Amazon Movie",
+    "movielens-imported": "MovieLens (imported texts)", "tripadvisor-peter": "TripAdvisor (PETER)",
+    "yelp-open": "Yelp (open)", "hotels": "Hotels", "restaurants": "Restaurants", "movies": "Movies",
+    "null-hotels": "Null hotels", "null-restaurants": "Null restaurants", "null-movies": "Null movies",
+}  # fmt: skip
 
 
 def use_style() -> None:
     """Set the seaborn theme of all figures and notebooks, on matplotlib's own defaults whatever the user's are."""
     matplotlib.rcdefaults()
+    sizes = ("xtick.labelsize", "ytick.labelsize", "legend.fontsize", "legend.title_fontsize")
     sns.set_theme(
         context="paper",
         style="whitegrid",
@@ -58,8 +83,14 @@ def use_style() -> None:
             "savefig.dpi": 150,
             "pdf.fonttype": 42,
             "font.family": "DejaVu Sans",
-            "axes.titlesize": "medium",
+            "font.size": 8,
+            "axes.titlesize": 8,
+            "axes.labelsize": 7.5,
+            "figure.titlesize": 8.5,
             "legend.frameon": False,
+            "lines.linewidth": 1.2,
+            "lines.markersize": 3.5,
+            **dict.fromkeys(sizes, SMALL),
         },
     )
 
@@ -91,26 +122,68 @@ def save(fig: Figure, run: str, name: str) -> list[Path]:
     return files
 
 
-def panels(rows: int, columns: int, width: float = 3.2, height: float = 2.6) -> tuple[Figure, list[list[Axes]]]:
-    """A grid of axes as a list of rows; sizes in inches per panel.
+def panels(
+    rows: int, columns: int, height: float = 2.0, width: float | None = None, ratios: Sequence[float] | None = None
+) -> tuple[Figure, list[list[Axes]]]:
+    """A grid of axes as a list of rows, as wide as a page of print (a single panel less), `height` inches a row.
 
     The figure stands apart from pyplot, so that no window system is asked for.
     """
     use_style()
-    fig = Figure(figsize=(width * columns, height * rows))
-    return fig, [list(row) for row in fig.subplots(rows, columns, squeeze=False)]
+    wide = width or (ALONE if columns == 1 else max(WIDTH, 1.5 * columns))
+    fig = Figure(figsize=(wide, height * rows))
+    return fig, [list(row) for row in fig.subplots(rows, columns, squeeze=False, height_ratios=ratios)]
 
 
 def plain(text: str, width: int | None = None) -> str:
-    """Text shown as it is: nothing in it is read as mathematics, and long lines are wrapped at ``width`` characters."""
-    escaped = text.replace("$", r"\$")
-    return "\n".join(textwrap.wrap(escaped, width)) if width else escaped
+    """Text shown as it is: of it only S* and |E| are set as mathematics; long lines are wrapped at ``width``."""
+    lines = textwrap.wrap(text, width) if width else [text]
+    return "\n".join(lines).replace("$", r"\$").replace("S*", "$S^*$").replace("|E|", "$|E|$")
+
+
+def minus(text: str) -> str:
+    """A number with the sign that its axis has."""
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def named(title: str) -> str:
+    """A title with the proper name of its data set."""
+    name, space, rest = title.partition(" ")
+    return NAMES.get(name, name) + space + rest
+
+
+def headed(ax: Axes, title: str, *small: str, width: int = 42) -> None:
+    """The title of a panel, and beneath it in small print what would lie on the data inside."""
+    lines = [line for text in small for line in text.splitlines() if line]
+    if lines:
+        ax.annotate(
+            "\n".join(plain(line, width) for line in lines), (0.5, 1), (0, 3), "axes fraction", "offset points",
+            ha="center", va="bottom", fontsize=SMALL,
+        )  # fmt: skip
+    count = sum(plain(line, width).count("\n") + 1 for line in lines)
+    ax.set_title(plain(title), pad=5 + 1.25 * SMALL * count)
+
+
+def log_ticks(axis: Axis) -> None:
+    """A logarithmic axis with plain numbers at 1, 2 and 5, or at powers alone where these would be many."""
+    low, high = axis.get_view_interval()
+    subs = (1, 2, 5) if high < 100 * low else (1, 3) if high < 1e3 * low else (1,)
+    axis.set_major_locator(LogLocator(subs=subs) if high > 4 * low else MaxNLocator(4))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def levels(values: Iterable[float]) -> dict[float, str]:
+    """A colour for each of some amounts, dark for little."""
+    found = sorted(set(values))
+    colours = sns.color_palette("viridis", len(found) + 1).as_hex()  # the last is too light for a line
+    return dict(zip(found, colours, strict=False))
 
 
 def empty(ax: Axes, title: str, reason: str = "not run") -> None:
     """A panel that says why it shows nothing."""
-    ax.set_title(plain(title))
-    ax.text(0.5, 0.5, plain(reason, 28), ha="center", va="center", transform=ax.transAxes, color=OTHER)
+    ax.set_title(plain(named(title)))
+    ax.text(0.5, 0.5, plain(reason, 26), ha="center", va="center", transform=ax.transAxes, color="#666666")
     ax.set_xticks([])
     ax.set_yticks([])
 
@@ -150,33 +223,60 @@ def points(ax: Axes, x: Sequence[float], lines: Sequence[Line], colour: str, lab
     if known:
         reach = np.hstack([whiskers(line) for _, line in known])
         at, effect = [at for at, _ in known], [line["effect"] for _, line in known]
-        ax.errorbar(at, effect, yerr=reach, fmt="o-", ms=4, lw=1.2, capsize=2.5, color=colour, label=label or None)
+        ax.errorbar(at, effect, yerr=reach, fmt="o-", capsize=2, color=colour, label=label or None)
+
+
+def with_missing(frame: pl.DataFrame, *columns: str) -> pl.DataFrame:
+    """An aggregate kept before it had these columns of numbers: they are null."""
+    return frame.with_columns(pl.lit(None, pl.Float64).alias(name) for name in columns if name not in frame.columns)
 
 
 def parts_of(frame: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
-    """The frame's lines by their title, in order."""
-    return [(str(title), part) for (title,), part in frame.group_by("title", maintain_order=True)]
+    """The frame's lines by their title, in the order of the tables, with the names of the data sets."""
+    parts = [(str(title), part) for (title,), part in frame.group_by("title", maintain_order=True)]
+    order = {name: place for place, name in enumerate(r.PAPER_DATASET)}
+    parts.sort(key=lambda part: order.get(part[0].partition(" ")[0], len(order)))
+    return [(named(title), part) for title, part in parts]
 
 
-def by_column(frame: pl.DataFrame, rows: int, width: float, height: float) -> tuple[Figure, list[Column]]:
+def by_column(
+    frame: pl.DataFrame, rows: int, height: float = 2.0, ratios: Sequence[float] | None = None
+) -> tuple[Figure, list[Column]]:
     """A figure with a column of panels for every title, and each title with its panels and lines."""
     parts = parts_of(frame)
-    fig, axes = panels(rows, max(len(parts), 1), width, height)
+    fig, axes = panels(rows, max(len(parts), 1), height, ratios=ratios)
     return fig, [(title, [line[k] for line in axes], part) for k, (title, part) in enumerate(parts)]
 
 
-def by_line(frame: pl.DataFrame, columns: int, width: float, height: float) -> tuple[Figure, list[Column]]:
+def by_line(frame: pl.DataFrame, columns: int, height: float = 2.0) -> tuple[Figure, list[Column]]:
     """The same with a line of panels for every title."""
     parts = parts_of(frame)
-    fig, axes = panels(max(len(parts), 1), columns, width, height)
+    fig, axes = panels(max(len(parts), 1), columns, height)
     return fig, [(title, axes[k], part) for k, (title, part) in enumerate(parts)]
 
 
-def legend_below(fig: Figure, axes: Iterable[Axes], columns: int) -> None:
-    """One legend for all `axes` beneath them, each label once."""
+def common_labels(columns: Sequence[Column], x: str, y: Sequence[str]) -> None:
+    """`x` under the middle column alone, and `y` at the first, a label for each of its rows."""
+    columns[(len(columns) - 1) // 2][1][-1].set_xlabel(x)
+    for ax, label in zip(columns[0][1], y, strict=True):
+        ax.set_ylabel(label)
+
+
+def legend_below(fig: Figure, axes: Iterable[Axes]) -> None:
+    """One legend for all `axes` beneath them, each label once, in as many columns as the page has room for."""
     found = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     if found:
-        fig.legend(found.values(), found.keys(), loc="outside lower center", ncols=columns, fontsize=7)
+        inches = 0.5 + SMALL / 125 * max(len(label) for label in found)
+        columns = max(1, int(fig.get_figwidth() / inches))
+        fig.legend(found.values(), found.keys(), loc="outside lower center", ncols=columns)
+
+
+def legend_under(ax: Axes, columns: int = 1) -> None:
+    """The legend of one panel beneath its label, each label once."""
+    found = {label: handle for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    ax.legend(
+        found.values(), found.keys(), loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=4.6, ncols=columns
+    )
 
 
 def titled(source: Evidence | Dataset) -> str:

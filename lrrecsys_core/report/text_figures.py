@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 import polars as pl
@@ -17,15 +18,21 @@ from numpy.typing import NDArray
 from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.explain.explanations import Explanations
-from lrrecsys_core.explain.keywords import NEARLY_ALL, counts, said, top, words_of
+from lrrecsys_core.explain.keywords import NEARLY_ALL, counts, said, top
 from lrrecsys_core.report.style import (
+    BASELINE,
     NEGATIVE,
     OTHER,
     POSITIVE,
+    SMALL,
     Line,
     by_column,
+    common_labels,
     empty,
     legend_below,
+    levels,
+    log_ticks,
+    named,
     panels,
     parts_of,
     plain,
@@ -49,11 +56,13 @@ def collect_ratings(data: Iterable[Dataset]) -> pl.DataFrame:
 
 def ratings(frame: pl.DataFrame) -> Figure:
     """Share of the records by rating, one panel a data set."""
-    fig, columns = by_column(frame, 1, 3.0, 2.4)
+    fig, columns = by_column(frame, 1)
     for title, (ax,), part in columns:
         step = part["rating"].diff().drop_nulls().min() or 1.0
-        ax.bar(part["rating"], part["share"], width=0.8 * float(str(step)))
-        ax.set(title=plain(title), xlabel="rating", ylabel="share of records")
+        ax.bar(part["rating"], part["share"], width=0.8 * float(str(step)), color=OTHER)
+        ax.set_title(plain(title))
+        ax.set_xticks(part["rating"].to_list() if part.height <= 5 else part["rating"].to_list()[1::2])
+    common_labels(columns, "rating", ["share of records"])
     return fig
 
 
@@ -73,20 +82,22 @@ def collect_activity(data: Iterable[Dataset]) -> pl.DataFrame:
 
 def activity(frame: pl.DataFrame) -> Figure:
     """Records of users and of items, most active first."""
-    fig, [axes] = panels(1, 2, 3.5, 2.6)
+    fig, [axes] = panels(1, 2, 2.4)
     for ax, side in zip(axes, ("user", "item"), strict=True):
-        for title, part in parts_of(frame.filter(side=side)):
-            ax.loglog(part["rank"], part["records"], label=plain(title))
+        for (title, part), style in zip(parts_of(frame.filter(side=side)), cycle(("-", "--", ":", "-."))):
+            ax.loglog(part["rank"], part["records"], style, color=BASELINE, label=plain(title))
         ax.set(xlabel=f"{side}, most active first", ylabel="records")
     axes[1].sharey(axes[0])
-    axes[1].legend()
+    for axis in (axes[0].xaxis, axes[1].xaxis, axes[0].yaxis):
+        log_ticks(axis)
+    legend_below(fig, axes)
     return fig
 
 
 def collect_keywords(split: Split, texts: Explanations, title: str, k: int = 10) -> pl.DataFrame:
-    """Top words of the explanations of the item with the most records (Sec 5.5.3).
+    """Top phrases of the explanations of the item with the most records (Sec 5.5.3).
 
-    Stop words, the words of the answer sentence, the fixed wording of a programmed explainer and words in nearly all
+    Stop words, the words of the answer sentence, the fixed wording of a programmed explainer and phrases in nearly all
     texts are left out, which the column ``left_out`` says.
 
     Parameters
@@ -97,11 +108,11 @@ def collect_keywords(split: Split, texts: Explanations, title: str, k: int = 10)
     title
         The data set's name.
     k
-        Words of each slot.
+        Phrases of each slot.
 
     Returns
     -------
-    Lines of slot, word, texts (with the word), most frequent first; title, note and left_out say what they are of.
+    Lines of slot, word (a phrase), texts (with it), most frequent first; title, note and left_out say what they are of.
     """
     item = int(np.bincount(split.item_position).argmax())
     about = np.flatnonzero(split.item_position == item)
@@ -111,14 +122,14 @@ def collect_keywords(split: Split, texts: Explanations, title: str, k: int = 10)
     of_item = {slot: [side[at] for at in about if side[at]] for slot, side in sides.items()}
     left_out = ["stop words", "words of the answer sentence"]
     left_out += ["the explainer's fixed wording"] if any(said(t) != t for s in of_item.values() for t in s) else []
-    left_out += [f"words in over {NEARLY_ALL:.0%} of all texts ({', '.join(sorted(usual))})"] if usual else []
+    left_out += [f"phrases in over {NEARLY_ALL:.0%} of all texts ({', '.join(sorted(usual))})"] if usual else []
     simulated = split.dataset.simulated
     name = str(split.dataset.items["name"][item]) if simulated else "the item with the most records"
     by = f" ({texts.explainer})" if texts.explainer else ""
     common: Line = {"title": f"{title}: {name}, {len(about)} records{by}", "left_out": ", ".join(left_out)}
     lines: list[Line] = []
     for slot, own in of_item.items():
-        mute = sum(not words_of(said(text)) for text in own)
+        mute = sum(not counts([text]) for text in own)
         common |= {"slot": slot, "note": f"{len(own)} texts" + (f", {mute} name nothing" if mute else "")}
         words = top(Counter({word: n for word, n in counts(own).items() if word not in usual}), k)
         lines += [common | {"word": word, "texts": n} for word, n in words if n > 0] or [dict(common)]
@@ -126,8 +137,8 @@ def collect_keywords(split: Split, texts: Explanations, title: str, k: int = 10)
 
 
 def keywords(frame: pl.DataFrame) -> Figure:
-    """Top words of all positive and all negative explanations of one item."""
-    fig, (axes,) = panels(1, 2, 3.6, 3.0)
+    """Top phrases of all positive and all negative explanations of one item."""
+    fig, (axes,) = panels(1, 2, 2.6)
     for ax, slot in zip(axes, ("positive", "negative"), strict=True):
         part = frame.filter(pl.col("slot") == slot, pl.col("word").is_not_null())
         if part.is_empty():
@@ -136,12 +147,11 @@ def keywords(frame: pl.DataFrame) -> Figure:
         ax.barh([plain(word) for word in part["word"]], part["texts"].to_list(), color=SLOTS[slot])
         ax.invert_yaxis()
         ax.grid(axis="y", visible=False)
-        note = part["note"][0]
-        ax.set(title=f"{slot} explanations", xlabel="texts with the word" + (f"\n({plain(note)})" if note else ""))
+        ax.set(title=f"{slot} explanations", xlabel=plain(f"texts with the phrase\n({part['note'][0]})"))
         ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    fig.suptitle(plain(frame["title"][0], 80), fontsize=10)
+    fig.suptitle(plain(named(frame["title"][0]), 90))
     if frame["left_out"][0]:
-        fig.supxlabel(plain(f"Left out: {frame['left_out'][0]}", 120), fontsize=7, color="#555555")
+        fig.supxlabel(plain(f"Left out: {frame['left_out'][0]}", 105), fontsize=SMALL, color="#555555")
     return fig
 
 
@@ -162,15 +172,16 @@ def collect_lengths(found: Mapping[str, Explanations]) -> pl.DataFrame:
 
 def lengths(frame: pl.DataFrame) -> Figure:
     """Words of the explanations, one panel a data set."""
-    fig, columns = by_column(frame, 1, 3.0, 2.6)
+    fig, columns = by_column(frame, 1)
     for title, (ax,), part in columns:
         for slot, colour in SLOTS.items():
             own = part.filter(slot=slot)
             if not own.is_empty():
                 edges = [*own["words"], own["words"][-1] + WIDTH]
                 ax.stairs(own["records"].to_list(), edges, lw=1.4, color=colour, label=slot)
-        ax.set(title=plain(title), xlabel="words", ylabel="records")
-    legend_below(fig, [ax for _, (ax,), _ in columns], len(SLOTS))
+        ax.set_title(plain(title))
+    common_labels(columns, "words", ["records"])
+    legend_below(fig, [ax for _, (ax,), _ in columns])
     return fig
 
 
@@ -186,12 +197,14 @@ def collect_curves(title: str, runs: Mapping[str, Sequence[float]]) -> pl.DataFr
 
 def curves(frame: pl.DataFrame) -> Figure:
     """Validation loss of autoencoders against the epoch."""
-    fig, [[ax]] = panels(1, 1, 4.6, 2.6)
-    for (label,), part in frame.group_by("run", maintain_order=True):
-        ax.plot(part["epoch"], part["loss"], label=str(label))
-    title = plain(f"{frame['title'][0]}: reconstruction")
+    fig, [[ax]] = panels(1, 1, 2.6)
+    runs = [(str(label), part) for (label,), part in frame.group_by("run", maintain_order=True)]
+    for (label, part), colour in zip(runs, levels(range(len(runs))).values(), strict=True):
+        ax.plot(part["epoch"], part["loss"], color=colour, label=plain(label))
+    title = plain(f"{named(frame['title'][0])}: reconstruction")
     ax.set(xlabel="epoch", ylabel="validation loss per word", title=title, yscale="log")
-    ax.legend()
+    log_ticks(ax.yaxis)
+    legend_below(fig, [ax])
     return fig
 
 
@@ -212,10 +225,10 @@ def collect_codes(title: str, codes: NDArray[np.floating], positive: NDArray[np.
 
 def codes(frame: pl.DataFrame) -> Figure:
     """Codes of sentences on their first two principal axes."""
-    fig, [[ax]] = panels(1, 1, 4.4, 3.0)
+    fig, [[ax]] = panels(1, 1, 3.0)
     for (slot,), part in frame.group_by("slot", maintain_order=True):
-        ax.scatter(part["first"], part["second"], s=8, alpha=0.6, label=str(slot))
-    title = plain(f"{frame['title'][0]}: codes (principal axes)")
+        ax.scatter(part["first"], part["second"], s=8, alpha=0.6, color=SLOTS[str(slot)], label=str(slot))
+    title = plain(f"{named(frame['title'][0])}: codes (principal axes)")
     ax.set(xlabel="first axis", ylabel="second axis", title=title)
-    ax.legend()
+    legend_below(fig, [ax])
     return fig

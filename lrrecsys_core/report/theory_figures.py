@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lrrecsys_core.report.style import OTHER, legend_below, panels
+from lrrecsys_core.report.style import METHODS, OTHER, legend_below, legend_under, log_ticks, panels, plain
 from lrrecsys_core.theory import rates as formula
 from lrrecsys_core.theory.claims import excess_slope, log_ratio
 from lrrecsys_core.theory.repetitions import bands, bootstrap, largest, matrix, slope_on
@@ -22,20 +22,21 @@ from lrrecsys_core.theory.study import STRONG
 
 Reading = tuple[Figure, str]
 RULES: Final = {
-    "theory": ("Lasso, known noise", "#0173b2", "o"),
-    "estimated": ("Lasso, estimated noise", "#56b4e9", "v"),
-    "hindsight": ("Lasso, best penalty in hindsight", "#cc78bc", "s"),
-    "cross-validated": ("Lasso, cross-validated", "#ca9161", "D"),
-    "refit": ("least squares on what the Lasso kept", "#de8f05", "^"),
-    "oracle": ("oracle: least squares on S*", "#029e73", "P"),
+    "theory": ("Lasso, known noise", METHODS["Lasso"], "o"),
+    "estimated": ("Lasso, estimated noise", "#f0a070", "v"),
+    "hindsight": ("Lasso, best penalty in hindsight", "#8c4a00", "s"),
+    "cross-validated": ("Lasso, cross-validated", "#b88a5a", "D"),
+    "refit": ("least squares on what the Lasso kept", "#44aa99", "^"),
+    "oracle": ("oracle: least squares on $S^*$", METHODS["oracle"], "P"),
 }
-METHODS: Final = {"net": "#0173b2", "nearest neighbours": "#de8f05", "kernel ridge": "#029e73"}
+LEARNERS: Final = ("net", "nearest neighbours", "kernel ridge")
+LAW: Final = r"$\sqrt{1 + 2\,\log p}$"
 
 
 def curve(ax: Axes, band: pl.DataFrame, x: str, label: str, color: str, **style: Any) -> None:
     """Means of `band` against column `x`, with their intervals as a shade."""
     band = band.sort(x)
-    ax.plot(band[x], band["mean"], label=label, color=color, markersize=4, **style)
+    ax.plot(band[x], band["mean"], label=label, color=color, **style)
     ax.fill_between(band[x], band["low"], band["high"], color=color, alpha=0.15, linewidth=0)
 
 
@@ -45,7 +46,7 @@ def log_axis(ax: Axes, levels: Iterable[float], base: float = 10) -> None:
     grid = sorted(set(levels))
     shown = [grid[0]]
     for level in grid[1:]:
-        if level >= shown[-1] * (grid[-1] / grid[0]) ** 0.12:
+        if level >= shown[-1] * (grid[-1] / grid[0]) ** 0.15:
             shown.append(level)
     ax.set_xticks(shown, [f"{level:,g}" for level in shown])
     ax.minorticks_off()
@@ -53,24 +54,26 @@ def log_axis(ax: Axes, levels: Iterable[float], base: float = 10) -> None:
 
 def fig05(linear: pl.DataFrame) -> Reading:
     """Fig 5: rates of Lasso and oracle as formulas; beside them simulated errors (independent, strong signals)."""
-    fig, [[left, right]] = panels(1, 2, 4.2, 3.6)
+    fig, [[left, right]] = panels(1, 2, 3.6)
     part = linear.filter((pl.col("rho") == 0) & (pl.col("signal") == STRONG))
     n, s = int(part["n"][0]), int(part["s"][0])
     p = np.geomspace(*_range(part["p"]), 100)
-    left.plot(p, formula.lasso_rate(n, s, p), color=RULES["theory"][1], label="Lasso: sqrt(s log p / n)")
-    left.plot(p, formula.sharp_lasso_rate(n, s, p), color=RULES["theory"][1], ls=":", label="sqrt(s log(p/s) / n)")
-    left.plot(p, np.full(100, formula.oracle_rate(n, s)), color=RULES["oracle"][1], label="oracle: sqrt(s / n)")
+    left.plot(p, formula.lasso_rate(n, s, p), color=RULES["theory"][1], label=r"Lasso: $\sqrt{s\,\log p\,/\,n}$")
+    sharp = r"Lasso: $\sqrt{s\,\log(p/s)\,/\,n}$"
+    left.plot(p, formula.sharp_lasso_rate(n, s, p), color=RULES["theory"][1], ls=":", label=sharp)
+    left.plot(p, np.full(100, formula.oracle_rate(n, s)), color=RULES["oracle"][1], label=r"oracle: $\sqrt{s/n}$")
     law = formula.oracle_rate(n, s) * formula.lasso_oracle_law(p)
-    right.plot(p, law, color="black", ls="--", lw=1, label="predicted: oracle times sqrt(1 + 2 log p)")
+    right.plot(p, law, color=OTHER, ls="--", lw=1, label=f"predicted: oracle times {LAW}")
     band = bands(part, ["rule", "p"], "error")
     for rule, (label, color, marker) in RULES.items():
         curve(right, band.filter(rule=rule), "p", label, color, marker=marker)
-    left.set(title=f"Formula, n = {n:,}, s = {s}")
-    right.set(title=f"Simulation, {part['repetition'].n_unique()} repetitions, 95% bands")
+    left.set(title=f"Formula, $n$ = {n:,}, $s$ = {s}", ylabel="$L_2$ error of the coefficients")
+    right.set(title=f"Simulation, {part['repetition'].n_unique()} repetitions")
+    right.sharey(left)
     for ax in (left, right):
-        ax.set(xlabel="variables p", ylabel="L2 error of the coefficients", ylim=(0, None))
+        ax.set(xlabel="variables $p$", ylim=(0, None))
         log_axis(ax, part["p"])
-    legend_below(fig, (left, right), 3)
+        legend_under(ax)
     ratio = band.filter(rule="theory").join(band.filter(rule="oracle"), on="p", suffix="_oracle")
     measured = (ratio["mean"] / ratio["mean_oracle"]).to_numpy()
     gap = np.abs(measured / formula.lasso_oracle_law(ratio["p"].to_numpy()) - 1).max()
@@ -89,7 +92,7 @@ def fig05(linear: pl.DataFrame) -> Reading:
 
 def regimes(linear: pl.DataFrame) -> Reading:
     """Ratio of each error to the oracle's in four regimes, with the law of strong signals drawn in each."""
-    fig, axes = panels(2, 2, 3.9, 2.8)
+    fig, axes = panels(2, 2, 2.3)
     keys = ["rho", "signal", "n", "p", "repetition"]
     oracle = linear.filter(rule="oracle").select(*keys, oracle="error")
     paired = linear.join(oracle, on=keys).with_columns(ratio=pl.col("error") / pl.col("oracle"))
@@ -98,19 +101,20 @@ def regimes(linear: pl.DataFrame) -> Reading:
         [ax for row in axes for ax in row], sorted(paired.group_by("rho", "signal")), strict=True
     ):
         p = np.geomspace(*_range(part["p"]), 50)
-        ax.plot(p, formula.lasso_oracle_law(p), "--", color="black", lw=1, label="sqrt(1 + 2 log p)")
+        ax.plot(p, formula.lasso_oracle_law(p), "--", color=OTHER, lw=1, label=f"law: {LAW}")
         band = bands(part, ["rule", "p"], "ratio")
         for rule, (label, color, marker) in RULES.items():
             if rule != "oracle":
                 curve(ax, band.filter(rule=rule), "p", label, color, marker=marker)
         name = ("AR(0.5)" if rho else "independent") + f", {'strong' if signal == STRONG else 'weak'} signals"
-        ax.set(
-            title=f"{name} (beta = {signal:g})", xscale="log", xlabel="variables p", ylabel="error over the oracle's"
-        )
+        ax.set(title=f"{name} ($\\beta$ = {signal:g})", ylabel="error over the oracle's")
+        log_axis(ax, part["p"])
         last = band.filter(rule="theory").sort("p")[-1]
         predicted = float(formula.lasso_oracle_law(last["p"][0]))
         words.append(f"{name} {last['mean'][0]:.2f} at p = {last['p'][0]:,} (law: {predicted:.2f})")
-    legend_below(fig, (ax for row in axes for ax in row), 3)
+    for ax in axes[1]:
+        ax.set_xlabel("variables $p$")
+    legend_below(fig, (ax for row in axes for ax in row))
     return fig, "Lasso with the theoretical penalty over oracle: " + "; ".join(words) + "."
 
 
@@ -138,7 +142,7 @@ def regime_table(linear: pl.DataFrame) -> pl.DataFrame:
 
 def sample_size(rows: pl.DataFrame) -> Reading:
     """Error against n: Lasso and oracle fall alike, at different levels."""
-    fig, [[ax]] = panels(1, 1, 4.6, 3.2)
+    fig, [[ax]] = panels(1, 1, 3.2)
     words = []
     for rule in ("theory", "hindsight", "oracle"):
         label, color, marker = RULES[rule]
@@ -146,10 +150,11 @@ def sample_size(rows: pl.DataFrame) -> Reading:
         curve(ax, bands(part, ["n"], "error"), "n", label, color, marker=marker)
         n, values = matrix(part, "n", "error")
         words.append(f"{label} {bootstrap(values, _log_slope(n))}")
-    ax.set(yscale="log", xlabel="records n", ylabel="L2 error of the coefficients")
+    ax.set(yscale="log", xlabel="records $n$", ylabel="$L_2$ error of the coefficients")
     log_axis(ax, rows["n"])
-    ax.set_title(f"Strong signals, p = {rows['p'][0]:,}, s = {rows['s'][0]}")
-    ax.legend(fontsize=7)
+    log_ticks(ax.yaxis)
+    ax.set_title(f"Strong signals, $p$ = {rows['p'][0]:,}, $s$ = {rows['s'][0]}")
+    legend_below(fig, [ax])
     level = bands(rows.filter(pl.col("rule").is_in(["theory", "oracle"])), ["n", "rule"], "error").sort("n")
     ratio = (level.filter(rule="theory")["mean"] / level.filter(rule="oracle")["mean"]).to_numpy()
     return fig, (
@@ -161,49 +166,56 @@ def sample_size(rows: pl.DataFrame) -> Reading:
 def fig08(rows: pl.DataFrame) -> Reading:
     """Fig 8: worst-case rates as formulas; beside them simulated errors on all inputs and on S*, one panel an s."""
     values = sorted(rows["s"].unique())
-    fig, [axes] = panels(1, 1 + len(values), 3.3, 3.2)
+    fig, axes = panels(2, (2 + len(values)) // 2, 2.3)
+    first, *others = [ax for line in axes for ax in line]
     n, s = 10_000, 20
     p = np.arange(s, 101)
-    axes[0].plot(p, formula.nonparametric_rate(n, p), color=METHODS["net"], label="all inputs: n^(-2/(2+p))")
-    axes[0].plot(p, np.full(len(p), formula.nonparametric_rate(n, s)), "--", color=OTHER, label="S*: n^(-2/(2+s))")
-    axes[0].set(title=f"Formula, n = {n:,}, s = {s}", xlabel="inputs p", ylabel="rate of squared error", ylim=(0, 1))
-    axes[0].legend(fontsize=6)
+    first.plot(p, formula.nonparametric_rate(n, p), color="#777777", label="all inputs: $n^{-2/(2+p)}$")
+    level = np.full(len(p), formula.nonparametric_rate(n, s))
+    first.plot(p, level, "--", color="#777777", label="$S^*$: $n^{-2/(2+s)}$")
+    first.set(title=f"Formula, $n$ = {n:,}, $s$ = {s}", ylabel="rate of squared error", ylim=(0, 1))
     words = []
-    for ax, important in zip(axes[1:], values, strict=True):
+    for ax, important in zip(others, values, strict=False):
         part = rows.filter(s=important)
         band = bands(part, ["method", "inputs", "p"], "error")
-        for method, color in METHODS.items():
-            own = band.filter(method=method)
-            curve(ax, own.filter(inputs="all"), "p", f"{method}, all", color, marker="o")
-            ax.axhline(own.filter(inputs="S*")["mean"][0], ls="--", color=color, lw=1, label=f"{method}, S*")
+        for method in LEARNERS:
+            own, color = band.filter(method=method), METHODS[method]
+            curve(ax, own.filter(inputs="all"), "p", f"{method}, all inputs", color, marker="o")
+            level = own.filter(inputs="S*")["mean"][0]
+            ax.axhline(level, ls="--", color=color, lw=1, label=f"{method}, $S^*$ alone")
             grid, ratio = log_ratio(rows, method, important)
             words.append(f"{method}, s = {important}: {bootstrap(ratio, slope_on(grid)):.3f}")
-        ax.set(title=f"Simulation, n = {part['n'][0]:,}, s = {important}", xlabel="inputs p", yscale="log")
-        ax.set_ylabel("squared error")
-    legend_below(fig, axes[1:2], 6)
+        ax.set(title=f"Simulation, $n$ = {part['n'][0]:,}, $s$ = {important}", yscale="log", ylabel="squared error")
+        log_ticks(ax.yaxis)
+    for ax in others[len(values) :]:
+        ax.set_axis_off()
+    for ax in axes[-1]:
+        ax.set_xlabel("inputs $p$")
+    legend_below(fig, (first, others[0]))
     return fig, "Slope of log(error on all inputs / error on S*) on p: " + "; ".join(words) + "."
 
 
 def nonlinear_records(rows: pl.DataFrame) -> Reading:
     """Squared error against n on all inputs and on S*, with the slopes the worst case allows."""
-    fig, [axes] = panels(1, 2, 4.0, 3.2)
+    fig, [axes] = panels(1, 2, 3.2)
     p, s = int(rows.filter(inputs="all")["p"][0]), int(rows["s"][0])
     words = []
     for ax, (inputs, d) in zip(axes, (("all", p), ("S*", s)), strict=True):
         part = rows.filter(inputs=inputs)
-        for method, color in METHODS.items():
+        for method in LEARNERS:
             own = part.filter(method=method)
-            curve(ax, bands(own, ["n"], "error"), "n", method, color, marker="o")
+            curve(ax, bands(own, ["n"], "error"), "n", method, METHODS[method], marker="o")
             n, values = matrix(own, "n", "error")
             words.append(f"{method} on {inputs} {bootstrap(values, _log_slope(n))}")
         grid = np.unique(rows["n"].to_numpy()).astype(float)
         start = part.filter(n=int(grid[0]))["error"].to_numpy().mean()
         reference = start * (grid / grid[0]) ** (-2 / (2 + d))
-        ax.plot(grid, reference, "--", color="black", lw=1, label=f"slope -2/(2+{d}) = {-2 / (2 + d):.2f}")
-        ax.set(title=f"{'All ' if inputs == 'all' else 'S*: '}{d} inputs", yscale="log", xlabel="records n")
-        ax.set_ylabel("squared error")
+        ax.plot(grid, reference, "--", color="black", lw=1, label=f"slope $-2/(2+{d}) = {-2 / (2 + d):.2f}$")
+        ax.set(title=plain(f"{'All ' if inputs == 'all' else 'S*: '}{d} inputs"), yscale="log", xlabel="records $n$")
         log_axis(ax, rows["n"])
-        ax.legend(fontsize=6)
+        log_ticks(ax.yaxis)
+        legend_under(ax)
+    axes[0].set_ylabel("squared error")
     everything = rows.filter(inputs="all")
     n, net = matrix(everything.filter(method="net"), "n", "error")
     _, neighbours = matrix(everything.filter(method="nearest neighbours"), "n", "error")

@@ -161,13 +161,16 @@ def test_encoders_of_one_name_share_no_vectors(tmp_path: Path) -> None:
     assert one.embedded == other.embedded == ["tea"]
 
 
-def test_keywords_count_texts_without_stop_words() -> None:
+def test_keywords_count_texts_by_phrase_without_stop_words() -> None:
     assert words_of("The consumer watched this movie because it's a fast-paced, <b>well</b> told film of 1999.") == [
         "it's", "fast-paced", "told", "film",
     ]  # fmt: skip
-    found = counts(["good tea tea", "good tea", "$x$ tea", "good tea"])
-    assert found == {"good": 3, "tea": 4}
-    assert top(found, 1) == [("tea", 4)] and top(Counter(b=2, a=2, c=0), 3) == [("a", 2), ("b", 2)]
+    told = ["new york, pool", "new york", "$x$ pool", "new york spa by new york", "cosy, warm inn by new york"]
+    found = counts(told)
+    assert found == {"new york": 4, "new york spa": 1, "pool": 2, "cosy": 1, "warm inn": 1}
+    long = "bright modern quiet corner rooms"
+    assert counts([long]) == dict.fromkeys(long.split(), 1), "so long a row is no phrase"
+    assert top(found, 1) == [("new york", 4)] and top(Counter(b=2, a=2, c=0), 3) == [("a", 2), ("b", 2)]
 
 
 def test_a_real_sentence_encoder_is_deterministic_and_sensible() -> None:

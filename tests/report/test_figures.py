@@ -1,12 +1,12 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import polars as pl
 import pytest
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lrrecsys_core import rows as r
@@ -15,15 +15,15 @@ from lrrecsys_core.report.evidence import null_markets, sources
 from lrrecsys_core.report.formats import significant
 from lrrecsys_core.report.kept import file_of
 from lrrecsys_core.report.style import save
+from lrrecsys_core.report.tables import paper_values
 from tests.report.synthetic import everything, study
 
 TOY = ("writer", "history", "candidate", "positive", "negative")
-RUN = ("fig06", "fig07", "fig09", "fig10", "knowledge_dial", "controls", "cold_start", "learning_curves", "routing")
+RUN = [name for name, drawing in drawings.BY_NAME.items() if drawing.collect is not None and name != "bridge"]
 
 
-def _legend(ax: Axes) -> list[str]:
-    legend = ax.get_legend()
-    return [text.get_text() for text in legend.get_texts()] if legend else []
+def _legend(fig: Figure) -> list[str]:
+    return [text.get_text() for legend in fig.legends for text in legend.get_texts()]
 
 
 def _texts(fig: Figure) -> str:
@@ -35,9 +35,8 @@ def drawn(name: str, metrics: pl.DataFrame, predictions: pl.DataFrame | None = N
     drawing = drawings.BY_NAME[name]
     assert drawing.collect is not None
     frame = drawing.collect(sources(metrics, predictions), null_markets(metrics, predictions))
-    figure = drawing.draw(pl.read_csv(frame.write_csv().encode(), infer_schema_length=None))
-    assert isinstance(figure, Figure)
-    return figure
+    made = drawing.draw(pl.read_csv(frame.write_csv().encode(), infer_schema_length=None))
+    return made[0] if isinstance(made, tuple) else made
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +67,7 @@ def test_the_sixth_token_is_drawn_only_on_request() -> None:
 def test_every_figure_labels_simulated_data() -> None:
     metrics, predictions = everything(users=20, replicates=2)
     for fig in (drawn(name, metrics, predictions) for name in RUN):
-        assert "hotels (simulated)" in _texts(fig) and "not run" not in _texts(fig)
+        assert "Hotels (simulated)" in _texts(fig) and "not run" not in _texts(fig)
 
 
 @pytest.mark.parametrize("with_predictions", [True, False])
@@ -91,19 +90,42 @@ def test_dial_needs_a_market() -> None:
     assert "only simulated markets" in _texts(drawn("knowledge_dial", metrics, predictions))
 
 
-def test_pies_show_the_mean_attention_and_skip_absent_context() -> None:
-    metrics, predictions = study({r.LR: 0.1}, replicates=2)
+def test_attention_is_shown_as_its_difference_from_uniform_without_absent_context() -> None:
+    metrics, predictions = study({r.LR: 0.1}, replicates=3)
     predictions = predictions.with_columns(attention_context=pl.lit(None, dtype=pl.Float64))
-    fig = drawn("fig10", metrics, predictions)
-    labels = [t.get_text() for t in fig.axes[0].texts]
-    assert "context" not in labels and "sequence" in labels
-    assert "explanations 40.0%" in fig.axes[1].get_title()
+    above, below = drawn("fig10", metrics, predictions).axes
+    assert [text.get_text() for text in above.get_yticklabels()] == ["positive", "negative", "user", "item", "sequence"]
+    kept = predictions.filter(task="classification", row=r.LR)
+    means = [kept[f"attention_{name}"].mean() for name in ("positive", "negative")]
+    for dot, mean in zip(above.containers, means, strict=False):
+        np.testing.assert_allclose(float(dot[0].get_xdata()[0]), 100 * (mean - 0.2), atol=1e-5)  # type: ignore[operator]
+    assert len(above.collections) == 5, "each has its interval"
+    assert "explanations 40.0%, uniform 40.0%" in _texts(above.figure)
+    assert "not kept" in _texts(below.figure)
+
+
+def test_permutation_importance_stands_beneath_the_attention() -> None:
+    metrics, predictions = study({r.LR: 0.1, r.PERMUTED: 0.3}, replicates=3)
+    (source,) = sources(metrics)
+    expected = source.improvement("AUC", r.PERMUTED, r.LR)
+    assert expected is not None and expected.effect < 0
+    dot = drawn("fig10", metrics, predictions).axes[1].lines[0]
+    assert dot.get_xdata() == pytest.approx([expected.effect])
+
+
+def test_attention_kept_before_it_had_intervals_is_drawn_without() -> None:
+    old = pl.DataFrame({"title": ["yelp"] * 2, "token": ["positive", "negative"], "share": [0.6, 0.4]})
+    above, _ = drawings.BY_NAME["fig10"].draw(old).axes  # type: ignore[union-attr]
+    np.testing.assert_allclose([above.lines[k].get_xdata()[0] for k in (0, 3)], [10, -10])
+    for dots in above.containers:
+        (bars,) = dots[2]
+        assert all(np.ptp(ends[:, 0]) == 0 for ends in bars.get_segments())
 
 
 def test_the_regression_line_says_its_slope_and_significance() -> None:
     metrics, predictions = study({r.LR: 0.1, **dict.fromkeys(r.BASELINES[:4], 0.2)}, users=60)
-    legend = [t.get_text() for t in drawn("fig06", metrics, predictions).axes[0].get_legend().get_texts()]
-    assert legend[0].startswith("LR-Recsys: slope") and " p " in legend[0] and legend[1].startswith("placebo: ")
+    told = _texts(drawn("fig06", metrics, predictions))
+    assert re.search(r"LR-Recsys: \S+ \(p .*placebo ", told, flags=re.DOTALL)
 
 
 def test_keywords_take_any_text() -> None:
@@ -134,26 +156,27 @@ def test_small_slopes_keep_their_digits(value: float, text: str) -> None:
     assert significant(value) == text
 
 
-def test_the_regression_line_ends_with_the_bins() -> None:
+def test_points_and_lines_are_of_the_same_records_and_end_together() -> None:
     metrics, predictions = study({r.LR: 0.1, **dict.fromkeys(r.BASELINES[:4], 0.2)}, users=60)
-    above, below = drawn("fig06", metrics, predictions).axes
-    bins = below.lines[0].get_xdata()
-    assert max(bins) < 0.9
-    reach = [line.get_xdata() for line in above.lines if line.get_label().startswith(("LR-Recsys", "placebo"))]
-    assert len(reach) == 2 and all(np.allclose([x[0], x[-1]], [bins[0], bins[-1]]) for x in reach)
-    assert above.get_xlim() == below.get_xlim() and above.get_xlim()[1] < 1
-
-
-def test_pies_and_uniform_attention_have_a_decimal() -> None:
-    figure = drawn("fig10", *study({r.LR: 0.1}, replicates=2))
-    assert "16.7%" in [text.get_text() for text in figure.axes[1].texts]
+    (ax,) = drawn("fig06", metrics, predictions).axes
+    lines = {line.get_label(): line for line in ax.lines}
+    bins = lines["LR-Recsys, mean of a bin"]
+    assert max(bins.get_xdata()) < 0.9 and ax.get_xlim()[1] < 1
+    for label in ("LR-Recsys", "placebo: second-best baseline"):
+        reach = lines[label].get_xdata()
+        assert np.allclose([reach[0], reach[-1]], [bins.get_xdata()[0], bins.get_xdata()[-1]])
+    # Bins are of equal size, so their mean is that of all records, through which the line goes.
+    at = np.interp(np.mean(bins.get_xdata()), lines["LR-Recsys"].get_xdata(), lines["LR-Recsys"].get_ydata())
+    assert at == pytest.approx(np.mean(bins.get_ydata()), rel=0.02)
 
 
 def test_a_small_gap_of_attention_is_seen_beside_the_uniform_share() -> None:
     metrics, predictions = study({r.LR: 0.1}, replicates=2)
     tokens = [name for name in predictions.columns if name.startswith("attention_")]
     near = predictions.with_columns((pl.col(name) - 1 / 6) / 50 + 1 / 6 for name in tokens)
-    for ax in drawn("fig07", metrics, near).axes:
+    figure = drawn("fig07", metrics, near)
+    assert not any(patch.get_fill() for ax in figure.axes for patch in ax.patches), "outlines hide nothing"
+    for ax in figure.axes:
         low, high = ax.get_xlim()
         assert low < 0.13 and high > 0.2
         assert "Cohen's d = " in ax.texts[0].get_text()
@@ -176,17 +199,39 @@ def _fractions(names: list[str]) -> dict[str, float]:
 def test_a_baseline_run_on_all_the_data_only_is_a_level_beside_the_biases() -> None:
     noise = {r.LR: 0.1, "DIN": 0.15, "SASRec": 0.3, r.BIASES: 0.2, **_fractions([r.LR])}
     metrics, _ = study(noise, simulated=False, dataset="movielens", replicates=3)
-    ax = drawn("learning_curves", metrics).axes[0]
-    lines = {line.get_label(): line for line in ax.lines}
-    for label, row, style in (("DIN (best on validation)", "DIN", "--"), (r.BIASES, r.BIASES, ":")):
-        line = lines[f"{label}, n = 3"]
+    fig = drawn("learning_curves", metrics)
+    lines = {line.get_label(): line for line in fig.axes[0].lines}
+    assert "n = 3, best baseline DIN" in _texts(fig)
+    for label, row, style in (("best baseline on validation", "DIN", "--"), (r.BIASES, r.BIASES, ":")):
         expected = metrics.filter(row=row, metric="RMSE", part="test")["value"].mean()
-        assert line.get_linestyle() == style and np.allclose(line.get_ydata(), expected)
-        assert f"{label}, n = 3" in _legend(ax)
+        assert lines[label].get_linestyle() == style and np.allclose(lines[label].get_ydata(), expected)
+        assert label in _legend(fig)
     both, _ = study(noise | _fractions(["DIN", r.BIASES]), simulated=False, dataset="movielens", replicates=3)
     lines = {line.get_label(): line for line in drawn("learning_curves", both).axes[0].lines}
-    for label in ("DIN (best on validation)", r.BIASES):
-        assert len(lines[f"{label}, n = 3"].get_xdata()) == len(r.FRACTIONS)
+    for label in ("best baseline on validation", r.BIASES):
+        assert len(lines[label].get_xdata()) == len(r.FRACTIONS)
+
+
+@pytest.mark.parametrize("replicates", [2, 5])
+def test_learning_curves_have_the_spread_of_their_replicates(replicates: int) -> None:
+    metrics, _ = study({r.LR: 0.1, **_fractions([r.LR])}, replicates=replicates)
+    band = drawn("learning_curves", metrics).axes[0].collections[0].get_paths()[0].vertices
+    values = metrics.filter(row=r.LR, metric="RMSE", part="test")["value"]
+    ends = band[np.isclose(band[:, 0], 100), 1]
+    assert np.ptp(ends) == pytest.approx(2 * values.std(), rel=1e-6)
+
+
+def test_numbers_of_paper_and_ours_are_joined_row_by_row() -> None:
+    metrics, _ = study({r.LR: 0.1, "DIN": 0.2}, replicates=2, users=10)
+    ax = drawings.BY_NAME["paper_against_ours"].draw(metrics).axes[0]  # type: ignore[union-attr]
+    published = paper_values().filter(table=2, row="DIN", dataset="TripAdvisor", metric="RMSE")["mean"].item()
+    ours = metrics.filter(row="DIN", metric="RMSE", part="test")["value"].mean()
+    place = [text.get_text() for text in ax.get_yticklabels()].index("DIN")
+    joined = [line.get_xdata() for line in ax.lines if list(line.get_ydata()) == [place, place]]
+    np.testing.assert_allclose(joined, [[published, ours]])
+    assert "published: TripAdvisor" in _texts(ax.figure)
+    own = metrics.with_columns(dataset=pl.lit("shop"), simulated=pl.lit(False))
+    assert "no published number" in _texts(drawings.BY_NAME["paper_against_ours"].draw(own)).replace("\n", " ")  # type: ignore[arg-type]
 
 
 def test_controls_say_who_explains_and_what_is_silent() -> None:
@@ -200,7 +245,7 @@ def test_controls_say_who_explains_and_what_is_silent() -> None:
 def test_unordered_data_are_said_to_be() -> None:
     metrics, predictions = study({r.LR: 0.1}, simulated=False, dataset="yelp", replicates=1)
     untimed = metrics.with_columns(ordered=pl.lit(False))
-    assert "yelp (unordered)" in _texts(drawn("fig10", untimed, predictions))
+    assert "Yelp (unordered)" in _texts(drawn("fig10", untimed, predictions))
     assert "(unordered)" not in _texts(drawn("fig10", metrics, predictions))
 
 

@@ -79,7 +79,7 @@ def test_the_page_has_the_faults_of_the_answers_where_they_were_counted(root: Pa
     keep("smoke", "faults", counted.select(pl.lit("inns (simulated)").alias("title"), pl.all()))
     text = write_report("smoke").read_text(encoding="utf-8")
     assert "Faults of the answers (SIMULATED markets)" in text and "the &lt;b&gt;dull" in text
-    assert "<figcaption>Faults of the answers, by explainer and slot" in text
+    assert "<figcaption>Faults of the answers, by explainer and slot.</figcaption>" in text
 
 
 def test_page_is_complete_and_self_contained(root: Path) -> None:

@@ -42,9 +42,7 @@ def verdicts_of(metrics: pl.DataFrame) -> list[str]:
     return judged["verdict"].to_list()
 
 
-@pytest.mark.parametrize(
-    ("margins", "expected"), [(0.1, {"pass", "supported"}), (2.0, {"fail", "not supported"})]
-)
+@pytest.mark.parametrize(("margins", "expected"), [(0.1, {"pass", "supported"}), (2.0, {"fail", "not supported"})])
 def test_controls_say_the_same_when_every_value_moves_in_the_fourth_digit(margins: float, expected: set[str]) -> None:
     metrics = gaining(margins)
     # The interval lies beside 0 in both cases, so that 0 itself would be no safe limit.

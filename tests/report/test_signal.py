@@ -18,7 +18,7 @@ from lrrecsys_core.report import drawings, signal
 from lrrecsys_core.report.formats import Cell
 from lrrecsys_core.report.kept import keep
 from lrrecsys_core.report.page import write_report
-from lrrecsys_core.report.style import NEGATIVE, OTHER, POSITIVE
+from lrrecsys_core.report.style import OTHER, plain
 from tests.report.test_page import collected
 
 MARKETS = {  # link -> value on validation and on test, of the first of two markets; the second lies .02 above
@@ -128,15 +128,14 @@ def test_bars_run_from_the_ceiling_down_and_losing_links_stand_out() -> None:
     fig = signal.signal(read_again(signal.collect_signal(both, [source("hotels"), source("null-hotels")])))
     fig.canvas.draw()
     first, null = fig.axes[:2]
-    assert first.get_title() == "hotels (simulated)" and null.get_title() == "null-hotels (simulated)"
-    assert [text.get_text() for text in first.get_yticklabels()] == list(signal.LABELS.values())
+    assert first.get_title() == "Hotels\n(simulated)" and null.get_title() == "Null hotels\n(simulated)"
+    assert [text.get_text() for text in first.get_yticklabels()] == list(map(plain, signal.LABELS.values()))
     assert first.yaxis_inverted() and first.get_xlim() == null.get_xlim()
     shown = {round(bar.get_y() + bar.get_height() / 2, 2): bar for bar in first.patches}
-    colours = [to_hex(shown[k - 0.19].get_facecolor()) for k in range(len(MARKETS))]
-    losing = ("balance", "trees", "networks")
-    assert colours == [NEGATIVE if link in losing else POSITIVE for link in MARKETS]
+    hatched = [bool(shown[k - 0.19].get_hatch()) for k in range(len(MARKETS))]
+    assert hatched == [link in ("balance", "trees", "networks") for link in MARKETS]
     np.testing.assert_allclose([shown[k + 0.19].get_width() for k in (0, 4)], [0.41, 0.02])
-    assert sorted(text.get_text() for text in first.texts) == ["-41%", "-50%", "-54%"] and not null.texts
+    assert sorted(text.get_text() for text in first.texts) == ["−41%", "−50%", "−54%"] and not null.texts
     canvas = FigureCanvasAgg(fig)
     canvas.draw()
     ink = canvas.get_renderer()

@@ -51,12 +51,12 @@ def test_statements_are_told_from_the_sentence_around_them() -> None:
     assert said(free) == free
 
 
-def test_top_words_are_used_and_are_not_the_explainers_wording() -> None:
+def test_top_phrases_are_whole_and_are_not_the_explainers_wording() -> None:
     texts = explain_records(inns(), MetadataExplainer(), "no_profile")
     words = text_figures.collect_keywords(inns(), texts, "inns")
     figure, told = text_figures.keywords(words), words.drop_nulls("word")
     assert (told["texts"] > 0).all() and "Inn " not in words.write_csv()
-    content = {word for line in DETAILS for word in line.replace(";", "").split()}
+    content = {phrase for line in DETAILS for phrase in line.split("; ")}
     assert "positive" in told["slot"] and set(told["word"]) <= content
     said_of_it = figure.get_supxlabel()
     assert "fixed wording" in said_of_it
@@ -64,7 +64,7 @@ def test_top_words_are_used_and_are_not_the_explainers_wording() -> None:
     assert "name nothing" in figure.axes[1].get_xlabel() or "name nothing" in figure.axes[0].get_xlabel()
 
 
-def test_words_of_nearly_all_texts_are_left_out_and_named() -> None:
+def test_phrases_of_nearly_all_texts_are_left_out_and_named() -> None:
     split = inns()
     sentences = ("", "Cosy evening by the lake", "Cosy evening with music")
     codes = np.arange(len(split.user), dtype=np.int32) % 2 + 1
@@ -72,7 +72,7 @@ def test_words_of_nearly_all_texts_are_left_out_and_named() -> None:
     words = text_figures.collect_keywords(split, texts, "inns")
     figure = text_figures.keywords(words)
     assert set(words.filter(slot="positive")["word"]) == {"lake", "music"}
-    assert "(cosy, evening)" in figure.get_supxlabel() and "fixed wording" not in figure.get_supxlabel()
+    assert "(cosy evening)" in figure.get_supxlabel() and "fixed wording" not in figure.get_supxlabel()
 
 
 def test_lengths_have_the_colours_of_the_other_figures_and_a_legend_outside() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
 from lrrecsys_core import rows
+from lrrecsys_core.app.publish import collect_attention
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.generate import Explanations
@@ -69,6 +71,20 @@ def test_stored_reasons_are_read_and_never_asked_for_again(model: FittedModel) -
     own = model.split.item_position[model.split.user_position == model.split.user_position[model.latest[user]]]
     assert asked and set(own.tolist()).isdisjoint(asked)
     assert len(asked) <= 50
+
+
+def test_the_map_of_attention_is_that_of_the_served_network(model: FittedModel) -> None:
+    study, row = Study(TINY), rows.BY_NAME[rows.LR]
+    maps = collect_attention(study)
+    assert maps["title"].unique().to_list() == ["hotels (simulated)"], "only its cell has been computed"
+    for part in maps.partition_by("what"):
+        np.testing.assert_allclose(part.group_by("from").agg(pl.col("share").sum())["share"], 1, atol=1e-5)
+    split = model.split
+    fields = as_tensors(record_fields(row, split, Sizes.of(split), study.text_set("hotels"), 0))
+    received = predict(model.module, fields, split.test, method="attention").mean(0)
+    mean = maps.filter(what="mean of the test records").group_by("to", maintain_order=True).agg(pl.col("share").mean())
+    assert mean["to"].to_list() == list(model.module.token_names)
+    np.testing.assert_allclose(mean["share"], received, atol=1e-5)
 
 
 def test_score_of_a_stored_record_equals_the_batch_prediction(model: FittedModel) -> None:
