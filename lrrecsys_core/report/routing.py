@@ -74,10 +74,10 @@ def _ranks(panel: Panel, order: str, baselines: Sequence[str]) -> Floats | None:
         complete = [name for name in baselines if name in panel.predictions]
         if len(complete) < 2:
             return None
-        uncertain = panel.disagreement(complete)
+        uncertain = np.asarray(panel.disagreement(complete))
     else:
         uncertain = np.zeros(panel.records.height)
-    places = np.lexsort((np.random.default_rng(0).random(len(uncertain)), -np.asarray(uncertain)))
+    places = np.lexsort((np.random.default_rng(0).random(len(uncertain)), -uncertain))
     ranks = np.empty(len(places))
     ranks[places] = np.arange(len(places)) / len(places)
     return ranks
@@ -104,7 +104,7 @@ def _saved(source: Evidence, found: Sequence[Panel], errors: Sequence[tuple[Floa
 
 def routing(frame: pl.DataFrame) -> Figure:
     """RMSE against the share of records asked about, and beneath it what each order saves beyond the random one."""
-    fig, columns = by_column(frame, 2, 3.3, 2.4)
+    fig, columns = by_column(frame, 2)
     for title, (above, below), part in columns:
         known = part.filter(pl.col("order").is_not_null())
         if known.is_empty():

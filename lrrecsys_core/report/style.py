@@ -108,7 +108,7 @@ def save(fig: Figure, run: str, name: str) -> list[Path]:
         Without suffix, for example "fig06_movies".
     """
     for cloud in fig.findobj(PathCollection):
-        cloud.set_rasterized(len(cloud.get_offsets()) > DENSE)
+        cloud.set_rasterized(np.shape(cloud.get_offsets())[0] > DENSE)
     files = []
     # Names inside an SVG are drawn by lot otherwise, and must be no other figure's on the same page.
     with matplotlib.rc_context({"svg.hashsalt": f"{run}/{name}", "svg.fonttype": "none"}):
