@@ -10,7 +10,6 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -35,9 +34,9 @@ _FIRST, _LAST = 900_000_000_000, 1_690_000_000_000  # milliseconds: 1998 to 2023
 
 
 def main(*shares: int) -> None:
-    """Measure every size, the smallest first, and write what is known so far to ``scale_amazon.json``."""
-    sizes: list[dict[str, Any]] = []
-    content: dict[str, Any] = {"name": "scale_amazon", "conditions": f"{_CONDITIONS}; {machine()}", "sizes": sizes}
+    """Measure every size, or those named, and write what is known so far to ``scale_amazon.json``."""
+    place = paths.root() / "results" / "bench" / "scale_amazon.json"
+    kept = json.loads(place.read_text(encoding="utf-8"))["sizes"] if place.is_file() and shares else []
     for share in shares or SHARES:
         with tempfile.TemporaryDirectory() as folder:
             size = apart(_MODULE, "make", folder, share) | {"load_average": load()}
@@ -47,8 +46,11 @@ def main(*shares: int) -> None:
         size["cpu_seconds_per_million"] = size["first"]["cpu_seconds"] / size["records"] * 1e6
         if "pandas" in size:
             size["times_faster_than_pandas"] = size["pandas"]["cpu_seconds"] / size["first"]["cpu_seconds"]
-        sizes.append(size)
-        paths.write_json(paths.root() / "results" / "bench" / "scale_amazon.json", content)
+        kept = sorted(
+            [one for one in kept if one["records"] != size["records"]] + [size], key=lambda one: one["records"]
+        )
+        about = {"name": "scale_amazon", "conditions": f"{_CONDITIONS}; {machine()}"}
+        paths.write_json(place, about | {"sizes": kept})
         print(f"scale_amazon: {size}", flush=True)
 
 

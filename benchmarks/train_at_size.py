@@ -37,26 +37,28 @@ _LARGE = RELEASES["amazon-2023-movies"]
 SIZES = {"small": (SMALL, 9_765, 6_280), "large": (_LARGE.records, _LARGE.users, _LARGE.items)}
 _CONDITIONS = (
     f"made records, one network at a time, step not compiled, one thread, batches of {BATCH} at random, both sizes by"
-    " turns; what is prepared before the first step is told apart. Residual biases: one evaluation of loss and gradient,"
+    " turns; what is prepared before the first step is told apart. Residual biases: an evaluation of loss and gradient,"
     " of which fitting one pair of priors takes as many as told. An epoch is all records once"
 )
 
 
-def main(steps: int = STEPS) -> None:
-    """Measure every model at both sizes and write what is known so far to ``train_at_size.json``."""
-    rows: list[dict[str, Any]] = []
-    content = {"name": "train_at_size", "conditions": f"{_CONDITIONS}; {machine()}", "steps": steps, "models": rows}
-    content["large"] = dict(zip(("records", "users", "items"), SIZES["large"], strict=True))
+def main(steps: int = STEPS, *names: str) -> None:
+    """Measure every model, or those named, at both sizes and write what is known so far to ``train_at_size.json``."""
+    place = paths.root() / "results" / "bench" / "train_at_size.json"
+    kept = json.loads(place.read_text(encoding="utf-8"))["models"] if place.is_file() and names else []
+    about: dict[str, Any] = {"name": "train_at_size", "conditions": f"{_CONDITIONS}; {machine()}"}
+    about["large"] = dict(zip(("records", "users", "items"), SIZES["large"], strict=True))
     with tempfile.TemporaryDirectory() as folder:
         for size in SIZES:
             apart(_MODULE, "make", folder, size)
-        for name in (*MODELS, BIASES):
-            found = apart(_MODULE, name, folder, *([] if name == BIASES else [steps]))
-            small, large = (found[size]["cpu_seconds_per_million"] for size in ("small", "large"))
-            rows.append({"model": name, "times_small": large / small, "load_average": load()} | found)
-            rows[-1]["cpu_hours_an_epoch"] = large * _LARGE.records / 1e6 / 3600
-            paths.write_json(paths.root() / "results" / "bench" / "train_at_size.json", content)
-            print(f"train_at_size: {rows[-1]}", flush=True)
+        for name in names or (*MODELS, BIASES):
+            row = {"model": name, "steps": 0 if name == BIASES else steps, "load_average": load()}
+            row |= apart(_MODULE, name, folder, steps)
+            small, large = (row[size]["cpu_seconds_per_million"] for size in SIZES)
+            row |= {"times_small": large / small, "cpu_hours_an_epoch": large * _LARGE.records / 1e6 / 3600}
+            kept = [one for one in kept if one["model"] != name] + [row]
+            paths.write_json(place, about | {"models": kept})
+            print(f"train_at_size: {row}", flush=True)
 
 
 def make(folder: Path, size: str) -> dict[str, int]:
@@ -89,7 +91,7 @@ def steps_of(name: str, folder: Path, steps: int) -> dict[str, dict[str, float]]
     By turns, so that whatever else the machine does slows both alike.
     """
     found: dict[str, dict[str, float]] = {}
-    steppers = {}
+    steppers, weight = {}, torch.ones(1, BATCH)
     for size, (records, users, items) in SIZES.items():
         began = spent()
         torch.manual_seed(0)
@@ -102,7 +104,7 @@ def steps_of(name: str, folder: Path, steps: int) -> dict[str, dict[str, float]]
         steppers[size] = Stepper(stack, "loss", "adam", compiled=False), torch.from_numpy(chosen).view(steps, 1, BATCH)
         found[size] = {"cpu_seconds_per_million": 0.0, "seconds_per_million": 0.0}
         found[size]["prepare_cpu_seconds"] = began()["cpu_seconds"]
-    weight = torch.ones(1, BATCH)
+        steppers[size][0](steppers[size][1][0], weight, {})  # the first step of a process is slower
     for low in range(0, steps, TURN):
         for size, (step, orders) in steppers.items():
             began = spent()
@@ -147,4 +149,4 @@ if __name__ == "__main__":
     elif kind in MODELS:
         print(json.dumps(steps_of(kind, Path(given[0]), int(given[1]))))
     else:
-        main(int(kind))
+        main(int(kind), *given)

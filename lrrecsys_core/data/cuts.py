@@ -117,7 +117,10 @@ def sorted_records(dataset: Dataset, seed: int) -> tuple[Ints, Ints, Ints]:
 
 
 def _numbers(ids: pl.Series, known: pl.Series) -> Ints:
-    """(N,) row of each id among those known."""
+    """(N,) row of each id among those known, which are all there are."""
+    hashes = known.hash()
+    if hashes.n_unique() == len(known):  # then they stand for the texts, and are matched in half the time
+        ids, known = ids.hash(), hashes
     rows = known.to_frame("id").with_row_index("row")
     found = ids.to_frame("id").join(rows, on="id", how="left", maintain_order="left")
     return found["row"].to_numpy().astype(np.int64)

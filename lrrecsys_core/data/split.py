@@ -185,13 +185,10 @@ def make_split(
     user_rows = _table(user[train], int(user.max()) + 1)
     item_rows = _table(item[train], dataset.items.height)
     past = cut.past(seed)
-    absent = past < 0
-    begun = ~absent[:, -1]
-    history_position = item[past]
+    begun = past[:, -1] >= 0
+    history_position = np.append(item, -1)[past]  # the last entry is what -1 finds
     del past  # as large as all columns of the records together
-    history_position[absent] = -1
-    history = item_rows[history_position]
-    history[absent] = 0
+    history = np.append(item_rows, 0)[history_position]
     context, sizes = _context_codes(cut)
     aspects, names = _aspect_terms(cut)
     rating = dataset.interactions["rating"].to_numpy()[record]
