@@ -19,15 +19,20 @@ def clipped(text: str, most: int = 60) -> str:
     return flat if len(flat) <= most else flat[: most - 1] + "…"
 
 
-def find_files(folder: str | Path, names: tuple[str, ...], published: str) -> tuple[Path, ...]:
-    """Return the paths of these files in the folder; `published` says in words what the folder should hold."""
+def find_files(folder: str | Path, names: tuple[str, ...], published: str, packed: str = "") -> tuple[Path, ...]:
+    """Return the paths of these files in the folder, or of those with the ending `packed`; `published` says in words
+    what the folder should hold."""
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected {published} with {', '.join(names)}.")
+    found = []
     for name in names:
-        if not (folder / name).is_file():
+        files = [file for end in ("", packed) if (file := folder / f"{name}{end}").is_file()]
+        if not files:
+            name += f"[{packed}]" if packed else ""
             raise InputError(f"{folder}: the file {name} is missing; expected {published} with {', '.join(names)}.")
-    return tuple(folder / name for name in names)
+        found.append(files[0])
+    return tuple(found)
 
 
 def require_columns(found: Sequence[str], columns: Sequence[str], where: str, line: Sequence[str] = ()) -> None:

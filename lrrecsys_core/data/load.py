@@ -1,7 +1,9 @@
 """Data sets by a short text such as "movielens:PATH", the form the command line and the notebooks take."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from lrrecsys_core.data.amazon import load_amazon
 from lrrecsys_core.data.dataset import Dataset
@@ -51,7 +53,7 @@ def load_dataset(spec: str) -> Dataset:
 def _movielens(place: str) -> Dataset:
     paths, options = _options(place, ("fold",), ())
     folder, _, given = paths.partition(",")
-    return load_movielens(folder, _profiles(folder, given) if given else None, **options)  # type: ignore[arg-type]
+    return load_movielens(folder, _profiles(folder, given) if given else None, **options)
 
 
 def _imported(place: str) -> Dataset:
@@ -59,20 +61,15 @@ def _imported(place: str) -> Dataset:
     return load_movielens(folder, _profiles(folder, given), described_only=True)
 
 
-def _amazon(place: str) -> Dataset:
-    folder, options = _options(place, ("category",), ("reviews",))
-    return load_amazon(folder, **options)  # type: ignore[arg-type]
+def _loaded(load: Callable[..., Dataset], words: tuple[str, ...], switches: tuple[str, ...], place: str) -> Dataset:
+    folder, options = _options(place, words, switches)
+    return load(folder, **options)
 
 
-def _yelp_open(place: str) -> Dataset:
-    folder, options = _options(place, (), ("restaurants", "reviews"))
-    return load_yelp_open(folder, **options)  # type: ignore[arg-type]
-
-
-def _options(place: str, words: tuple[str, ...], switches: tuple[str, ...]) -> tuple[str, dict[str, str | bool]]:
+def _options(place: str, words: tuple[str, ...], switches: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
     """The folder and the options of ``FOLDER?word=value&switch=yes``."""
     folder, _, query = place.partition("?")
-    options: dict[str, str | bool] = {}
+    options: dict[str, Any] = {}
     for pair in filter(None, query.split("&")):
         key, _, value = pair.partition("=")
         if key in words and value:
@@ -99,8 +96,8 @@ def _profiles(folder: str, given: str) -> Path:
 _KINDS: dict[str, Callable[[str], Dataset]] = {
     "movielens": _movielens,
     "movielens-imported": _imported,
-    "amazon": _amazon,
-    "yelp-open": _yelp_open,
+    "amazon": partial(_loaded, load_amazon, ("category",), ("reviews",)),
+    "yelp-open": partial(_loaded, load_yelp_open, (), ("restaurants", "reviews")),
     "tripadvisor-peter": load_tripadvisor_peter,
     "tripadvisor": load_tripadvisor,
     "yelp": load_yelp,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from lrrecsys_core.data.columns import refuse
+from lrrecsys_core.data.columns import find_files, refuse
 from lrrecsys_core.data.dataset import Dataset, make_dataset
 from lrrecsys_core.data.json_lines import TEXT, read_json_lines
 from lrrecsys_core.data.open_records import described, latest_records, phrases, read_records, tidied, told
@@ -43,7 +43,7 @@ def load_yelp_open(folder: str | Path, *, restaurants: bool = False, reviews: bo
     InputError
         If a file is missing or malformed.
     """
-    records_file, items_file = (_file(Path(folder), name) for name in _FILES)
+    records_file, items_file = find_files(folder, _FILES, "the Yelp open dataset", ".gz")
     frame = read_records(records_file, _COLUMNS, TEXT, reviews)
     moment = pl.coalesce(pl.col("timestamp").str.to_datetime(form, strict=False) for form in _DATES)
     unread = frame.select(moment.is_null().alias("_unread"))
@@ -76,12 +76,3 @@ def load_yelp_open(folder: str | Path, *, restaurants: bool = False, reviews: bo
         columns=_COLUMNS,
     )
     return replace(dataset, release="yelp-open", notes=(*notes, *missing))
-
-
-def _file(folder: Path, name: str) -> Path:
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; expected the Yelp open dataset with {' and '.join(_FILES)}.")
-    for path in (folder / name, folder / f"{name}.gz"):
-        if path.is_file():
-            return path
-    raise InputError(f"{folder}: {name}[.gz] is missing; expected the Yelp open dataset with {' and '.join(_FILES)}.")

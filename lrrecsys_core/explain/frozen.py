@@ -14,7 +14,7 @@ import polars as pl
 from lrrecsys_core import paths
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.llm import LLM, Request, Result
-from lrrecsys_core.explain.store import ExplanationStore
+from lrrecsys_core.explain.store import Answers, ExplanationStore
 
 FORMAT = "lrrecsys-explanations-1"
 ROWS_PER_FILE = 500_000
@@ -70,7 +70,7 @@ def freeze(store: ExplanationStore, folder: str | Path) -> dict[str, object]:
     return manifest
 
 
-class FrozenStore:
+class FrozenStore(Answers):
     """Answers read from a frozen folder; nothing is ever asked or added.
 
     Parameters
@@ -111,16 +111,7 @@ class FrozenStore:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def answers(self, keys: Sequence[str]) -> dict[str, tuple[str | None, str]]:
-        """Stored answers by key with the reason why each ended; None where a failure is recorded."""
-        return {key: (text, reason) for key, text, reason, _ in self._rows(keys)}
-
-    def odds(self, keys: Sequence[str]) -> dict[str, dict[str, float]]:
-        """Probabilities of the choices, by key, of the answers that were stored with any."""
-        return {key: json.loads(odds) for key, _, _, odds in self._rows(keys) if odds}
-
     def _rows(self, keys: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-        """Key and what :data:`SAID` names, for each of the keys that is there."""
         if not len(self) or not keys:
             return
         wanted = pl.Series(list(keys), dtype=pl.String)
@@ -129,10 +120,6 @@ class FrozenStore:
         for key, found, *said in pl.concat([there, self._said[places]], how="horizontal").iter_rows():
             if key == found:
                 yield key, *said
-
-    def texts(self, keys: Sequence[str]) -> dict[str, str | None]:
-        """Stored answers by key; None where a failure is recorded; absent keys are left out."""
-        return {key: text for key, (text, _) in self.answers(keys).items()}
 
     def asked(self) -> set[tuple[str, str]]:
         """Who was asked what: identifier, with revision, of the model and name of the template."""

@@ -93,13 +93,7 @@ def recorded_explanations(
 
 
 def recorded_profiles(split: Split, path: str | Path, model: str, *, prompts: PromptSet | None = None) -> list[str]:
-    """Stored profile of each row of ``split.dataset.items`` (Sec 3.6), its name where there is none.
-
-    Parameters
-    ----------
-    split, path, model, prompts
-        As in :func:`recorded_explanations`.
-    """
+    """Stored profile of each row of ``split.dataset.items`` (Sec 3.6), its name where there is none."""
     with _opened(path, model, prompts) as (store, llm, prompts):
         return item_profiles(split, llm, store=store, prompts=prompts)
 
@@ -107,13 +101,7 @@ def recorded_profiles(split: Split, path: str | Path, model: str, *, prompts: Pr
 def recorded_answers(
     split: Split, path: str | Path, model: str, variant: str = "full", *, prompts: PromptSet | None = None
 ) -> Iterator[Answer]:
-    """What a store holds of a split in a variant, or of its "profile"s, as the LLM wrote it and before second tries.
-
-    Parameters
-    ----------
-    split, path, model, prompts
-        As in :func:`recorded_explanations`.
-    """
+    """What a store holds of a split in a variant, or of its "profile"s, as the LLM wrote it and before second tries."""
     with _opened(path, model, prompts) as (store, llm, prompts):
         named = variant in ("profile", "no_profile")
         profiles = None if named else item_profiles(split, llm, store=store, prompts=prompts)
@@ -133,11 +121,6 @@ def stored_variants(split: Split, path: str | Path, model: str, *, prompts: Prom
     """The variants for which a store was asked about every record, by a sample of them: what its rows can be made of.
 
     A trial of the first records does not count, nor does a variant without any answer; failures do.
-
-    Parameters
-    ----------
-    split, path, model, prompts
-        As in :func:`recorded_explanations`.
 
     Raises
     ------
@@ -160,23 +143,12 @@ def holds(path: str | Path, model: str) -> bool:
 
 
 def recorded_model(path: str | Path, model: str) -> str:
-    """Identifier and revision with which a store's answers were made.
-
-    Parameters
-    ----------
-    path, model
-        As in :func:`recorded_explanations`.
-    """
+    """Identifier and revision with which a store's answers were made."""
     return _recorded(_asked(Path(path)), model).model
 
 
 def recorded_prompts(path: str | Path, model: str) -> PromptSet:
     """The built-in prompt set with which a store's answers were made, by the names of the templates recorded there.
-
-    Parameters
-    ----------
-    path, model
-        As in :func:`recorded_explanations`.
 
     Raises
     ------

@@ -7,10 +7,12 @@ import os
 import sqlite3
 import time
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 from weakref import finalize
 
 from lrrecsys_core.errors import InputError
@@ -47,7 +49,27 @@ WHERE answers.text IS NULL
 """
 
 
-class ExplanationStore:
+class Answers(ABC):
+    """Answers that are looked up by their keys, wherever they lie."""
+
+    @abstractmethod
+    def _rows(self, keys: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        """Key, text, reason of its end and odds as JSON for each of the keys that is there."""
+
+    def answers(self, keys: Sequence[str]) -> dict[str, tuple[str | None, str]]:
+        """Stored answers by key with the reason why each ended; None where a failure is recorded."""
+        return {key: (text, reason) for key, text, reason, _ in self._rows(keys)}
+
+    def texts(self, keys: Sequence[str]) -> dict[str, str | None]:
+        """Stored answers by key; None where a failure is recorded; absent keys are left out."""
+        return {key: text for key, (text, _) in self.answers(keys).items()}
+
+    def odds(self, keys: Sequence[str]) -> dict[str, dict[str, float]]:
+        """Probabilities of the choices, by key, of the answers that were stored with any."""
+        return {key: json.loads(odds) for key, _, _, odds in self._rows(keys) if odds}
+
+
+class ExplanationStore(Answers):
     """Answers in an SQLite file: many readers, one writer, each result durable before the next call starts.
 
     While it is written, and after a writer was killed, the newest answers are in a file beside it whose name ends in
@@ -151,29 +173,11 @@ class ExplanationStore:
     def __len__(self) -> int:
         return int(self._db.execute("SELECT count(*) FROM answers").fetchone()[0])
 
-    def answers(self, keys: Sequence[str]) -> dict[str, tuple[str | None, str]]:
-        """Stored answers by key with the reason why each ended; None where a failure is recorded."""
-        found: dict[str, tuple[str | None, str]] = {}
+    def _rows(self, keys: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         for start in range(0, len(keys), LOOKUP):
             part = [bytes.fromhex(key) for key in keys[start : start + LOOKUP]]
-            places = ",".join("?" * len(part))
-            rows = self._db.execute(f"SELECT key, text, finish_reason FROM answers WHERE key IN ({places})", part)
-            found.update((key.hex(), (text, reason)) for key, text, reason in rows)
-        return found
-
-    def texts(self, keys: Sequence[str]) -> dict[str, str | None]:
-        """Stored answers by key; None where a failure is recorded; absent keys are left out."""
-        return {key: text for key, (text, _) in self.answers(keys).items()}
-
-    def odds(self, keys: Sequence[str]) -> dict[str, dict[str, float]]:
-        """Probabilities of the choices, by key, of the answers that were stored with any."""
-        found: dict[str, dict[str, float]] = {}
-        for start in range(0, len(keys), LOOKUP):
-            part = [bytes.fromhex(key) for key in keys[start : start + LOOKUP]]
-            places = ",".join("?" * len(part))
-            rows = self._db.execute(f"SELECT key, odds FROM answers WHERE odds NOT NULL AND key IN ({places})", part)
-            found.update((key.hex(), json.loads(odds)) for key, odds in rows)
-        return found
+            query = f"SELECT key, text, finish_reason, odds FROM answers WHERE key IN ({','.join('?' * len(part))})"
+            yield from ((key.hex(), *said) for key, *said in self._db.execute(query, part))
 
     def _source(self, model: str, template: str, client: str) -> int:
         source = (model, template, client)
