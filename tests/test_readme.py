@@ -73,7 +73,7 @@ def imported() -> tuple[str, ...]:
 FACTS: dict[str, Callable[[], tuple[str, ...]]] = {
     r"(\d+) claims judged": lambda: (str(len(STATEMENTS)),),
     r"The (\d+) claims on every data set": lambda: (str(len(STATEMENTS)),),
-    r"RMSE lower by (\.\d+), (\.\d+) and (\.\d+) for hotels, restaurants and movies":
+    r"RMSE is lower by (\.\d+), (\.\d+) and (\.\d+) for hotels, restaurants and movies":
         lambda: tuple(gain("demo", name) for name in ("hotels", "restaurants", "movies")),
     r"(\d+) of (\d+) cells\]": lambda: held("simulated"),
     r"the same gain is (\.\d+) \(": lambda: (gain("demo-movielens", "movielens"),),
