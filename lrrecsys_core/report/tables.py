@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +16,7 @@ from lrrecsys_core.report import stars
 from lrrecsys_core.report.evidence import Evidence, datasets_in_order, null_markets
 from lrrecsys_core.report.formats import Cell, Grid, number, one_note, write_all
 from lrrecsys_core.report.notes import BY_CONSTRUCTION, MISPRINT, SIGNS, markets_told, shown, table_notes, unordered
+from lrrecsys_core.report.published import improved, misprinted, published
 from lrrecsys_core.report.scale import row_of_ceiling
 from lrrecsys_core.report.sizes import costs_grid, costs_table, parts_grid, parts_table, writers_grid, writers_table
 
@@ -54,16 +53,6 @@ SCHEMA: Final = {
     "ours_mean": pl.Float64, "ours_sd": pl.Float64, "of_ceiling": pl.Float64, "replicates": pl.Int64,
     "status": pl.String, "tier": pl.String, "note": pl.String, **stars.SCHEMA, "cell": pl.String,
 }  # fmt: skip
-
-
-def paper_values() -> pl.DataFrame:
-    """The 351 published numbers of Tables 2-6, as printed: table, row, dataset, metric, mean, sd."""
-    return pl.read_csv(Path(__file__).parent / "paper_values.csv")
-
-
-@cache
-def _published() -> dict[tuple[int | str, str, str, str], tuple[float, float | None]]:
-    return {(*key, metric): (mean, sd) for *key, metric, mean, sd in paper_values().iter_rows()}
 
 
 def _llm_of(spec: r.Row) -> str:
@@ -103,7 +92,7 @@ class _Lines:
     def _finish(self, spec: r.Row, source: str, metric: str, values: np.ndarray, extra: str) -> dict[str, object]:
         e = self.evidence
         key = (self.table, spec.name, r.PAPER_DATASET.get(e.dataset, ""), metric)
-        paper_mean, paper_sd = _published().get(key, (None, None))
+        paper_mean, paper_sd = published().get(key, (None, None))
         mean = float(values.mean()) if values.size else None
         explainer = e.explainer(source)
         notes = [extra]
@@ -190,13 +179,13 @@ def grids(table: pl.DataFrame) -> list[Grid]:
     everything = table["dataset"].unique(maintain_order=True).to_list()
     ordinary = [d for d in everything if not d.startswith(r.NULL_PREFIX)]
     own = table.filter(~pl.col("row").is_in([row for rows in APART.values() for row in rows]))
-    published = table.filter(pl.col("paper_mean").is_not_null())
-    there = [d for d in ordinary if d in published["dataset"]]
+    theirs = table.filter(pl.col("paper_mean").is_not_null())
+    there = [d for d in ordinary if d in theirs["dataset"]]
     # Two data sets that stand for the same one of the paper's share its numbers.
     there = list({r.PAPER_DATASET[d]: d for d in reversed(there)}.values())[::-1]
     out = [_wide(own, ordinary, "ours", "This run")]
     if there:
-        out.append(_wide(published, there, "paper", "Published"))
+        out.append(_wide(theirs, there, "paper", "Published"))
     for caption, rows in APART.items():
         if not (part := table.filter(pl.col("row").is_in(rows))).is_empty():
             out.append(_wide(part, ordinary, "ours", caption))
@@ -273,23 +262,10 @@ def _misprints(table: pl.DataFrame, names: Sequence[str]) -> list[str]:
     printed = table.filter(pl.col("row") == r.IMPROVED, pl.col("dataset").is_in(list(names)))
     return [
         f"{MISPRINT} {r.PAPER_DATASET[x['dataset']]} {x['metric']}: the paper prints {x['paper_mean']:+.2f}%; its own "
-        f"means give {_improved(x['dataset'], x['metric']):+.2f}%."
+        f"means give {improved(x['dataset'], x['metric']):+.2f}%."
         for x in printed.to_dicts()
-        if _misprinted(x)
+        if misprinted(x)
     ]
-
-
-def _misprinted(line: Line) -> bool:
-    gap = float(str(line["paper_mean"])) - _improved(str(line["dataset"]), str(line["metric"]))
-    return abs(gap) > 0.0051  # more than rounding
-
-
-def _improved(dataset: str, metric: str) -> float:
-    """Improvement of LR-Recsys over the paper's best baseline by the means of its Table 2, in percent."""
-    printed, name = _published(), r.PAPER_DATASET[dataset]
-    theirs = [printed[2, row, name, metric][0] for row in r.BASELINES]
-    best = min(theirs) if m.LOWER_IS_BETTER[metric] else max(theirs)
-    return float(m.improvement(metric, printed[2, r.LR, name, metric][0], best))
 
 
 def _shares(table: pl.DataFrame, names: Sequence[str]) -> list[Grid]:
@@ -331,7 +307,7 @@ def _cell(line: Line | None, side: str, look: str) -> str | Cell:
     if line["row"] != r.IMPROVED:
         return Cell(number(mean) + sign, below, look)
     if not ours:  # the paper prints three stars at each of them
-        return Cell(f"{mean:+.2f}%", "***" + (MISPRINT if _misprinted(line) else ""))
+        return Cell(f"{mean:+.2f}%", "***" + (MISPRINT if misprinted(line) else ""))
     return Cell(f"{mean:+.2f}%{sign}", str(line.get("stars") or ""), look)
 
 

@@ -10,10 +10,10 @@ from lrrecsys_core import rows as r
 from lrrecsys_core.report import formats
 from lrrecsys_core.report.formats import Cell
 from lrrecsys_core.report.notes import table_notes, unordered
+from lrrecsys_core.report.published import paper_values
 from lrrecsys_core.report.tables import (
     SCHEMA,
     grids,
-    paper_values,
     parts_table,
     result_table,
     write_tables,
