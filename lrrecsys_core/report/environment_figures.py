@@ -120,9 +120,11 @@ def gamma_path(rows: pl.DataFrame) -> Reading:
     fig, [[left, right]] = panels(1, 2, 3.4)
     rows = rows.with_columns(shown=pl.col("gamma").clip(0.5))
     band = bands(rows.filter(penalised=True), ["variable", "shown"], "beta", draws=400)
-    kinds: dict[str, tuple[str, tuple[int, ...]]]
-    kinds = {"in S*": (METHODS["EILLS"], (1, 2, 3)), "spurious": (METHODS["pooled least squares"], (7, 8, 9))}
-    kinds["neither"] = ("#c4c4c4", (4, 5, 6, 10, 11, 12))
+    kinds: dict[str, tuple[str, tuple[int, ...]]] = {
+        "in S*": (METHODS["EILLS"], (1, 2, 3)),
+        "spurious": (METHODS["pooled least squares"], (7, 8, 9)),
+        "neither": ("#c4c4c4", (4, 5, 6, 10, 11, 12)),
+    }
     for kind, (color, variables) in kinds.items():
         for variable in variables:
             curve(left, band.filter(variable=variable), "shown", plain(kind), color)

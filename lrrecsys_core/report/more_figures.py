@@ -268,8 +268,7 @@ def reliability(frame: pl.DataFrame) -> Figure:
             if known.is_empty():
                 empty(ax, title)
                 continue
-            predicted = known["predicted"].to_numpy()
-            ends = [predicted.min(), predicted.max()]
+            ends = known["predicted"].to_numpy()[[0, -1]]
             ax.plot(ends, ends, "--", color="black", lw=0.8, label="as predicted")
             points(ax, known["predicted"].to_list(), known.to_dicts(), OURS, "LR-Recsys")
             ax.set_title(plain(title) if ax is axes[0] else "")

@@ -100,7 +100,7 @@ def test_attention_is_shown_as_its_difference_from_uniform_without_absent_contex
     for dot, mean in zip(above.containers, means, strict=False):
         np.testing.assert_allclose(float(dot[0].get_xdata()[0]), 100 * (mean - 0.2), atol=1e-5)  # type: ignore[operator]
     assert len(above.collections) == 5, "each has its interval"
-    assert "explanations 40.0%, uniform 40.0%" in _texts(above.figure)
+    assert f"explanations {100 * sum(means):.1f}%, uniform 40.0%" in _texts(above.figure)  # type: ignore[arg-type]
     assert "not kept" in _texts(below.figure)
 
 
