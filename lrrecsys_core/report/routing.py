@@ -69,7 +69,7 @@ def _ranks(panel: Panel, order: str, baselines: Sequence[str]) -> Floats | None:
         if any(name not in panel.records.columns or panel.records[name].null_count() for name in counts):
             return None
         # As the variance of a mean of so many records and one more, added up over the two biases.
-        uncertain = sum(1 / (1 + panel.column(name)) for name in counts)
+        uncertain = np.sum([1 / (1 + panel.column(name)) for name in counts], axis=0)
     elif order == DISAGREEMENT:
         complete = [name for name in baselines if name in panel.predictions]
         if len(complete) < 2:
@@ -77,7 +77,7 @@ def _ranks(panel: Panel, order: str, baselines: Sequence[str]) -> Floats | None:
         uncertain = panel.disagreement(complete)
     else:
         uncertain = np.zeros(panel.records.height)
-    places = np.lexsort((np.random.default_rng(0).random(len(uncertain)), -np.asarray(uncertain)))
+    places = np.lexsort((np.random.default_rng(0).random(len(uncertain)), -uncertain))
     ranks = np.empty(len(places))
     ranks[places] = np.arange(len(places)) / len(places)
     return ranks
