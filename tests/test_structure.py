@@ -12,8 +12,8 @@ PACKAGE = Path(lrrecsys_core.__file__).parent
 # From the first to the last; a module may import from its own layer and earlier ones.
 LAYERS = (
     ("errors", "paths", "terminal", "metrics", "stats", "profiles", "workers", "__init__"),
-    ("data",), ("theory",), ("explain",), ("models",), ("training",), ("rows",), ("study",), ("report",), ("app",),
-    ("cli",),
+    ("data",), ("theory",), ("explain",), ("models",), ("training",), ("row", "rows"), ("study",), ("report",),
+    ("app",), ("cli",),
 )  # fmt: skip
 PLACE = {name: k for k, layer in enumerate(LAYERS) for name in layer}
 

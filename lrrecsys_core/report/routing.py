@@ -111,13 +111,13 @@ def routing(frame: pl.DataFrame) -> Figure:
             for ax in (above, below):
                 empty(ax, title)
             continue
-        for (order,), lines in known.group_by("order", maintain_order=True):
+        for shift, ((order,), lines) in enumerate(known.group_by("order", maintain_order=True)):
             colour, at = COLOURS[str(order)], lines["share"].to_list()
             style = "--" if order == RANDOM else "-"
             above.plot(at, lines["rmse"].to_list(), style, lw=1.4, color=colour, label=plain(str(order)))
-            points(below, at, lines.to_dicts(), colour)
+            points(below, [share + 1.5 * shift for share in at], lines.to_dicts(), colour)
         above.set(title=plain(title), ylabel="RMSE")
         above.legend(fontsize=6.5)
         below.axhline(0, color="black", lw=0.6)
-        below.set(ylabel="RMSE saved beyond\nrandom order", xlabel="% of records whose explanation is asked for")
+        below.set(ylabel="RMSE saved beyond\nrandom order", xlabel="% of records asked about", xlim=above.get_xlim())
     return fig

@@ -202,10 +202,9 @@ class Cell:
         made = [job.text_set() for job in self.text_jobs]
         texts = made if self.run.simulated else made * len(self.seeds)
         splits = [self.run.split(self.dataset, k, row.fraction) for k in self.replicates]
-        told = [dosed(row, split, one, seed) for split, one, seed in zip(splits, texts, self.seeds, strict=False)]
         return [
-            Given(splits[at], told[at] if told else None, self.seeds[at], steps, k)
-            for at, k in enumerate(self.replicates)
+            Given(split, dosed(row, split, texts[at], seed) if texts else None, seed, steps, k)
+            for at, (split, seed, k) in enumerate(zip(splits, self.seeds, self.replicates, strict=True))
         ]
 
     def run_sizes(self) -> dict[str, CellResult]:
