@@ -38,7 +38,7 @@ def costs(release: Release, bench: dict[str, dict[str, Any]]) -> dict[str, float
     prompts = release.items + 2 * release.records
     return {
         "minutes": release.records / 1e6 * read["cpu_seconds_per_million"] / 60,
-        "gib": tables / 2**30 + release.records / read["records"] * read["first"]["peak_gib"],
+        "gib": tables / 2**30 + release.records / read["records"] * read["second"]["peak_gib"],
         "hours": NETWORKS * release.records / 1e6 * trained["large"]["cpu_seconds_per_million"] / 3600,
         "prompts": prompts,
         "prompt_hours": prompts / rate / 3600,
