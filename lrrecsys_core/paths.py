@@ -76,8 +76,8 @@ def results(run: str) -> Path:
     return _folder("results", run)
 
 
-def figures(run: str = "") -> Path:
-    """``figures/<run>/``: the figures of one run as .pdf, .png and .svg; without a run, where runs share."""
+def figures(run: str) -> Path:
+    """``figures/<run>/``: the figures of one run as .pdf, .png and .svg."""
     return _folder("figures", run)
 
 
@@ -257,7 +257,7 @@ def checked_run(run: str) -> str:
 
 
 def _folder(kind: str, run: str) -> Path:
-    return writable(root() / kind / (checked_run(run) if run else ""))
+    return writable(root() / kind / checked_run(run))
 
 
 def read_bench() -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from lrrecsys_core import paths
 from lrrecsys_core.report.rules import SHORT
-from lrrecsys_core.report.style import plain, save, use_style
+from lrrecsys_core.report.style import plain, use_style
 
 NAME: Final = "claim_matrix"
 PROFILE: Final = "demo"
@@ -129,11 +129,11 @@ def draw_matrix() -> Path | None:
     cells = verdicts_of_runs()
     if cells.is_empty():
         return None
-    fig = claim_matrix(cells)
-    png = next(file for file in save(fig, "", NAME) if file.suffix == ".png")
-    with (
-        rc_context({"svg.fonttype": "none", "svg.hashsalt": NAME}),
-        paths.replacing(png.with_suffix(".svg")) as partial,
-    ):
-        fig.savefig(partial, metadata={"Date": None, "Creator": None})
-    return png
+    fig, folder = claim_matrix(cells), paths.root() / "figures"
+    # It belongs to no run, so it lies above them; without marks of time or version, as every figure.
+    marks = {"svg": ("Date", "Creator"), "pdf": ("CreationDate", "Producer", "Creator"), "png": ("Software",)}
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": NAME}):
+        for suffix, left_out in marks.items():
+            with paths.replacing(folder / f"{NAME}.{suffix}") as partial:
+                fig.savefig(partial, metadata=dict.fromkeys(left_out))
+    return folder / f"{NAME}.png"
