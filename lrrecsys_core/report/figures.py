@@ -286,8 +286,8 @@ def attention_map(frame: pl.DataFrame) -> Figure:
                 continue
             names = own["to"].unique(maintain_order=True).to_list()
             sns.heatmap(
-                own["share"].to_numpy().reshape(len(names), -1), ax=ax, vmin=0, cmap="Greys", annot=True, fmt=".2f",
-                annot_kws={"fontsize": SMALL}, cbar=False, square=True, xticklabels=names, yticklabels=names,
+                own["share"].to_numpy().reshape(len(names), -1), ax=ax, vmin=0, vmax=0.5, cmap="Greys", annot=True,
+                fmt=".2f", annot_kws={"fontsize": SMALL}, cbar=False, square=True, xticklabels=names, yticklabels=names,
             )  # fmt: skip
             ax.tick_params(axis="y", rotation=0)
             ax.tick_params(axis="x", rotation=90)
