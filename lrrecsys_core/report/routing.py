@@ -18,7 +18,21 @@ from numpy.typing import NDArray
 from lrrecsys_core import rows as r
 from lrrecsys_core import stats
 from lrrecsys_core.report.evidence import Evidence, Panel
-from lrrecsys_core.report.style import OTHER, OURS, POSITIVE, Line, by_column, empty, plain, points, table, titled, told
+from lrrecsys_core.report.style import (
+    OTHER,
+    OURS,
+    POSITIVE,
+    Line,
+    by_column,
+    common_labels,
+    empty,
+    headed,
+    legend_below,
+    points,
+    table,
+    titled,
+    told,
+)  # fmt: skip
 
 Floats = NDArray[np.float64]
 SHARES: Final = tuple(range(0, 101, 10))
@@ -114,10 +128,11 @@ def routing(frame: pl.DataFrame) -> Figure:
         for shift, ((order,), lines) in enumerate(known.group_by("order", maintain_order=True)):
             colour, at = COLOURS[str(order)], lines["share"].to_list()
             style = "--" if order == RANDOM else "-"
-            above.plot(at, lines["rmse"].to_list(), style, lw=1.4, color=colour, label=plain(str(order)))
+            above.plot(at, lines["rmse"].to_list(), style, lw=1.4, color=colour, label=str(order))
             points(below, [share + 1.5 * shift for share in at], lines.to_dicts(), colour)
-        above.set(title=plain(title), ylabel="RMSE")
-        above.legend(fontsize=6.5)
+        headed(above, title)
         below.axhline(0, color="black", lw=0.6)
-        below.set(ylabel="RMSE saved beyond\nrandom order", xlabel="% of records asked about", xlim=above.get_xlim())
+        below.set_xlim(above.get_xlim())
+    common_labels(columns, "% of records asked about", ["RMSE", "RMSE saved beyond\nrandom order"])
+    legend_below(fig, [axes[0] for _, axes, _ in columns])
     return fig

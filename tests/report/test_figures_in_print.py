@@ -20,7 +20,7 @@ from lrrecsys_core.explain.fault_report import count_faults
 from lrrecsys_core.report import drawings, environment_figures, figures, theory_figures
 from lrrecsys_core.report.evidence import null_markets, sources
 from lrrecsys_core.report.kept import keep
-from lrrecsys_core.report.style import SMALL, WIDTH, log_ticks, minus, named, panels, plain
+from lrrecsys_core.report.style import FORMATS, SMALL, WIDTH, log_ticks, minus, named, panels, plain
 from lrrecsys_core.theory.repetitions import bands
 from tests.report.synthetic import everything
 
@@ -136,7 +136,10 @@ def test_words_names_and_signs() -> None:
 def test_every_figure_has_its_caption_beside_it_and_keeps_it(
     root: object, results: tuple[pl.DataFrame, pl.DataFrame], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    touched = lambda _, run, stem: (paths.figures(run) / f"{stem}.png").touch()  # noqa: E731
+    def touched(_: object, run: str, stem: str) -> None:
+        for suffix in FORMATS:
+            (paths.figures(run) / f"{stem}.{suffix}").touch()
+
     monkeypatch.setattr("lrrecsys_core.report.drawings.save", touched)
     metrics, predictions = results
     keep("demo", "metrics", metrics)
@@ -148,7 +151,7 @@ def test_every_figure_has_its_caption_beside_it_and_keeps_it(
     order = list(drawings.BY_NAME)
     assert all(order.index(a) < order.index(b) for a, b in pairwise(told))
     assert "Slope of the gain over the best baseline on disagreement: Hotels (simulated)" in told["fig06"]
-    assert drawings.pictures("demo")[0] == (told["fig06"], paths.figures("demo") / "fig06.png")
+    assert drawings.pictures("demo")["fig06"] == (told["fig06"], paths.figures("demo") / "fig06.svg")
     before = (paths.figures("demo") / "captions.md").read_bytes()
     drawings.draw("demo", "fig06", anew=False)
     assert (paths.figures("demo") / "captions.md").read_bytes() == before
