@@ -14,10 +14,10 @@ os.environ["MPLBACKEND"] = "Agg"
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
-from hypothesis import settings  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
 
-# One commit, one verdict. New examples are looked for on purpose: --hypothesis-profile=explore.
-settings.register_profile("same", derandomize=True)
+# One commit, one verdict, on a busy machine too. New examples are looked for on purpose: --hypothesis-profile=explore.
+settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("explore", settings.get_profile("default"), derandomize=False, print_blob=True)
 settings.load_profile("same")
 
