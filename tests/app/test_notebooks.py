@@ -98,7 +98,6 @@ class TestNotebook:
         assert not re.search(r"/(home|root|tmp|work|Users)/\w", text)
 
 
-@pytest.mark.xfail(reason="until `lrrecsys notebooks --run demo` stores them", strict=True)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_its_outputs_are_those_of_the_run_demo_from_first_to_last(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
