@@ -35,14 +35,16 @@ FIGURES: Final[dict[str, tuple[str, ...]]] = {
     "Idea": ("fig01", "fig02"),
     "Data": ("data_ratings", "data_activity"),
     "Table 1": ("fig03", "fig04", "autoencoder_curves", "autoencoder_codes"),
-    "Table 2": ("fig06", "cold_start"),
+    "Table 2": ("fig06", "paper_against_ours", "cold_start", "reliability"),
     "Table 3": ("learning_curves",),
     "Table 4": ("knowledge_dial", "bridge", "explanation_lengths", "keywords"),
-    "Table 5": ("fig09", "fig07", "fig10"),
+    "Table 5": ("fig09", "fig09_predicted", "fig07", "fig07_predicted", "fig10", "attention_map"),
     "Table 6": ("controls",),
+    "Rivals": ("routing",),
     "Signal": ("signal",),
     "Faults": ("faults",),
 }
+FOLDED: Final = ("Rivals", "Faults")  # sections none of whose figures is open
 # What the columns, signs and words of the page mean, beside those of the claims.
 GLOSSARY: Final = {
     "RMSE ↓, MAE ↓": "Root mean squared and mean absolute error of ratings mapped to [0, 1]; lower is better.",
@@ -76,7 +78,7 @@ class Picture:
 class Section:
     """A heading, called `short` in the table of contents, with open grids, notes and figures, and folded grids.
 
-    Three notes and the first figure are open, too; the others are folded.
+    Three notes and the first `open` figures are open, too; the others are folded.
     """
 
     short: str
@@ -85,6 +87,7 @@ class Section:
     notes: Sequence[str] = ()
     folded: Sequence[Grid] = ()
     pictures: Sequence[Picture] = ()
+    open: int = 1
 
 
 def inlined(svg: str) -> str:
@@ -232,7 +235,9 @@ def sections(
         Section("Costs", "Size, training time, and what a writer costs", [writers], markets_told(metrics), [costs])
     )
     placed = {name for section in made for name in FIGURES.get(section.short, ())}
-    made = [replace(one, pictures=[drawn[k] for k in FIGURES.get(one.short, ()) if k in drawn]) for one in made]
+    for k, one in enumerate(made):
+        of = [drawn[name] for name in FIGURES.get(one.short, ()) if name in drawn]
+        made[k] = replace(one, pictures=of, open=one.short not in FOLDED)
     for short, title, theory in (("Theory", "Simulations of the theory", True), ("More", "More figures", False)):
         rest = [drawn[name] for name in drawn if name not in placed and BY_NAME[name].theory == theory]
         made += [Section(short, title, pictures=rest)] if rest else []
