@@ -49,8 +49,9 @@ from benchmarks.explanations import requests
 from lrrecsys_core.explain.clients.endpoint import Endpoint
 from lrrecsys_core.explain.generate import fill
 from lrrecsys_core.explain.store import ExplanationStore
+short = {"timeout": 2.0, "attempts": 12, "pause": 0.02, "longest_pause": 0.2}  # a server on this machine
 with ExplanationStore(sys.argv[1]) as store:
-    fill(requests(int(sys.argv[3])), Endpoint("m", urls=(sys.argv[2],), concurrency=16), store)
+    fill(requests(int(sys.argv[3])), Endpoint("m", urls=(sys.argv[2],), concurrency=16, **short), store)
 """
 TRAIN = """
 from lrrecsys_core import rows

@@ -53,7 +53,7 @@ def test_an_order_saves_if_the_gain_is_where_it_asks_first(simulated: bool, cold
     assert np.allclose(ends["rmse"], 0) and few["effect"][0] is few["effect"][-1] is None
     assert frame.filter(order=RANDOM)["effect"].null_count() == len(SHARES)
     figure = routing(pl.read_csv(frame.write_csv().encode()))
-    legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == [FEWEST, DISAGREEMENT, RANDOM] and len(figure.axes) == 2
 
 
