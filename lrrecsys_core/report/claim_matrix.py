@@ -13,11 +13,11 @@ from matplotlib.patches import Patch, Rectangle
 
 from lrrecsys_core import paths
 from lrrecsys_core.report.rules import SHORT
-from lrrecsys_core.report.style import plain, use_style
+from lrrecsys_core.report.style import FORMATS, WIDTH, named, plain, use_style
 
 NAME: Final = "claim_matrix"
 PROFILE: Final = "demo"
-WIDTH, LABELS, LINE, FONT = 6.5, 2.3, 0.2, 7.5  # inches, and points
+LABELS, LINE, FONT = 2.3, 0.2, 7.5  # inches, and points
 NARROW: Final = 0.65  # inches of a column below which its head is slanted
 
 
@@ -33,14 +33,11 @@ class Look(NamedTuple):
 LOOKS: Final = {
     "supported": Look("✓ yes", "#a6dba0"),
     "not supported": Look("✗ no", "#c2a5cf"),
-    "opposite": Look("⇄ rev.", "#9970ab"),
     "mixed": Look("± mixed", "#fee8c8", "holds in some metrics only"),
     "by construction": Look("= set", "#d9d9d9", "by construction: the answer was programmed"),
-    "descriptive": Look("≈ shown", "#deebf7", "descriptive, without a test"),
     "not tested": Look("– open", "#ffffff", "not tested: LLM, data or power missing"),
 }
 GROUPS: Final = {"simulated": "Simulated markets", "real": "Real ratings"}
-PROPER: Final = {"movielens": "MovieLens", "tripadvisor": "TripAdvisor", "yelp": "Yelp", "amazon": "Amazon"}
 
 
 def verdicts_of_runs() -> pl.DataFrame:
@@ -84,7 +81,7 @@ def claim_matrix(cells: pl.DataFrame) -> Figure:
     turned = {"rotation": -35, "ha": "right", "rotation_mode": "anchor"} if slanted else {"ha": "center"}
     for k, (_, name) in enumerate(columns):
         middle = LABELS + (k + (0.8 if slanted else 0.5)) * wide
-        ax.text(middle, first - 0.3 * LINE, plain(PROPER.get(name, name)), size=FONT, **turned)
+        ax.text(middle, first - 0.3 * LINE, plain(named(name)), size=FONT, **turned)
     at = {claim: first + k * LINE for k, claim in enumerate(SHORT)}
     for claim, top in at.items():
         for left, told in ((0.05, claim), (0.36, SHORT[claim])):
@@ -130,10 +127,9 @@ def draw_matrix() -> Path | None:
     if cells.is_empty():
         return None
     fig, folder = claim_matrix(cells), paths.root() / "figures"
-    # It belongs to no run, so it lies above them; without marks of time or version, as every figure.
-    marks = {"svg": ("Date", "Creator"), "pdf": ("CreationDate", "Producer", "Creator"), "png": ("Software",)}
+    # It belongs to no run, so it lies above them.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": NAME}):
-        for suffix, left_out in marks.items():
+        for suffix, extra in FORMATS.items():
             with paths.replacing(folder / f"{NAME}.{suffix}") as partial:
-                fig.savefig(partial, metadata=dict.fromkeys(left_out))
+                fig.savefig(partial, metadata=extra)
     return folder / f"{NAME}.png"

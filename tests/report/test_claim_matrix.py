@@ -72,7 +72,7 @@ def test_a_cell_lies_in_the_line_of_its_claim_and_the_column_of_its_data() -> No
     )
     place = {text.get_gid() or text.get_text(): text.get_position() for text in fig.axes[0].texts}
     for cell, claim, head in (
-        ("C1-hotels", "C1", "hotels"),
+        ("C1-hotels", "C1", "Hotels"),
         ("C1-yelp", "C1", "Yelp"),
         ("C24-movielens", "C24", "MovieLens"),
     ):
