@@ -285,9 +285,12 @@ def attention_map(frame: pl.DataFrame) -> Figure:
                 empty(ax, title, "records of real data are not shown" if what == MAPS[0] else NO_ATTENTION)
                 continue
             names = own["to"].unique(maintain_order=True).to_list()
+            shares = own["share"].to_numpy().reshape(len(names), -1)
+            words = [
+                [f"{share:.2f}".removeprefix("0") for share in line] for line in shares
+            ]  # six fit beside each other
             sns.heatmap(
-                own["share"].to_numpy().reshape(len(names), -1), ax=ax, vmin=0, vmax=0.5, cmap="Greys", annot=True,
-                fmt=".2f", annot_kws={"fontsize": SMALL}, cbar=False, square=True, xticklabels=names, yticklabels=names,
+                shares, ax=ax, vmin=0, vmax=0.5, cmap="Greys", annot=np.array(words), fmt="", annot_kws={"fontsize": SMALL}, cbar=False, square=True, xticklabels=names, yticklabels=names,
             )  # fmt: skip
             ax.tick_params(axis="y", rotation=0)
             ax.tick_params(axis="x", rotation=90)
