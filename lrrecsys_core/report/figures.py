@@ -290,7 +290,8 @@ def attention_map(frame: pl.DataFrame) -> Figure:
                 [f"{share:.2f}".removeprefix("0") for share in line] for line in shares
             ]  # six fit beside each other
             sns.heatmap(
-                shares, ax=ax, vmin=0, vmax=0.5, cmap="Greys", annot=np.array(words), fmt="", annot_kws={"fontsize": SMALL}, cbar=False, square=True, xticklabels=names, yticklabels=names,
+                shares, ax=ax, vmin=0, vmax=0.5, cmap="Greys", annot=np.array(words), fmt="",
+                annot_kws={"fontsize": SMALL}, cbar=False, square=True, xticklabels=names, yticklabels=names,
             )  # fmt: skip
             ax.tick_params(axis="y", rotation=0)
             ax.tick_params(axis="x", rotation=90)
