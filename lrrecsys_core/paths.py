@@ -66,9 +66,15 @@ def run_name(profile: str, datasets: Iterable[str] = ()) -> str:
 
 
 def dataset_name(spec: str) -> str:
-    """What tables and runs call a real data set: the kind in ``"kind:path"``, or the name of a table's file."""
+    """What tables and runs call a real data set: the kind in ``"kind:path"``, or the name of a table's file.
+
+    An official fold is a data set of its own: ``movielens-u1``.
+    """
     kind, _, place = spec.partition(":")
-    return Path(place.partition("?")[0]).name.split(".")[0] if kind.strip() == "table" else kind.strip()
+    path, _, options = place.partition("?")
+    name = Path(path).name.split(".")[0] if kind.strip() == "table" else kind.strip()
+    fold = next((part.removeprefix("fold=") for part in options.split("&") if part.startswith("fold=")), "")
+    return f"{name}-{fold}" if fold else name
 
 
 def results(run: str) -> Path:

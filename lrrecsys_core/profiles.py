@@ -104,7 +104,7 @@ _DEMO = Profile(
     networks=2,
     compile=True,
     theory="demo",
-    seeds_on_files=3,
+    seeds_on_files=5,
     side_replicates=2,
 )
 _PAPER = Profile(

@@ -7,6 +7,7 @@ A new baseline is its file, its test, and its class in `FURTHER_BASELINES`.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Final, Literal
 
 from lrrecsys_core.errors import InputError
@@ -66,6 +67,7 @@ SUMMARY: Final = "Consumption History Summarization"
 METADATA: Final = "LR-Recsys with the metadata explainer"
 EXTRACTIVE: Final = "LR-Recsys with the extractive explainer"
 IMPORTED: Final = "LR-Recsys with imported texts"
+_WITHIN: Final = ", shuffled within "  # and whose texts change places: how placebos of writers' rows are called
 DIAL: Final = {share: f"Reasoner knows {share}% of S*" for share in (0, 25, 50, 75, 100)}
 SPURIOUS: Final = "Spurious-only reasoner"
 ENVIRONMENTS: Final = (1, 2, 4, 8, 16)
@@ -97,9 +99,9 @@ NO_ITEM_TEXT: Final = "no item text"
 NO_ORDER: Final = "no order"
 # The markets stand in for the paper's data sets, the public data sets for their domain; neither is the paper's data.
 PAPER_DATASET: Final = {
-    **dict.fromkeys(("hotels", "tripadvisor", "tripadvisor-peter"), "TripAdvisor"),
+    **dict.fromkeys(("hotels", "tripadvisor", "tripadvisor-peter", "tripadvisor_peter_fifth"), "TripAdvisor"),
     **dict.fromkeys(("restaurants", "yelp", "yelp-open"), "Yelp"),
-    **dict.fromkeys(("movies", "movielens", "amazon"), "Amazon Movie"),
+    **dict.fromkeys(("movies", "movielens", "movielens-u1", "amazon", "amazon_upr"), "Amazon Movie"),
 }
 
 
@@ -116,6 +118,15 @@ def at_fraction(name: str, percent: int) -> str:
 def without_biases(name: str) -> str:
     """Name of a row without the residual biases that every network shares (rule P2)."""
     return LETTER if name == LR else f"{name} without residual biases"
+
+
+def placebo_in(found: Iterable[str], writer: str) -> str | None:
+    """The placebo of a writer's row among the names of rows, or None.
+
+    In it texts change places within the item: if they say something of the user, they say it to another then. Texts
+    that belong to items alone change places within the user.
+    """
+    return next((name for name in found if name.startswith(writer + _WITHIN)), None)
 
 
 def seeing_own_aspects(name: str) -> str:
@@ -197,7 +208,7 @@ def _table4() -> Iterable[Row]:
         answers, optional = Texts(variant=variant, slots=_ONE), variant == EXPECTED
         yield Row(name, (4,), "direct", texts=answers, floor="direct", written=True, optional=optional)
     for name, source in ((METADATA, Metadata()), (EXTRACTIVE, Extractive()), (IMPORTED, Imported())):
-        yield _lr(name, (4,), "ours", Texts(source), optional=True)
+        yield _lr(name, (4, RIVALS), "ours", Texts(source), optional=True)
     # The dial adds no spurious attribute: only the share of S* changes along it (one who knows none names others).
     for share, name in DIAL.items():
         yield _simulated(name, 4, Simulated(share=share / 100, spurious=0))
@@ -253,11 +264,16 @@ SEARCHED: Final = tuple(row.name for row in ROWS if row.point == row.name)
 
 
 def row_named(name: str) -> Row:
-    """The row of that name; that of a writer who is none of the paper's LLMs reads the slots that its texts have."""
+    """The row of that name; that of a writer who is none of the paper's LLMs, or of its placebo, reads the slots that
+    its texts have."""
     if name in BY_NAME or not name.startswith(WITH):
         return BY_NAME[name]
+    told, _, over = name.rpartition(_WITHIN)
+    if told:
+        within: Literal["user", "item"] = "user" if over == "user" else "item"
+        return replace(row_named(told), name=name, tables=(RIVALS,), kind="control", shuffle=within, optional=True)
     source = sources.named_source(name.removeprefix(WITH))
-    return _lr(name, (4,), "ours", Texts(source, *source.form), llm=source.llm, optional=True)
+    return _lr(name, (4, RIVALS), "ours", Texts(source, *source.form), llm=source.llm, optional=True)
 
 
 def absence(row: Row, item_text: bool, ordered: bool = True) -> str:
@@ -270,13 +286,29 @@ def absence(row: Row, item_text: bool, ordered: bool = True) -> str:
 
 
 def rows_of(table: int | str, found: Iterable[str] | None = None) -> list[Row]:
-    """Rows of one of Tables 2-6 or of the side table, in printing order, own writers' after those of the paper's LLMs.
+    """Rows of one of Tables 2-6 or of a side table in printing order: own writers' after those of the paper's LLMs, and
+    behind each writer's row its placebo.
 
     They are the writers with a row in ``found``, the names of rows with results; by default those of LRRECSYS_STORES.
     """
-    if found is None:
-        found = [WITH + writer for writer in sources.explaining() if writer not in OF_WRITER]
-        if taken := sorted(set(found) & set(BY_NAME)):
-            raise InputError(f"{taken[0]!r} is another row already: that writer needs another name in LRRECSYS_STORES.")
-    own = [row_named(name) for name in sorted(set(found) - set(BY_NAME)) if name.startswith(WITH)]
-    return [row for known in ROWS if table in known.tables for row in (known, *(own if known.name == SMOLLM2 else ()))]
+    found = set(_at_hand() if found is None else found)
+    own = sorted(name for name in found - set(BY_NAME) if name.startswith(WITH) and _WITHIN not in name)
+    names = [name for row in ROWS for name in (row.name, *(own if row.name == SMOLLM2 else ()))]
+    behind = [(name, *filter(None, [writes(name) and placebo_in(found, name)])) for name in names]
+    return [row for row in map(row_named, (name for both in behind for name in both)) if table in row.tables]
+
+
+def _at_hand() -> Iterable[str]:
+    """The rows of the writers named in LRRECSYS_STORES, and the placebos of all writers."""
+    own = [WITH + writer for writer in sources.explaining() if writer not in OF_WRITER]
+    if taken := sorted(set(own) & set(BY_NAME)):
+        raise InputError(f"{taken[0]!r} is another row already: that writer needs another name in LRRECSYS_STORES.")
+    for name in (*own, *filter(writes, BY_NAME)):
+        texts = row_named(name).texts
+        assert texts is not None and texts.source is not None
+        yield from (name, f"{name}{_WITHIN}{texts.source.shuffled_within}")
+
+
+def writes(name: str) -> bool:
+    """Whether a row is a writer's of its own, with a placebo: neither one of the paper's LLMs nor a programme's."""
+    return name.startswith(WITH) and name not in (*OF_LLM.values(), METADATA) and _WITHIN not in name

@@ -23,6 +23,7 @@ from lrrecsys_core.app.kernel import OwnKernel
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.profiles import all_markets, get_profile
 from lrrecsys_core.report.claim_matrix import draw_matrix
+from lrrecsys_core.report.forest import draw_real
 from lrrecsys_core.report.kept import theory_of
 from lrrecsys_core.terminal import Watched
 
@@ -203,6 +204,7 @@ def _run_all(
     for name in (run, theory_of(run)):
         verify.record(name)
     draw_matrix()
+    draw_real()
     return manifest
 
 

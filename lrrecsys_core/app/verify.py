@@ -21,6 +21,7 @@ from lrrecsys_core.app import provenance
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.report.as_collected import write_as_collected
 from lrrecsys_core.report.claim_matrix import draw_matrix
+from lrrecsys_core.report.forest import draw_real
 from lrrecsys_core.report.kept import kept, theory_of, understood
 from lrrecsys_core.report.page import write_report, write_reports
 
@@ -67,6 +68,7 @@ def redraw(chosen: Sequence[str]) -> Iterator[Path | InputError]:
                 record(run)
             yield made
         draw_matrix()
+        draw_real()
         write_as_collected()
 
 

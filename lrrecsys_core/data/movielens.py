@@ -45,7 +45,8 @@ def load_movielens(
     Returns
     -------
     Dataset
-        Named "movielens", with aspects of unknown sentiment and without movies nobody rated.
+        Named "movielens", or after its fold "movielens-u1", with aspects of unknown sentiment and without movies that
+        nobody rated.
 
     Raises
     ------
@@ -63,7 +64,7 @@ def load_movielens(
     if tags:
         aspects = pl.concat([aspects, _tag_aspects(folder, records)])
     whole = make_dataset(
-        "movielens",
+        f"movielens-{fold}" if fold else "movielens",
         "movie",
         records,
         movies.with_columns(details=pl.col("genres").str.replace_all("|", "; ", literal=True)),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 import polars as pl
@@ -53,6 +53,12 @@ class Given(Source):
         """As `Source.form`: reasons for and against, one text, or a rating."""
         variant = read_manifest(self.folder)["variant"]
         return variant, FORMS[variant]
+
+    @property
+    def shuffled_within(self) -> Literal["item", "user"]:
+        """As `Source.shuffled_within`: within users where every table has one text for each item."""
+        keys = [table["keys"] for table in read_manifest(self.folder)["tables"].values()]
+        return "user" if all(key == ["item_id"] for key in keys) else "item"
 
     def explanations(self, split: Split, variant: str = "full") -> Explanations:
         """As `Source.explanations`: a record has the text of its own key, of its item or of its user.

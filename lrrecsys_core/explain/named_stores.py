@@ -14,6 +14,7 @@ from lrrecsys_core.explain.prompt_sets import BUILT_IN, PromptSet, prompt_set
 from lrrecsys_core.explain.recorded import holds, recorded_prompts
 
 STORES_VARIABLE = "LRRECSYS_STORES"
+PROGRAMMES = "metadata"  # first in the list: programmes write the texts of all rows that name no writer
 SHIPPED = Path("results/texts")  # what an embedded model wrote about simulated markets (`make texts`)
 
 
@@ -57,6 +58,15 @@ def store_of(model: str) -> NamedStore | None:
     return named
 
 
+def programmes_first() -> bool:
+    """Whether the environment says that rows which name no writer read no store."""
+    return _entries()[:1] == [PROGRAMMES]
+
+
+def _entries() -> list[str]:
+    return list(filter(None, os.environ.get(STORES_VARIABLE, "").split(",")))
+
+
 def stores() -> dict[str, NamedStore]:
     """Texts of real writers named in LRRECSYS_STORES, as ``llama-3.1=folder,gpt-2=file.sqlite?prompts=folder``.
 
@@ -67,7 +77,7 @@ def stores() -> dict[str, NamedStore]:
         in what lies there.
     """
     found = {}
-    for entry in filter(None, os.environ.get(STORES_VARIABLE, "").split(",")):
+    for entry in _entries()[programmes_first() :]:
         model, _, rest = entry.partition("=")
         place, _, option = rest.partition("?")
         chosen = option.removeprefix("prompts=")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.data.split import Split
@@ -43,6 +43,11 @@ class Source(ABC):
     def prompts(self) -> PromptSet:
         """The set that prompts are worded by where there are any."""
         return HOUSE
+
+    @property
+    def shuffled_within(self) -> Literal["item", "user"]:
+        """Whose texts change places in a placebo: an item's, or a user's where all records of an item share a text."""
+        return "item"
 
     def explanations(self, split: Split, variant: str = "full") -> Explanations:
         """The texts of every record of a split in a variant of the prompts.

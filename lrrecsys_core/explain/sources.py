@@ -25,7 +25,7 @@ from lrrecsys_core.explain.explanations import Explanations
 from lrrecsys_core.explain.extractive import extractive_explanations
 from lrrecsys_core.explain.given import Given, is_given
 from lrrecsys_core.explain.imported import imported_explanations
-from lrrecsys_core.explain.named_stores import STORES_VARIABLE, NamedStore, store_of, stores
+from lrrecsys_core.explain.named_stores import STORES_VARIABLE, NamedStore, programmes_first, store_of, stores
 from lrrecsys_core.explain.prompt_sets import PromptSet
 from lrrecsys_core.explain.reasoners import MetadataExplainer, SimulatedReasoner
 from lrrecsys_core.explain.recorded import (
@@ -119,6 +119,11 @@ class Metadata(Source):
 @dataclass(frozen=True)
 class Imported(Source):
     """Item-level texts that come with the data set."""
+
+    @property
+    def shuffled_within(self) -> Literal["item", "user"]:
+        """As `Source.shuffled_within`."""
+        return "user"
 
     def explanations(self, split: Split, variant: str = "full") -> Explanations:
         """As `Source.explanations`."""
@@ -245,8 +250,10 @@ def default_source(dataset: Dataset, variant: str = "full", fraction: float = 1.
 
     From the first writer in LRRECSYS_STORES with the full texts of the data set, and then nowhere else: rows that are
     compared must not differ in who wrote their texts, so those whose variant it lacks stay "not run". Without such a
-    writer, from the first one with this variant.
+    writer, from the first one with this variant. With "metadata" before all writers, from none of them.
     """
+    if programmes_first():
+        return source_without_llm(dataset)
     named = [named_source(writer) for writer in stores()]
     for wanted, share in (("full", 1.0), (variant, fraction)):
         for source in named:

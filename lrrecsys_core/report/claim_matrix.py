@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import polars as pl
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from lrrecsys_core import paths
 from lrrecsys_core.report.rules import SHORT
-from lrrecsys_core.report.style import FORMATS, WIDTH, named, plain, use_style
+from lrrecsys_core.report.style import WIDTH, named, plain, save_above, use_style
 
 NAME: Final = "claim_matrix"
 PROFILE: Final = "demo"
@@ -126,10 +125,4 @@ def draw_matrix() -> Path | None:
     cells = verdicts_of_runs()
     if cells.is_empty():
         return None
-    fig, folder = claim_matrix(cells), paths.root() / "figures"
-    # It belongs to no run, so it lies above them.
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": NAME}):
-        for suffix, extra in FORMATS.items():
-            with paths.replacing(folder / f"{NAME}.{suffix}") as partial:
-                fig.savefig(partial, metadata=extra)
-    return folder / f"{NAME}.png"
+    return save_above(claim_matrix(cells), NAME)

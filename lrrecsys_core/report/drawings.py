@@ -16,6 +16,7 @@ from lrrecsys_core.report import (
     bridge,
     environment_figures,
     figures,
+    forest,
     more_figures,
     routing,
     schematics,
@@ -144,6 +145,8 @@ DRAWINGS: Final = (
         "controls", f"Shuffled explanations, spurious reasoner and null market. {T_OR_USERS}", more_figures.controls,
         more_figures.collect_controls,
     ),
+    Drawing("forest", f"The main contrasts and their placebos. {forest.CAPTION}", forest.forest,
+            lambda found, _: forest.collect_forest(found)),
     Drawing(
         "cold_start", f"Gain by activity of users and items. {T_OR_USERS}", more_figures.cold_start,
         lambda found, _: more_figures.collect_cold_start(found),

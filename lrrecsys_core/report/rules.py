@@ -128,6 +128,8 @@ def _reasoners(evidence: Evidence) -> Iterable[Finding]:
     ]
     for finding in (_better(evidence, metric, *pair) for metric in m.METRICS for pair in groups):
         yield replace(finding, holds=None if finding.estimate is None else beyond(finding.metric, finding.estimate))
+    for writer in writers(evidence):  # which reasons better nobody knows beforehand, so these are described only
+        yield from _beside(evidence, writer.removeprefix(r.WITH), writer, r.LR)
 
 
 def _dial(evidence: Evidence) -> Iterable[Finding]:
@@ -194,11 +196,18 @@ def _free_parameters(evidence: Evidence) -> Iterable[Finding]:
             evidence, metric, f"{pair[0]} vs {pair[1]}: no gain left", evidence.gain(metric, *pair), pair,
             holds=partial(_no_gain, metric), note=f"no gain beyond {MARGIN[metric]:g}", explainer="",
         )  # fmt: skip
-    for texts, row in (("quoted statements", r.EXTRACTIVE), ("imported texts", r.IMPORTED)):
-        yield from _beside(evidence, texts, row, r.ABLATION1)
+    for writer in writers(evidence):
+        for reference, said in ((r.ABLATION1, ""), (r.placebo_in(evidence.rows, writer), ", placebo")):
+            if reference is not None:
+                yield from _beside(evidence, writer.removeprefix(r.WITH) + said, writer, reference)
     rivals = {"late ensemble": r.LATE_ENSEMBLE, "no texts": r.REMOVED[100], "codes as they come": r.UNWHITENED}
     for word, row in rivals.items():
         yield from _beside(evidence, word, r.LR, row)
+
+
+def writers(evidence: Evidence) -> list[str]:
+    """The rows of writers that have results, beside LR-Recsys and the paper's LLMs."""
+    return [row.name for row in r.rows_of(4, evidence.rows) if r.writes(row.name) and row.name in evidence.rows]
 
 
 def _beside(evidence: Evidence, word: str, ours: str, reference: str) -> Iterable[Finding]:
@@ -213,6 +222,12 @@ def _beats(evidence: Evidence) -> Iterable[Finding]:
     yield from _better_on_all(evidence, r.LR, r.BASELINES)
     for word, rival in (("biases alone", r.BIASES), ("biased MF", r.BIASED_MF), ("boosting", r.BOOSTING)):
         yield from _beside(evidence, word, r.LR, rival)
+
+
+def _small(evidence: Evidence) -> str:
+    """The row of GPT-2, or else of a model of its size (135 million weights to 124), which the finding names."""
+    named = (name for name in writers(evidence) if name.startswith(r.SMOLLM2))
+    return r.GPT2 if r.GPT2 in evidence.rows else next(named, r.GPT2)
 
 
 def _prompts(evidence: Evidence) -> Iterable[Finding]:
@@ -236,7 +251,7 @@ JUDGES: Final[dict[str, Callable[[Evidence], Iterable[Finding]]]] = {
     "C5": _direct,
     "C6": _profile,
     "C7": lambda e: _better_on_all(e, r.LR, [r.SUMMARY]),
-    "C8": lambda e: _better_on_all(e, r.GPT2, r.BASELINES),
+    "C8": lambda e: _better_on_all(e, _small(e), r.BASELINES),
     "C9": record_rules.harder,
     "C10": lambda e: _better_on_all(e, r.LR, [r.ASPECTS_ONLY, r.POSITIVE_ONLY, r.GENERAL_ONLY]),
     "C11": record_rules.attend,

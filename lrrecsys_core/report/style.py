@@ -63,7 +63,9 @@ METHODS: Final = {
 }
 NAMES: Final = {
     "movielens": "MovieLens", "tripadvisor": "TripAdvisor", "yelp": "Yelp", "amazon": "Amazon Movie",
-    "movielens-imported": "MovieLens (imported texts)", "tripadvisor-peter": "TripAdvisor (PETER)",
+    "movielens-imported": "MovieLens (imported texts)", "movielens-u1": "MovieLens 100k (u1)",
+    "amazon_upr": "Amazon (Ramos et al.)", "tripadvisor_peter_fifth": "TripAdvisor (PETER, a fifth)",
+    "tripadvisor-peter": "TripAdvisor (PETER)",
     "yelp-open": "Yelp (open)", "hotels": "Hotels", "restaurants": "Restaurants", "movies": "Movies",
     "null-hotels": "Null hotels", "null-restaurants": "Null restaurants", "null-movies": "Null movies",
 }  # fmt: skip
@@ -109,11 +111,20 @@ def save(fig: Figure, run: str, name: str) -> list[Path]:
     """
     for cloud in fig.findobj(PathCollection):
         cloud.set_rasterized(np.shape(cloud.get_offsets())[0] > DENSE)
+    return _write(fig, paths.figures(run), name, f"{run}/{name}")
+
+
+def save_above(fig: Figure, name: str) -> Path:
+    """Write a figure that belongs to no run into ``figures/``; its PNG file."""
+    return next(file for file in _write(fig, paths.root() / "figures", name, name) if file.suffix == ".png")
+
+
+def _write(fig: Figure, folder: Path, name: str, salt: str) -> list[Path]:
     files = []
     # Names inside an SVG are drawn by lot otherwise, and must be no other figure's on the same page.
-    with matplotlib.rc_context({"svg.hashsalt": f"{run}/{name}", "svg.fonttype": "none"}):
+    with matplotlib.rc_context({"svg.hashsalt": salt, "svg.fonttype": "none"}):
         for suffix, extra in FORMATS.items():
-            file = paths.figures(run) / f"{name}.{suffix}"
+            file = folder / f"{name}.{suffix}"
             with paths.replacing(file) as partial:
                 fig.savefig(partial, metadata=extra)
             # The layout found for the first file holds for the others; finding it is half of the work.

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from lrrecsys_core import metrics, paths, rows
 from lrrecsys_core.data.split import Split
@@ -27,7 +26,7 @@ from lrrecsys_core.errors import InputError
 from lrrecsys_core.models.base import TASKS
 from lrrecsys_core.profiles import get_profile
 from lrrecsys_core.study.points import MARKETS, SHIPPED, Step, relative_losses
-from lrrecsys_core.study.study import Study
+from lrrecsys_core.study.study import Study, in_parallel, place
 from lrrecsys_core.study.train_row import Given, Training, train_row
 from lrrecsys_core.training.device import chosen_device
 from lrrecsys_core.training.fit import predict
@@ -36,7 +35,8 @@ POINTS = 8
 # Grids are products of two or three settings. In this half every setting takes all its values equally often, though
 # not every pair of values occurs.
 HALF = (0, 3, 5, 6)
-SAMPLE = 20_000  # records of a real data set
+SAMPLE = 20_000  # records of a larger real data set
+LARGER = 60_000  # records from which on a real data set is a larger one
 _SETTLING = get_profile(
     "demo", replicates=3, first_markets=0, first_seed=0, seeds_on_files=1, compile=False,
 )  # fmt: skip
@@ -72,6 +72,11 @@ class SearchStudy(Study):
     def on_all(self) -> SearchStudy:
         """The same data with all of their training and validation records."""
         return SearchStudy(self.specs, whole=True)
+
+    @property
+    def full(self) -> bool:
+        """Whether all points are tried, on all records: on settling markets, and where the data are no larger ones."""
+        return self.simulated or self.whole or len(self.data(self.datasets[0])[0].interactions) < LARGER
 
 
 @lru_cache(maxsize=8)
@@ -178,23 +183,36 @@ def search(
     into : file of chosen points; by default the one the package ships.
     """
     key = _key(study)
-    listed: Sequence[str] = [row for row in names if not study.absence(study.datasets[0], row)]
-    for row in tqdm(listed, desc=f"grid search, {key}", disable=not progress):
-        if row in _chosen(into).get(key, {}):
-            continue
-        found = _tried(study, row)
-        with paths.replacing(study.folder / "search" / f"{row.replace(' ', '_')}.parquet") as partial:
+    wanted = [name for name in names if not study.absence(study.datasets[0], name) and name not in _kept(into, key)]
+    for name in wanted:
+        if rows.BY_NAME[name].texts:  # made here, once, for all processes
+            for one in {study, study.on_all} if not study.full else {study if study.simulated else study.on_all}:
+                [one.text_set(dataset, name, k) for dataset in one.datasets for k in range(len(one.seeds))]
+    tried = [Tried(study, name) for name in sorted(wanted, key=place)]
+    for name, found in in_parallel(tried, f"grid search, {key}", None, shown=progress):
+        with paths.replacing(study.folder / "search" / f"{name.replace(' ', '_')}.parquet") as partial:
             found.write_parquet(partial)
-        points, told = grid(row), {}
+        points, told = grid(name), {}
         for (task, number), metric in zip(best_points(found, points).items(), ("RMSE", "AUC"), strict=True):
             value = found.filter(point=number, metric=metric)["value"].mean()
             step = {"lr": points[number].get("lr", 0.01), "weight_decay": points[number].get("weight_decay", 0.0)}
             part = "test" if study.simulated else "validation"
             told[task] = step | {"point": number, f"{part} {metric}": round(float(value), 4)}  # type: ignore[arg-type]
         told["params"] = _build(points[number])
-        kept = _chosen(into)
-        paths.write_json(into, {**kept, key: {**kept.get(key, {}), row: told}})
-    return dict(_chosen(into).get(key, {}))
+        paths.write_json(into, {**_chosen(into), key: {**_kept(into, key), name: told}})
+    return _kept(into, key)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """The points of one row, tried in a process of their own."""
+
+    study: SearchStudy
+    name: str
+
+    def compute(self) -> tuple[str, pl.DataFrame]:
+        """The row's name, and the metrics of the points that its are chosen among."""
+        return self.name, _tried(self.study, self.name)
 
 
 def _tried(study: SearchStudy, row: str) -> pl.DataFrame:
@@ -203,8 +221,8 @@ def _tried(study: SearchStudy, row: str) -> pl.DataFrame:
     Points that train the same network are told apart on all records: a step that is right on a sample can leave nothing
     but the biases, or a constant, on five times as many.
     """
-    if study.simulated or study.whole:
-        return search_row(study, row, range(POINTS))
+    if study.full:
+        return search_row(study if study.simulated else study.on_all, row, range(POINTS))
     points = grid(row)
     alike: dict[str, list[int]] = {}
     for number in HALF:
@@ -223,6 +241,10 @@ def forget(study: Study, into: Path = SHIPPED) -> None:
 
 def _key(study: Study) -> str:
     return MARKETS if study.simulated else study.datasets[0]
+
+
+def _kept(file: Path, key: str) -> dict[str, Any]:
+    return dict(_chosen(file).get(key, {}))
 
 
 def _chosen(file: Path) -> dict[str, dict[str, Any]]:

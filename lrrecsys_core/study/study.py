@@ -6,10 +6,10 @@ A killed study loses at most the cells it was in, and a second run reads them al
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import joblib
 import polars as pl
@@ -30,7 +30,16 @@ from lrrecsys_core.workers import tied
 # By the time they took on real ratings (statements compared for each record, softmax over all items, texts as
 # targets): one of them started last keeps the other cores waiting.
 SLOWEST = (rows.EXTRACTIVE, "BERT4Rec", "UniSRec", "UCEPic", rows.PETER, "PARSRec", "MMALFM")
+T_co = TypeVar("T_co", covariant=True)
+T = TypeVar("T")
 TABLES: tuple[int | str, ...] = (2, 3, 4, 5, 6, *rows.SIDE_TABLES)
+
+
+class Work(Protocol[T_co]):
+    """What a worker process can do: a cell, a text set, the grid of a row."""
+
+    def compute(self) -> T_co:
+        """Do it."""
 
 
 class Study(Run):
@@ -98,13 +107,14 @@ class Study(Run):
         """
         named = None if only is None else set(only)
         cells = [cell for cell in self.cells(tables) if named is None or cell.name in named]
-        missing = sorted((cell for cell in cells if not cell.done and not cell.has_nothing_to_read), key=_place)
+        missing = [cell for cell in cells if not cell.done and not cell.has_nothing_to_read]
+        missing.sort(key=lambda cell: place(cell.name))
         readers = Counter(job for cell in missing for job in cell.text_jobs)
         # A set that one cell alone reads is made by that cell, so that no process waits for it; several are not, since
         # a cell would make them one after the other.
         alone = {job for cell in missing if len(made := cell.text_jobs) == 1 for job in made if readers[job] == 1}
         waiting = [job for job in readers if job not in alone and job.content is None]
-        _in_parallel(waiting, "texts", jobs, shown=progress)
+        deque(in_parallel(waiting, "texts", jobs, shown=progress), maxlen=0)
         # A text set made anew may be what it was, and then the cells that read it are, too.
         left = [cell for cell in missing if not (waiting and (cell.done or cell.has_nothing_to_read))]
         beside = {}
@@ -112,7 +122,7 @@ class Study(Run):
             everything = self.cells()
             kept = sum(cell.done for cell in everything)
             beside = {"kept": kept, "later": max(len(everything) - kept - len(left), 0)}
-        _in_parallel(left, "rows", jobs, shown=progress, **beside)
+        deque(in_parallel(left, "rows", jobs, shown=progress, **beside), maxlen=0)
 
     def metrics(self, tables: Iterable[int | str] = TABLES) -> pl.DataFrame:
         """The metric rows of every kept cell asked for, in a fixed order.
@@ -165,25 +175,25 @@ def runnable(name: str, dataset: Dataset) -> bool:
     return not (row.written and source.programmed) and source.available(dataset, row.texts.variant, row.fraction)
 
 
-def _in_parallel(work: Sequence[Cell | TextJob], what: str, jobs: int | None, **told: Any) -> None:
-    """Compute cells or text sets in worker processes; `told` goes to `track`."""
+def in_parallel(work: Sequence[Work[T]], what: str, jobs: int | None, **told: Any) -> Iterator[T]:
+    """Compute pieces of work in worker processes and yield what comes of them as it comes; `told` goes to `track`."""
     if not work:
         return
     workers = min(len(work), jobs or os.cpu_count() or 1)
     results = joblib.Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1)(
         joblib.delayed(tied)(os.getpid(), _perform, item) for item in work
     )
-    for _ in track(results, len(work), what, **told):
-        pass
+    yield from track(results, len(work), what, **told)
 
 
-def _perform(item: Cell | TextJob) -> None:
-    """Compute one cell or text set in a worker process."""
+def _perform(item: Work[T]) -> T | None:
+    """Compute one piece of work in a worker process."""
     torch.set_num_threads(1)
     with suppress(NothingToRead):  # noted beside the texts; tables say "not run"
-        item.compute()
+        return item.compute()
+    return None
 
 
-def _place(cell: Cell) -> int:
-    """Place of a cell in the order of starting; cells of equal place stay next to those with an equal network."""
-    return next((k for k, name in enumerate(SLOWEST) if cell.name.startswith(name)), len(SLOWEST))
+def place(row: str) -> int:
+    """Place of a row in the order of starting; rows of equal place stay next to those with an equal network."""
+    return next((k for k, name in enumerate(SLOWEST) if row.startswith(name)), len(SLOWEST))

@@ -312,7 +312,7 @@ def test_rows_of_own_writers_follow_the_papers_llms(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("LRRECSYS_STORES", f"Anna={source.folder}")
     own = rows.row_named("LR-Recsys with Anna")
     assert own.texts == rows.Texts(source, "text", ("single",)) and own.params["slots"] == ("single",)
-    assert own.llm == "Anna" and own.optional and own.tables == (4,)
+    assert own.llm == "Anna" and own.optional and own.tables == (4, rows.RIVALS)
     names = [row.name for row in rows.rows_of(4)]
     assert names[names.index(rows.SMOLLM2) + 1] == own.name and set(names) == {own.name, *(row.name for row in before)}
     assert rows.rows_of(2) == [row for row in rows.ROWS if 2 in row.tables]
@@ -358,8 +358,12 @@ def test_own_writers_have_rows_of_table_4(
     monkeypatch.setenv("LRRECSYS_STORES", f"Anna={tmp_path / 'Anna'},Llama 9={tmp_path / 'Llama 9'}")
     study = Study(get_profile("smoke", seeds_on_files=1, epochs=1, autoencoder_epochs=30), [data])
     own = [rows.WITH + name for name in ("Anna", "Llama 9")]
+    beside = [row.name for row in rows.rows_of(rows.RIVALS)]
+    placebos = [f"{name}, shuffled within item" for name in own]
+    assert [beside[beside.index(name) + 1] for name in own] == placebos
     assert set(study.rows_of("shop", [4])) >= set(own) and rows.LLAMA31 not in study.rows_of("shop")
     study.run_rows([2, 4], only=[rows.LR, rows.BIASES, *own], jobs=1, progress=False)
+    study.run_rows([rows.RIVALS], only=placebos, jobs=1, progress=False)
     metrics = study.metrics()
     by = {row: (explainer, llm) for row, explainer, llm in metrics.select("row", "explainer", "llm").unique().rows()}
     assert by[own[0]] == by[rows.LR] == ("Anna (had seen: titles)", "Anna"), "the first one writes the other rows"
@@ -370,6 +374,8 @@ def test_own_writers_have_rows_of_table_4(
     table = result_table(4, metrics)
     names = table["row"].unique(maintain_order=True).to_list()
     assert names[names.index(rows.SMOLLM2) + 1 :][:2] == own
+    rivals = result_table(rows.RIVALS, metrics)["row"].unique(maintain_order=True).to_list()
+    assert [rivals[rivals.index(name) + 1] for name in own] == placebos and not set(placebos) & set(names)
     shown = [line[0] for line in grids(table)[0].body]
     assert shown[shown.index(rows.SMOLLM2) + 1 :][:2] == own
     lines = table.filter(pl.col("row").is_in(own))
@@ -382,7 +388,31 @@ def test_own_writers_have_rows_of_table_4(
     assert f"Explanations by Llama 9 (had seen: training reviews): {own[1]}." in notes
     evidence = Evidence("shop", metrics, study.predictions())
     for claim in ("C4", "C5", "C8"):
-        assert all(finding.estimate is None for finding in JUDGES[claim](evidence)), "none is the paper's LLM"
+        judged = [finding for finding in JUDGES[claim](evidence) if finding.decisive]
+        assert judged and all(finding.estimate is None for finding in judged), "none is the paper's LLM"
+
+
+def test_programmes_may_write_all_other_rows(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = load_dataset(f"table:{shop / 'shop.csv'}?timestamp=timestamp")
+    import_table(data, shop / "reasons.parquet", "Anna", "titles", tmp_path / "Anna")
+    monkeypatch.setenv("LRRECSYS_STORES", f"Anna={tmp_path / 'Anna'}")
+    assert isinstance(default_source(data), Given)
+    monkeypatch.setenv("LRRECSYS_STORES", f"metadata,Anna={tmp_path / 'Anna'}")
+    assert isinstance(default_source(data), Metadata)
+    assert rows.WITH + "Anna" in [row.name for row in rows.rows_of(4)]
+    monkeypatch.setenv("LRRECSYS_STORES", f"Anna={tmp_path / 'Anna'},metadata")
+    with pytest.raises(InputError, match="'metadata': write MODEL=PATH"):
+        default_source(data)
+
+
+def test_texts_of_items_change_places_within_users(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = load_dataset(f"table:{shop / 'shop.csv'}?timestamp=timestamp")
+    items = data.items.select("item_id", text=pl.format("{} is fine.", "item_id"))
+    items.write_parquet(tmp_path / "items.parquet")
+    import_table(data, tmp_path / "items.parquet", "Carl", "titles", tmp_path / "Carl")
+    monkeypatch.setenv("LRRECSYS_STORES", f"Carl={tmp_path / 'Carl'}")
+    named = f"{rows.WITH}Carl, shuffled within user"
+    assert named in [row.name for row in rows.rows_of(rows.RIVALS)] and rows.row_named(named).shuffle == "user"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,10 @@ from lrrecsys_core import rows as r
 from lrrecsys_core.paths import read_bench, write_json
 from lrrecsys_core.report.claim_report import claim_grids, headlines, matrix, write_claims
 from lrrecsys_core.report.claims import CONTROL, claims_table, combine, evidence_table, verdicts
+from lrrecsys_core.report.evidence import Evidence
+from lrrecsys_core.report.finding import versus
+from lrrecsys_core.report.forest import collect_forest
+from lrrecsys_core.report.rules import JUDGES, writers
 from tests.report.synthetic import everything, study
 
 BASELINES_WORSE = dict.fromkeys(r.BASELINES, 0.2)
@@ -244,6 +248,27 @@ def test_simple_rivals_and_other_texts_stand_beside_the_claims_and_decide_nothin
         ("C1", "reported", True), ("C1", "reported", False), ("C13", "reported", False),
     ]  # fmt: skip
     assert dict(verdicts(table).select("claim", "verdict").iter_rows())["C13"] == "supported"
+
+
+def test_writers_stand_beside_free_vectors_their_placebo_and_the_main_texts() -> None:
+    small, shuffled = f"{r.SMOLLM2} (elsewhere)", f"{r.SMOLLM2} (elsewhere), shuffled within user"
+    noise = {r.LR: 0.15, r.ABLATION1: 0.2, small: 0.1, shuffled: 0.25, **dict.fromkeys(r.BASELINES, 0.3)}
+    source = Evidence("movielens", *study(noise, dataset="movielens", simulated=False, replicates=2))
+    assert writers(source) == [small]
+    gains = {
+        (claim, finding.contrast): finding.estimate.effect
+        for claim in ("C4", "C13")
+        for finding in JUDGES[claim](source)
+        if not finding.decisive and finding.unit == "RMSE" and finding.estimate
+    }
+    over_free, over_placebo = gains["C13", versus(small, r.ABLATION1)], gains["C13", versus(small, shuffled)]
+    assert 0 < gains["C4", versus(small, r.LR)] < over_free < over_placebo
+    eighth = [finding for finding in JUDGES["C8"](source) if finding.estimate]
+    assert {finding.contrast for finding in eighth} == {versus(small, name) for name in r.BASELINES}
+    drawn = {(line["label"], line["kind"]): line["effect"] for line in collect_forest([source]).to_dicts()}
+    name = small.removeprefix(r.WITH)
+    assert drawn[f"{name} over its texts shuffled", ""] > drawn[f"{name} over free vectors", ""] > 0
+    assert drawn[f"{name}, shuffled, over free vectors", "placebo"] < 0
 
 
 def test_mixed_means_that_it_holds_somewhere_and_fails_elsewhere() -> None:
