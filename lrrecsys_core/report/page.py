@@ -17,6 +17,7 @@ from markupsafe import Markup
 from lrrecsys_core import paths
 from lrrecsys_core import rows as r
 from lrrecsys_core.errors import InputError
+from lrrecsys_core.report.claim_matrix import LOOKS
 from lrrecsys_core.report.claim_report import COLUMNS, claim_grids, failures, headlines, matrix, write_claims
 from lrrecsys_core.report.claims import verdicts
 from lrrecsys_core.report.description import description_grid, description_notes, description_title, write_description
@@ -40,7 +41,7 @@ FIGURES: Final[dict[str, tuple[str, ...]]] = {
     "Table 4": ("knowledge_dial", "bridge", "explanation_lengths", "keywords"),
     "Table 5": ("fig09", "fig09_predicted", "fig07", "fig07_predicted", "fig10", "attention_map"),
     "Table 6": ("controls",),
-    "Rivals": ("routing",),
+    "Rivals": ("forest", "routing"),
     "Signal": ("signal",),
     "Faults": ("faults",),
 }
@@ -113,7 +114,8 @@ def render(
     """
     loader = FileSystemLoader(Path(__file__).parent)
     template = Environment(loader=loader, autoescape=True, trim_blocks=True).get_template("page.html")
-    return template.render(title=title, summary=summary, sections=sections, glossary=glossary).lstrip()
+    told = {"title": title, "summary": summary, "sections": sections, "glossary": glossary, "looks": LOOKS}
+    return template.render(told).lstrip()
 
 
 def write_reports(chosen: Sequence[str]) -> Iterator[tuple[str, Path | InputError]]:
