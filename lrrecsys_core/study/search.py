@@ -26,7 +26,7 @@ from lrrecsys_core.errors import InputError
 from lrrecsys_core.models.base import TASKS
 from lrrecsys_core.profiles import get_profile
 from lrrecsys_core.study.points import MARKETS, SHIPPED, Step, relative_losses
-from lrrecsys_core.study.study import Study, in_parallel, place
+from lrrecsys_core.study.study import Study, in_parallel, place, runnable
 from lrrecsys_core.study.train_row import Given, Training, train_row
 from lrrecsys_core.training.device import chosen_device
 from lrrecsys_core.training.fit import predict
@@ -105,7 +105,7 @@ def sampled(split: Split, records: int, seed: int = 0) -> Split:
 
 def grid(row: str) -> list[dict[str, Any]]:
     """The points of a row: `lr`, `weight_decay` and build parameters."""
-    model = rows.BY_NAME[row].model
+    model = rows.row_named(row).model
     points = getattr(model, "grid", None)
     if points is None or len(points) != POINTS:
         raise InputError(f"the model of row {row!r} has no grid of {POINTS} points: give its class a `grid`.")
@@ -115,7 +115,7 @@ def grid(row: str) -> list[dict[str, Any]]:
 def search_row(study: SearchStudy, name: str, numbers: Iterable[int]) -> pl.DataFrame:
     """Metrics (row, point, dataset, replicate, metric, value) of the numbered points on a study's data: on validation,
     on settling markets on test."""
-    row, points, found = rows.BY_NAME[name], grid(name), []
+    row, points, found = rows.row_named(name), grid(name), []
     profile = study.profile
     training = Training(
         profile.epochs, profile.patience, compiled=profile.compile, device=chosen_device(),
@@ -183,12 +183,13 @@ def search(
     into : file of chosen points; by default the one the package ships.
     """
     key = _key(study)
-    wanted = [name for name in names if not study.absence(study.datasets[0], name) and name not in _kept(into, key)]
-    for name in wanted:
-        if rows.BY_NAME[name].texts:  # made here, once, for all processes
-            for one in {study, study.on_all} if not study.full else {study if study.simulated else study.on_all}:
-                [one.text_set(dataset, name, k) for dataset in one.datasets for k in range(len(one.seeds))]
-    tried = [Tried(study, name) for name in sorted(wanted, key=place)]
+    readers = {name: reader for name in names if (reader := _reader(study, name)) and name not in _kept(into, key)}
+    studies = [study] if study.simulated else [study.on_all] if study.full else [study, study.on_all]
+    for name in filter(lambda name: rows.row_named(name).texts, readers.values()):  # once, for all processes
+        for one in studies:
+            for dataset in one.datasets:
+                [one.text_set(dataset, name, k) for k in range(len(one.seeds))]
+    tried = [Tried(study, name, readers[name]) for name in sorted(readers, key=place)]
     for name, found in in_parallel(tried, f"grid search, {key}", None, shown=progress):
         with paths.replacing(study.folder / "search" / f"{name.replace(' ', '_')}.parquet") as partial:
             found.write_parquet(partial)
@@ -205,14 +206,26 @@ def search(
 
 @dataclass(frozen=True)
 class Tried:
-    """The points of one row, tried in a process of their own."""
+    """The points of the row `name`, tried in a process of their own on what the row `reader` reads."""
 
     study: SearchStudy
     name: str
+    reader: str
 
     def compute(self) -> tuple[str, pl.DataFrame]:
         """The row's name, and the metrics of the points that its are chosen among."""
-        return self.name, _tried(self.study, self.name)
+        return self.name, _tried(self.study, self.reader)
+
+
+def _reader(study: SearchStudy, name: str) -> str | None:
+    """The row on whose texts one is searched: itself; for LR-Recsys, where it has nothing to read, the first named
+    writer's row that has; None where there is none.
+    """
+    dataset = study.datasets[0]
+    if not study.absence(dataset, name):
+        return name
+    written = [row.name for row in rows.rows_of(4) if rows.writes(row.name)] if name == rows.LR else []
+    return next((row for row in written if runnable(row, study.data(dataset)[0])), None)
 
 
 def _tried(study: SearchStudy, row: str) -> pl.DataFrame:

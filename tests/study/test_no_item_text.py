@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -10,7 +11,9 @@ import pytest
 from lrrecsys_core import rows
 from lrrecsys_core.app.one_row import describe
 from lrrecsys_core.app.publish import collect_faults, parameter_parts
+from lrrecsys_core.data.load import load_dataset
 from lrrecsys_core.errors import InputError
+from lrrecsys_core.explain.import_table import import_table
 from lrrecsys_core.explain.sources import Metadata
 from lrrecsys_core.profiles import get_profile
 from lrrecsys_core.report.sizes import parts_table
@@ -111,3 +114,26 @@ def test_a_search_passes_over_rows_that_have_nothing_to_read(root: Path, tmp_pat
         SearchStudy([f"table:{tmp_path / 'bare.csv'}"]), [rows.LR], into=tmp_path / "points.json", progress=False
     )
     assert found == {} and not (tmp_path / "points.json").exists()
+
+
+def test_lr_recsys_is_searched_on_the_first_writers_texts_where_items_have_none(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = study_of(tmp_path).specs[0]
+    users = pl.DataFrame({"user_id": [f"u{k}" for k in range(6)]}).with_columns(
+        text=pl.format("I like quiet places for {} people.", "user_id")
+    )
+    users.write_parquet(tmp_path / "users.parquet")
+    import_table(load_dataset(spec), tmp_path / "users.parquet", "Dora", "titles", tmp_path / "Dora")
+    monkeypatch.setenv("LRRECSYS_STORES", f"Dora={tmp_path / 'Dora'}")
+    tried = []
+
+    def row_of(study: SearchStudy, row: str, numbers: Sequence[int]) -> pl.DataFrame:
+        tried.append(row)
+        every = [(k, "bare", 0, metric, 0.5) for k in numbers for metric in ("RMSE", "AUC")]
+        return pl.DataFrame(every, schema=["point", "dataset", "replicate", "metric", "value"], orient="row")
+
+    monkeypatch.setattr("lrrecsys_core.study.search.search_row", row_of)
+    monkeypatch.setattr(SearchStudy, "text_set", lambda *_: None)
+    told = search(SearchStudy([spec]), [rows.LR, rows.LETTER], into=tmp_path / "points.json", progress=False)
+    assert tried == [f"{rows.WITH}Dora"] and set(told) == {rows.LR}

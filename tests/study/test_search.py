@@ -93,18 +93,22 @@ def test_the_network_serves_both_tasks_and_each_task_has_its_own_step() -> None:
     assert best_points(frame, points) == {"regression": 0, "classification": 1}
 
 
-def test_chosen_points_are_kept_per_data_set_and_searched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("larger", "points"), [(240, HALF), (241, range(POINTS))])
+def test_chosen_points_are_kept_per_data_set_and_searched_once(
+    larger: int, points: Sequence[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LRRECSYS_ROOT", str(tmp_path))
     table = tmp_path / "shop.csv"
     data = shop()
     data.interactions.write_csv(table)
     study = SearchStudy([f"table:{table}?timestamp=timestamp"])
     file = tmp_path / "points.json"
+    monkeypatch.setattr("lrrecsys_core.study.search.LARGER", larger)
     told = search(study, [rows.BIASED_MF], into=file, progress=False)
-    assert told[rows.BIASED_MF]["regression"]["point"] in HALF
+    assert told[rows.BIASED_MF]["regression"]["point"] in points
     assert set(json.loads(file.read_text())) == {"shop"}
     tried = pl.read_parquet(next((tmp_path / "results").rglob("search/*.parquet")))
-    assert sorted(tried["point"].unique()) == list(HALF)
+    assert sorted(tried["point"].unique()) == list(points)
     monkeypatch.setattr("lrrecsys_core.study.search.search_row", lambda *_: pytest.fail("searched twice"))
     assert search(study, [rows.BIASED_MF], into=file, progress=False) == told
     forget(study, into=file)
@@ -131,6 +135,7 @@ def searched(row: str, whole: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setenv("LRRECSYS_ROOT", str(tmp_path))
     monkeypatch.setattr("lrrecsys_core.study.search.SAMPLE", 100)
+    monkeypatch.setattr("lrrecsys_core.study.search.LARGER", 100)
     monkeypatch.setattr("lrrecsys_core.study.search.search_row", row_of)
     study = SearchStudy([f"table:{table}?timestamp=timestamp&name=name"], whole=whole)
     return search(study, [row], into=tmp_path / "points.json", progress=False)[row], passes
@@ -213,8 +218,7 @@ def test_the_shipped_points_belong_to_the_grids() -> None:
     for dataset, points in listed.items():
         # A real set lacks the rows whose grid has changed since its search; these train at the points of the markets.
         assert set(points) <= set(rows.SEARCHED) and (dataset != chosen.MARKETS or set(points) == set(rows.SEARCHED))
-        tried = range(POINTS) if dataset == chosen.MARKETS else HALF
-        assert {told[task]["point"] for told in points.values() for task in TASKS} <= set(tried), dataset
+        assert {told[task]["point"] for told in points.values() for task in TASKS} <= set(range(POINTS)), dataset
         for row, told in points.items():
             for task in TASKS:
                 point = dict(grid(row)[told[task]["point"]])
