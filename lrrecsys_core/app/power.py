@@ -1,7 +1,7 @@
 """How strong the simulated markets are, and what a run on so many of them could find: measured before any run.
 
 Size and strength of the markets were chosen on seeds 0-9 by what the true tastes and the match add to the biases.
-Power is estimated on seeds 10-19, on which nothing is chosen. Reports begin at seed 200.
+Power is estimated on seeds 10-19, on which nothing is chosen. Reports use later ones.
 """
 
 from __future__ import annotations

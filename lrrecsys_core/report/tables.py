@@ -12,10 +12,10 @@ import polars as pl
 from lrrecsys_core import metrics as m
 from lrrecsys_core import paths
 from lrrecsys_core import rows as r
-from lrrecsys_core.report import stars
+from lrrecsys_core.report import notes, stars
 from lrrecsys_core.report.evidence import Evidence, datasets_in_order, null_markets
 from lrrecsys_core.report.formats import Cell, Grid, number, one_note, write_all
-from lrrecsys_core.report.notes import BY_CONSTRUCTION, MISPRINT, SIGNS, markets_told, shown, table_notes, unordered
+from lrrecsys_core.report.notes import BY_CONSTRUCTION, MISPRINT, SIGNS, markets_told, shown, table_notes
 from lrrecsys_core.report.published import improved, misprinted, published
 from lrrecsys_core.report.scale import row_of_ceiling
 from lrrecsys_core.report.sizes import costs_grid, costs_table, parts_grid, parts_table, writers_grid, writers_table
@@ -95,20 +95,21 @@ class _Lines:
         paper_mean, paper_sd = published().get(key, (None, None))
         mean = float(values.mean()) if values.size else None
         explainer = e.explainer(source)
-        notes = [extra]
+        words = [extra]
         if values.size:
-            notes += ["simulated" if e.simulated else "", "by construction" if e.by_construction(source) else ""]
-            notes += ["" if e.ordered else "unordered data"]
-            notes += [f"explanations: {explainer}" if explainer else "", e.words(source, "note")]
+            words += ["simulated" if e.simulated else "", "by construction" if e.by_construction(source) else ""]
+            words += ["" if e.ordered else "unordered data"]
+            words += [f"explanations: {explainer}" if explainer else "", e.words(source, "note")]
+            words += [notes.behind(e, source)] if metric == "RMSE" else []
             rmse = np.array(list(e.values(source, "RMSE").values()))
             if metric == "MAE" and mean is not None and rmse.size:
-                notes.append(f"MAE/RMSE {mean / rmse.mean():.3f}")
+                words.append(f"MAE/RMSE {mean / rmse.mean():.3f}")
         status = self._status(spec, mean, paper_mean, paper_sd, e.words(source, "llm"))
         return {
             "row": spec.name, "dataset": e.dataset, "metric": metric, "paper_mean": paper_mean, "paper_sd": paper_sd,
             "ours_mean": mean, "ours_sd": float(values.std(ddof=1)) if values.size > 1 else None,
             "of_ceiling": row_of_ceiling(e, metric, source), "replicates": int(values.size), "status": status,
-            "tier": e.words(source, "tier"), "note": one_note(*notes), "cell": e.cells(metric, source),
+            "tier": e.words(source, "tier"), "note": one_note(*words), "cell": e.cells(metric, source),
         }  # fmt: skip
 
     def _status(self, spec: r.Row, mean: float | None, paper: float | None, sd: float | None, llm: str) -> str:
@@ -326,18 +327,18 @@ def write_tables(
     """
     folder = paths.tables(run)
     tables: dict[int | str, pl.DataFrame] = {1: parts_table(parts)}
-    write_all(folder, "table1", tables[1], table_title(1, metrics), unordered(metrics), [parts_grid(tables[1])])
+    write_all(folder, "table1", tables[1], table_title(1, metrics), notes.unordered(metrics), [parts_grid(tables[1])])
     ran = set(metrics["row"])
     sides = [side for side in r.SIDE_TABLES if any(x.name in ran for x in r.rows_of(side) if x.tables == (side,))]
     for table in (*range(2, 7), *sides):
         tables[table] = result_table(table, metrics, contrasts)
-        title, notes = table_title(table, metrics), table_notes(table, metrics)
+        title, above = table_title(table, metrics), table_notes(table, metrics)
         stem = f"table{table}" if isinstance(table, int) else f"table_{table}"
-        write_all(folder, stem, tables[table], title, notes, grids(tables[table]))
+        write_all(folder, stem, tables[table], title, above, grids(tables[table]))
     # Seconds differ from run to run, so they stay apart from the tables, which must not.
     costs = costs_table(metrics)
-    title, notes = "Size and training time of every row", markets_told(metrics)
-    write_all(paths.results(run), "costs", costs, title, notes, [costs_grid(costs)])
+    title, above = "Size and training time of every row", markets_told(metrics)
+    write_all(paths.results(run), "costs", costs, title, above, [costs_grid(costs)])
     writers = writers_table(paths.read_bench())
     write_all(paths.results(run), "writers", writers, "What a writer costs", [], [writers_grid(writers)])
     return tables

@@ -299,3 +299,14 @@ def test_every_cell_of_ours_has_a_sign() -> None:
                 count = 1 + 3 * sum(name != "" for name, _ in grid.groups)
                 cells = [cell for row in grid.cells for cell in row[1:count]]
                 assert cells and all(cell.text[-1] in "=≠~°–∅†" for cell in cells)
+
+
+def test_a_network_behind_the_biases_on_real_data_says_why() -> None:
+    noise = {r.LR: 0.1, r.BIASES: 0.1, "MTER": 0.3, "ANR": 0.3, r.BOOSTING: 0.3}
+    frame, _ = study(noise, dataset="yelp", simulated=False, replicates=2)
+    table = result_table(2, frame).filter(metric="RMSE")
+    notes = {line["row"]: line["note"] for line in table.to_dicts()}
+    assert "behind the biases: its tensor" in notes["MTER"] and "behind the biases: why is not known" in notes["ANR"]
+    assert not any("behind" in notes[name] for name in (r.LR, r.BIASES, r.BOOSTING))
+    market = result_table(2, study(noise, dataset="hotels", replicates=2)[0])
+    assert not market["note"].str.contains("behind the biases").any()
