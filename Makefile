@@ -41,7 +41,7 @@ reproduce: .venv/llm
 test: .venv/llm
 	$(BIN)/ruff check .
 	$(BIN)/mypy lrrecsys_core
-	$(BIN)/python -m pytest tests -q -p no:nbval -n auto --dist loadfile
+	$(BIN)/python -m pytest tests -q -p no:nbval -n auto --dist loadfile --durations 20
 	$(MAKE) --no-print-directory smoke
 
 # Trains once. The notebooks that the run leaves are then run again on what it kept: their numbers and its files must

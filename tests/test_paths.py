@@ -33,6 +33,7 @@ def test_folders_are_made_on_demand_below_the_root(root: Path) -> None:
         (("movielens:/data/ml",), "demo-movielens"),
         (("yelp:a:b", "movielens:c"), "demo-yelp-movielens"),
         (("table:/d/my.csv?user=u",), "demo-my"),
+        (("movielens:/data/ml-100k?fold=u1",), "demo-movielens-u1"),
     ],
 )
 def test_run_name(specs: tuple[str, ...], name: str) -> None:
