@@ -281,8 +281,7 @@ def absence(row: Row, item_text: bool, ordered: bool = True) -> str:
     row = BY_NAME.get(row.evaluates or row.same_as, row)
     if row.texts and not (item_text or row.llm):
         return NO_ITEM_TEXT
-    sequence = row.model is not None and ".sequential." in row.model.__module__  # LR-Recsys reads any five past items
-    return NO_ORDER if sequence and not ordered else ""
+    return NO_ORDER if row.model is not None and row.model.needs_order and not ordered else ""
 
 
 def rows_of(table: int | str, found: Iterable[str] | None = None) -> list[Row]:

@@ -99,7 +99,8 @@ class Recommender(nn.Module):
     ----------------
     name : printed name of the row that trains the model.
     own_biases : biases are part of the method: ``biases=False`` changes nothing.
-    sees_own_aspects : can be shown the aspects of the very record it judges, a leak to measure.
+    sees_own_aspects : ``visibility="oracle"`` shows it the aspects of the very record it judges, a leak to measure.
+    needs_order : it learns from the order of a user's records, so that records without times leave it nothing.
     inputs : record fields the model reads, each (B, ...) in a batch.
     entities : which fields hold row numbers of which entity.
     tables : parameter or buffer name -> entity. `fit` hands the module only the rows a batch touches, with the
@@ -109,9 +110,6 @@ class Recommender(nn.Module):
     nonnegative : parameters projected to >= 0 after every step.
     lr_scale, decay_scale : factor per parameter-name prefix on the learning rate or the weight decay.
     pretrain_reads_outcome : whether ``pretrain_loss`` depends on ratings, and so on the task.
-    name : of its row in the tables.
-    own_biases : biases are part of the method, and ``biases=False`` changes nothing.
-    sees_own_aspects : ``visibility="oracle"`` shows it the aspects of the very record it judges, to compare.
     tier : *faithful*, *adapted* or *reduced*.
     deviations : in which way; read off the docstrings (`stated_deviations`), never typed a second time.
     """
@@ -119,6 +117,7 @@ class Recommender(nn.Module):
     name: ClassVar[str] = ""
     own_biases: ClassVar[bool] = False
     sees_own_aspects: ClassVar[bool] = False
+    needs_order: ClassVar[bool] = False
     inputs: ClassVar[tuple[str, ...]] = ("user", "item", "history", "history_mask")
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item", "history")}
     tables: ClassVar[dict[str, str]] = {}

@@ -282,10 +282,7 @@ def refuse_beyond_memory(row: Row, dataset: str, given: Sequence[Given], trainin
 def _deciding(row: Row) -> dict[str, Any]:
     """What a row says that decides its numbers, and not only where it is shown."""
     shown = ("tables", "kind", "texts", "point", "optional", "side", "llm", "markets_only", "written")
-    facts = plain(row) | dict.fromkeys(shown)
-    if not row.dose[0]:
-        del facts["dose"]  # so that what was kept before rows had one is found
-    return facts
+    return plain(row) | dict.fromkeys(shown)
 
 
 def better_size(measured: dict[str, pl.DataFrame]) -> str:

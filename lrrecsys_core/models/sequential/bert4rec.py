@@ -49,6 +49,7 @@ class BERT4Rec(Recommender):
     """
 
     name: ClassVar[str] = "BERT4Rec"
+    needs_order: ClassVar[bool] = True
     tables: ClassVar[dict[str, str]] = {"items.weight": "item", "cloze_bias": "item"}
     tier: ClassVar[str] = "adapted"
     matched: ClassVar[dict[str, Any]] = {"width": 8}

@@ -64,6 +64,7 @@ class DIN(Recommender):
     )
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}
     name: ClassVar[str] = "DIN"
+    needs_order: ClassVar[bool] = True
     tier: ClassVar[str] = "adapted"
     matched: ClassVar[dict[str, Any]] = {"width": 8, "category_width": 8}
     as_published: ClassVar[dict[str, Any]] = {

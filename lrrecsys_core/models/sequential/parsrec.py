@@ -52,6 +52,7 @@ class PARSRec(Recommender):
     """
 
     name: ClassVar[str] = "PARSRec"
+    needs_order: ClassVar[bool] = True
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item", "history", "older")}
     tables: ClassVar[dict[str, str]] = {"users.weight": "user", "items.weight": "item"}
     tier: ClassVar[str] = "adapted"

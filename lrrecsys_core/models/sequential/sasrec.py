@@ -47,6 +47,7 @@ class SASRec(Recommender):
     """
 
     name: ClassVar[str] = "SASRec"
+    needs_order: ClassVar[bool] = True
     entities: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("user",), "item": ("item", "history", "sampled")}
     tables: ClassVar[dict[str, str]] = {"items.weight": "item"}
     tier: ClassVar[str] = "adapted"

@@ -94,6 +94,7 @@ class UniSRec(Recommender):
     """
 
     name: ClassVar[str] = "UniSRec"
+    needs_order: ClassVar[bool] = True
     inputs: ClassVar[tuple[str, ...]] = (
         "user",
         "item",
