@@ -20,7 +20,7 @@ _LATEX: Final = str.maketrans(
         "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
         "~": r"\(\sim\)", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
         "\n": " ", "\r": " ", "*": r"\(*\)", "[": "{[}", "±": r"\(\pm\)", "≠": r"\(\neq\)", "°": r"\(\circ\)",
-        "†": r"\(\dagger\)", "‡": r"\(\ddagger\)", "∅": r"\(\emptyset\)", "–": "--", "−": r"\(-\)",
+        "†": r"\(\dagger\)", "‡": r"\(\ddagger\)", "∅": r"\(\emptyset\)", "⊘": r"\(\oslash\)", "–": "--", "−": r"\(-\)",
         "↓": r"\(\downarrow\)", "↑": r"\(\uparrow\)",
     }
 )  # fmt: skip
@@ -29,7 +29,7 @@ _ROOM: Final = 469.0
 _GAP: Final = 5.0
 _POINTS: Final = {
     **dict.fromkeys("ABCDEFGHIJKLNOPQRSTUVXYZ+=≠~−", 6.2), **dict.fromkeys("MW%mw–", 7.4),
-    **dict.fromkeys("0123456789*°∅", 4.15), **dict.fromkeys("ijlrtfs.,:;!'()[]/|- ", 3.2),
+    **dict.fromkeys("0123456789*°∅⊘", 4.15), **dict.fromkeys("ijlrtfs.,:;!'()[]/|- ", 3.2),
 }  # fmt: skip
 NOTES: Final = 3  # lines of notes under a table; further ones lie in a file beside it
 _MARKDOWN: Final = str.maketrans(

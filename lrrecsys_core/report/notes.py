@@ -14,7 +14,7 @@ from lrrecsys_core.report.evidence import SILENT, Evidence, datasets_in_order
 # What a cell's sign says of the paper's number.
 SIGNS: Final = {
     "reproduced": "=", "differs": "≠", "not comparable": "~", "no published number": "°", "not run": "–",
-    f"not run: {r.NO_ITEM_TEXT}": "∅",
+    f"not run: {r.NO_ITEM_TEXT}": "∅", f"not run: {r.NO_ORDER}": "⊘",
 }  # fmt: skip
 BY_CONSTRUCTION: Final = "†"
 MISPRINT: Final = "‡"

@@ -298,7 +298,7 @@ def test_every_cell_of_ours_has_a_sign() -> None:
             if grid.caption in ("This run", "Control: null-hotels"):
                 count = 1 + 3 * sum(name != "" for name, _ in grid.groups)
                 cells = [cell for row in grid.cells for cell in row[1:count]]
-                assert cells and all(cell.text[-1] in "=≠~°–∅†" for cell in cells)
+                assert cells and all(cell.text[-1] in "=≠~°–∅⊘†" for cell in cells)
 
 
 def test_a_network_behind_the_biases_on_real_data_says_why() -> None:
@@ -310,3 +310,14 @@ def test_a_network_behind_the_biases_on_real_data_says_why() -> None:
     assert not any("behind" in notes[name] for name in (r.LR, r.BIASES, r.BOOSTING))
     market = result_table(2, study(noise, dataset="hotels", replicates=2)[0])
     assert not market["note"].str.contains("behind the biases").any()
+
+
+def test_every_reason_for_not_running_a_row_has_its_sign() -> None:
+    frame, _ = study({r.LR: 0.1, r.BIASES: 0.1, "ANR": 0.2}, dataset="yelp", simulated=False, replicates=2)
+    bare = frame.with_columns(ordered=pl.lit(False), item_text=pl.lit(False))
+    table = result_table(2, bare)
+    status = dict(zip(table["row"], table["status"], strict=True))
+    assert (status["SASRec"], status["UCEPic"]) == ("not run: no order", "not run")
+    cells = {line[0]: line[1] for line in grids(table)[0].body}
+    assert cells["SASRec"].endswith("⊘") and formats.latex("⊘") == r"\(\oslash\)"
+    assert set(result_table(5, bare).filter(row=r.ASPECTS_ONLY)["status"]) == {"not run: no item text"}
