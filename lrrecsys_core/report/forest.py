@@ -36,6 +36,7 @@ SHOWN: Final = ("RMSE", "AUC")
 ALL_SETS: Final = "real_ratings"  # its files above the runs
 LINE, MARGINS = 0.135, 0.95  # inches a line, and of heads and foot
 PLACEBO: Final = "placebo"
+NOT_RUN: Final = "not run"
 CAPTION: Final = (
     "Gains in percent of the row behind 'over', with 95% intervals (t over markets; on real data users resampled, the "
     "predictions of all seeds averaged). Filled: contrasts that should gain if what the texts say helps; open: "
@@ -68,10 +69,12 @@ def collect_forest(found: Sequence[Evidence]) -> pl.DataFrame:
     """Gains in percent with their intervals, of those contrasts whose rows were run."""
     lines: list[Line] = []
     for source in found:
+        known: list[Line] = []
         for label, ours, reference, kind in contrasts(source):
             for metric in SHOWN:
                 if estimate := told(source.improvement(metric, ours, reference)):
-                    lines.append({"title": titled(source), "label": label, "kind": kind, "metric": metric} | estimate)
+                    known.append({"title": titled(source), "label": label, "kind": kind, "metric": metric} | estimate)
+        lines += known or [{"title": titled(source), "label": NOT_RUN}]
     return table(lines, ("title", "label", "kind", "metric"), ("effect", "low", "high"))
 
 
@@ -89,7 +92,8 @@ def forest(frame: pl.DataFrame) -> Figure:
         for ax, metric in zip(axes, SHOWN, strict=True):
             _panel(ax, part.filter(metric=metric).to_dicts(), top + 1, labels)
     for ax, metric in zip(axes, SHOWN, strict=True):
-        ax.axvline(0, color="black", lw=0.6)
+        if frame["metric"].count():
+            ax.axvline(0, color="black", lw=0.6)
         ax.set_xlabel(f"gain in {metric}, %")
         ax.xaxis.set_major_locator(MaxNLocator(4))
         ax.grid(axis="y", visible=False)

@@ -27,7 +27,8 @@ def _legend(fig: Figure) -> list[str]:
 
 
 def _texts(fig: Figure) -> str:
-    return " ".join(t.get_text() for ax in fig.axes for t in [ax.title, *ax.texts, ax.yaxis.label, ax.xaxis.label])
+    found = [[ax.title, *ax.texts, ax.yaxis.label, ax.xaxis.label, *ax.get_yticklabels()] for ax in fig.axes]
+    return " ".join(text.get_text() for texts in found for text in texts)
 
 
 def drawn(name: str, metrics: pl.DataFrame, predictions: pl.DataFrame | None = None) -> Figure:

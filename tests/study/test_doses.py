@@ -69,8 +69,8 @@ def test_removed_texts_are_the_zero_vector_and_exchanged_ones_another_record_s(s
     assert np.array_equal(np.concatenate([everyone[slot] for slot in SLOTS], 1), shuffled)
 
 
-def test_rows_without_a_dose_keep_the_keys_they_had(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Their kept results are found again: the field is no part of what they are filed under, nor is its code."""
+def test_a_dose_is_part_of_the_key_and_its_code_of_rows_with_one(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever changes how doses are given makes no other row stale."""
     monkeypatch.setattr(TextJob, "content", "texts")
     filed: dict[str, Any] = {}
     roots: dict[str, tuple[str, ...]] = {}
@@ -80,11 +80,11 @@ def test_rows_without_a_dose_keep_the_keys_they_had(study: Study, monkeypatch: p
         assert Cell(study, "hotels", name).key == name
     doses = {name: parts["rows"][""].get("dose") for name, parts in filed.items()}
     assert doses == {
-        rows.LR: None, rows.SHUFFLE_ALL: None, rows.REMOVED[50]: ["removed", 0.5],
+        rows.LR: ["", 0.0], rows.SHUFFLE_ALL: ["", 0.0], rows.REMOVED[50]: ["removed", 0.5],
         rows.REMOVED[100]: ["removed", 1.0], rows.EXCHANGED[50]: ["exchanged", 0.5],
     }  # fmt: skip
-    assert "dose" not in filed[rows.LR]["rows"][""]
-    assert {name for name, code in roots.items() if "study.doses" in code} == {n for n, dose in doses.items() if dose}
+    with_one = {name for name, dose in doses.items() if dose[0]}
+    assert {name for name, code in roots.items() if "study.doses" in code} == with_one
 
 
 def test_the_rows_run_on_markets_and_real_data(study: Study, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ def test_all_cells_of_the_run_are_counted(
     watched: bool, beside: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[tuple[str, int, dict[str, Any]]] = []
-    monkeypatch.setattr(study, "_in_parallel", lambda work, what, jobs, **more: told.append((what, len(work), more)))
+    monkeypatch.setattr(study, "in_parallel", lambda work, what, _, **more: told.append((what, len(work), more)) or ())
     done = [True, False, False, True, False, False]
     every = [SimpleNamespace(done=one, has_nothing_to_read=False, name="row", text_jobs=[]) for one in done]
     tables = {(2,): every[:3], study.TABLES: every}

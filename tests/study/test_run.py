@@ -101,7 +101,7 @@ def test_cells_are_computed_once_and_read_afterwards(study: Study) -> None:
 def queued(study: Study, monkeypatch: pytest.MonkeyPatch) -> tuple[list[TextJob], list[Cell]]:
     """The text sets and the cells that a run of three rows starts, in two queues."""
     queues = []
-    monkeypatch.setattr("lrrecsys_core.study.study._in_parallel", lambda work, *_, **__: queues.append(list(work)))
+    monkeypatch.setattr("lrrecsys_core.study.study.in_parallel", lambda work, *_, **__: queues.append(list(work)) or ())
     study.run_rows(only=[rows.LR, rows.NCF, rows.GENERAL_ONLY], jobs=1)
     texts, cells = queues
     return texts, cells
