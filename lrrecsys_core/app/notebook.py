@@ -143,6 +143,12 @@ def show(run: str, name: str, frame: pl.DataFrame | None = None) -> None:
 
 
 def show_table(run: str, name: str) -> Markdown:
-    """Return ``paper_tables/<run>/<name>.md`` for a notebook to render; its title is bold, as headings are its own."""
-    title, _, rest = (paths.tables(run) / f"{name}.md").read_text(encoding="utf-8").partition("\n")
+    """Return ``paper_tables/<run>/<name>.md`` for a notebook to render; its title is bold, as headings are its own.
+
+    A table that the run did not write, because the data lack what all of its rows read, is one sentence.
+    """
+    file = paths.tables(run) / f"{name}.md"
+    if not file.is_file():
+        return Markdown("None of this table's rows can be run on these data.")
+    title, _, rest = file.read_text(encoding="utf-8").partition("\n")
     return Markdown(f"**{title.removeprefix('# ')}**\n{rest}")

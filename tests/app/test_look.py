@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from lrrecsys_core import paths
 from lrrecsys_core.app.look import doubts, found
+from lrrecsys_core.app.notebook import show_table
 from lrrecsys_core.cli import main
 from lrrecsys_core.data.load import load_dataset
 from lrrecsys_core.data.split import Split, make_split
@@ -80,3 +82,9 @@ def test_the_command_tells_and_writes(tmp_path: Path, capsys: pytest.CaptureFixt
         main(["data", f"table:{tmp_path}/none.csv"])
     said = capsys.readouterr().err
     assert said.startswith("lrrecsys: ") and "no such file" in said
+
+
+def test_a_notebook_says_where_no_row_of_a_table_could_be_run(root: Path) -> None:
+    (paths.tables("demo") / "table2.md").write_text("# Table 2\n\n| a |\n")
+    assert show_table("demo", "table2").data == "**Table 2**\n\n| a |\n"
+    assert show_table("demo", "table_rivals").data == "None of this table's rows can be run on these data."
