@@ -119,7 +119,7 @@ def _panel(ax: Axes, lines: Iterable[Line], top: int, labels: Sequence[str]) -> 
 def draw_real() -> Path | None:
     """Draw the forest of all runs of profile demo on real ratings into ``figures/``; its PNG file, or None without."""
     found = [kept(run, "forest") for run in runs() if run.startswith("demo-")]
-    frames = [frame for frame in found if frame is not None and not frame.is_empty()]
+    frames = [frame for frame in found if frame is not None and frame["metric"].count()]
     if not frames:
         return None
     return save_above(forest(pl.concat(frames)), ALL_SETS)
