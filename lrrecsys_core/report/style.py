@@ -63,8 +63,8 @@ METHODS: Final = {
 }
 NAMES: Final = {
     "movielens": "MovieLens", "tripadvisor": "TripAdvisor", "yelp": "Yelp", "amazon": "Amazon Movie",
-    "movielens-imported": "MovieLens (imported texts)", "movielens-u1": "MovieLens 100k (u1)",
-    "amazon_upr": "Amazon (Ramos et al.)", "tripadvisor_peter_fifth": "TripAdvisor (PETER, a fifth)",
+    "movielens-imported": "MovieLens (imported texts)", "movielens-u1": "MovieLens u1",
+    "amazon_upr": "Amazon (UPR)", "tripadvisor_peter_fifth": "PETER, a fifth",
     "tripadvisor-peter": "TripAdvisor (PETER)",
     "yelp-open": "Yelp (open)", "hotels": "Hotels", "restaurants": "Restaurants", "movies": "Movies",
     "null-hotels": "Null hotels", "null-restaurants": "Null restaurants", "null-movies": "Null movies",
