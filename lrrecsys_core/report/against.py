@@ -6,6 +6,7 @@ from typing import Final
 
 import polars as pl
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from lrrecsys_core import rows as r
 from lrrecsys_core.report.evidence import Evidence
@@ -34,6 +35,7 @@ def against(metrics: pl.DataFrame) -> Figure:
                 ax.plot([line["paper_mean"], line["ours_mean"]], [y, y], color=OTHER, lw=1)
                 ax.plot(line["paper_mean"], y, "o", mfc="white", mec=colour, label="published" if y else "")
                 ax.plot(line["ours_mean"], y, "o", color=colour, label="ours" if y else "")
+            ax.xaxis.set_major_locator(MaxNLocator(5))
             ax.set_yticks(range(len(names)), names)
             ax.set_ylim(len(names) - 0.5, -0.5)
             ax.tick_params(labelleft=title == columns[0][0])
