@@ -9,7 +9,7 @@ slope of the sigmoid there::
 over the training records; a rating y on [0, 1] is a soft label. v / 2 makes a prior count in records: an entity with
 few stays near 0, one with many moves freely. Validation chooses the two priors, or no biases at all, by the task's own
 loss. Squared errors behind a sigmoid, which stood here before, pull ever less the nearer a prediction is to the end of
-the scale: whoever gave fives alone stayed too far from five, and a plain ridge on the ratings did better by .0012 to
+the scale: whoever gave fives alone stayed too far from five, and a plain ridge on the ratings did better by .0011 to
 .0022 in RMSE on three of six public sets (`tests/models/test_biases_on_real_data.py`).
 
 The high/low task starts from f times these biases, for a rating says more than whether it was high, and adds what it
