@@ -126,7 +126,7 @@ def placebo_in(found: Iterable[str], writer: str) -> str | None:
     In it texts change places within the item: if they say something of the user, they say it to another then. Texts
     that belong to items alone change places within the user.
     """
-    return next((name for name in found if name.startswith(writer + _WITHIN)), None)
+    return min((name for name in found if name.startswith(writer + _WITHIN)), default=None)
 
 
 def seeing_own_aspects(name: str) -> str:
@@ -309,5 +309,6 @@ def _at_hand() -> Iterable[str]:
 
 
 def writes(name: str) -> bool:
-    """Whether a row is a writer's of its own, with a placebo: neither one of the paper's LLMs nor a programme's."""
+    """Whether a row is a writer's of its own, with a placebo: not one of the paper's LLMs, nor the metadata explainer,
+    which mostly writes LR-Recsys' own texts, whose placebos are the shuffled rows of Table 6."""
     return name.startswith(WITH) and name not in (*OF_LLM.values(), METADATA) and _WITHIN not in name
