@@ -69,7 +69,7 @@ class Connection(sqlite3.Connection):
         return self.cursor(Cursor).executescript(*arguments)
 
 
-def uri(path: Path, *, write: bool = False, alone: bool = False) -> str:
+def uri(path: Path, *, write: bool = False) -> str:
     """How SQLite is told to open a file.
 
     Parameters
@@ -78,13 +78,11 @@ def uri(path: Path, *, write: bool = False, alone: bool = False) -> str:
         The file, without symbolic links.
     write
         Otherwise nothing is written, neither to it nor, in a folder that may only be read, beside it.
-    alone
-        Read the file itself, without what lies beside it.
     """
     left = unsettled(path)
     if write:
         how = "rwc"
-    elif alone or (not left and not os.access(path.parent, os.W_OK)):
+    elif not left and not os.access(path.parent, os.W_OK):
         how = "ro&immutable=1"
     else:  # what a journal holds must be taken back before anything is read
         how = "rw" if beside(path, "-journal") in left and os.access(path, os.W_OK) else "ro"
@@ -102,7 +100,22 @@ def unsettled(path: Path) -> list[Path]:
     return [side for side in sides if side.is_file() and side.stat().st_size]
 
 
-def connect(path: Path, *, write: bool = False, alone: bool = False, timeout: float = 60) -> Connection:
+def application_id(path: Path) -> int:
+    """The mark in a file's own header; SQLite opens no file without its -wal whose checkpoint was cut short.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return int.from_bytes(file.read(72)[68:], "big")  # where the file format has it
+    except OSError as error:
+        raise InputError(f"{path} cannot be opened ({error.strerror}): free the file for reading") from error
+
+
+def connect(path: Path, *, write: bool = False, timeout: float = 60) -> Connection:
     """Open a file; parameters as for :func:`uri`, and the seconds to wait where another process holds it.
 
     Raises
@@ -112,7 +125,7 @@ def connect(path: Path, *, write: bool = False, alone: bool = False, timeout: fl
     """
     try:
         db = sqlite3.connect(
-            uri(path, write=write, alone=alone), uri=True, isolation_level=None, timeout=timeout, factory=Connection
+            uri(path, write=write), uri=True, isolation_level=None, timeout=timeout, factory=Connection
         )
     except sqlite3.Error as error:
         raise told(path, error) from error

@@ -17,7 +17,7 @@ from weakref import finalize
 
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.llm import LLM, Request, Result
-from lrrecsys_core.explain.sqlite_files import Connection, beside, connect, lock, unsettled, uri
+from lrrecsys_core.explain.sqlite_files import Connection, application_id, beside, connect, lock, unsettled, uri
 
 SCHEMA_VERSION = 2
 OPEN = 0x6C72  # the file's application_id while it is written
@@ -127,9 +127,7 @@ class ExplanationStore(Answers):
         wal = beside(self.path, "-wal")
         if wal.exists() or not self.path.is_file() or not self.path.stat().st_size:
             return
-        with closing(connect(self.path, alone=True)) as db:
-            marked = db.execute("PRAGMA application_id").fetchone()[0] == OPEN
-        if marked and not wal.exists():
+        if application_id(self.path) == OPEN and not wal.exists():
             raise InputError(
                 f"{self.path} was moved without {wal.name}, which has the newest answers since its writer was killed: "
                 f"move {wal.name} beside it, or, if that is gone, make an empty file of this name to ask them anew"
