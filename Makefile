@@ -53,7 +53,7 @@ smoke: .venv/llm
 	$(BIN)/lrrecsys verify
 
 # What the embedded model writes about Figure 2 and the first market of each domain, as it comes with the repository
-# (about 7,200 prompts); what results/texts/smollm2.sqlite has is not asked again.
+# (about 6,800 prompts); what results/texts/smollm2.sqlite has is not asked again.
 texts: .venv/llm
 	for asked in toy market:hotels@smoke market:restaurants@smoke market:movies@smoke; do \
 	  test $$asked = toy && variant=no_profile || variant=full; \

@@ -93,8 +93,9 @@ def reproduce(
         from lrrecsys_core.training.device import DEVICE_VARIABLE, checked_device
 
         os.environ[DEVICE_VARIABLE] = checked_device(device)  # notebooks and their workers inherit it
+    from lrrecsys_core.app.provenance import other_data
     from lrrecsys_core.app.runner import run_notebooks
-    from lrrecsys_core.paths import dataset_name
+    from lrrecsys_core.paths import dataset_name, run_name
     from lrrecsys_core.study.run import Run
 
     def load(spec: str) -> None:
@@ -102,6 +103,8 @@ def reproduce(
         name = dataset_name(spec)
         for note in Run(profile, (spec,)).split(name).dataset.notes:
             say(note, err=True)
+        if before := other_data(run_name(profile, datasets), spec):
+            say(before, err=True)
 
     manifest = run_notebooks(profile, datasets, dict(parameters), only=only, as_text=True, load=load)
     say(f"done: {manifest.parent}")
@@ -151,13 +154,18 @@ def search(datasets: tuple[str, ...], again: bool, whole: bool) -> None:
 
     Rows already searched are kept, so an interrupted search goes on where it was.
     """
-    from lrrecsys_core.study.search import SearchStudy, forget
+    from lrrecsys_core.study.search import SearchStudy, already, forget
     from lrrecsys_core.study.search import search as choose
 
     for spec in datasets or (None,):
         study = SearchStudy(() if spec is None else (spec,), whole=whole)
         if again:
             forget(study)
+        elif kept := already(study):
+            say(
+                f"{study.datasets[0]}: {kept} rows have points under this name and keep them; --again chooses anew",
+                err=True,
+            )
         for row, point in choose(study).items():
             say(f"{row}: points {point['regression']['point']} and {point['classification']['point']}")
 

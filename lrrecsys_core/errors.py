@@ -6,3 +6,7 @@ class InputError(ValueError):
 
     The command line prints the message alone and exits with status 2.
     """
+
+
+class NothingToRead(InputError):
+    """Texts of which no code can be learned: the rows that read them are not run, and all others are."""

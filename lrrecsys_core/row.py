@@ -58,6 +58,7 @@ class Row:
     permuted : also evaluate it with texts permuted over the test records.
     by_construction : unless an LLM wrote its texts, a programme decides how the row comes out, so it is no evidence.
     evaluates : row whose trained networks give this one its numbers on other inputs, or "".
+    averages : rows whose predictions it averages, none trained anew.
     same_as : row whose results stand for this one under another name, or "".
     llm : short name of the LLM without which the row cannot be run, or "".
     written : shown only where an LLM wrote the texts: a programme's would copy the full row, or be a straw man.
@@ -82,6 +83,7 @@ class Row:
     permuted: bool = False
     by_construction: bool = False
     evaluates: str = ""
+    averages: tuple[str, ...] = ()
     same_as: str = ""
     llm: str = ""
     written: bool = False

@@ -19,7 +19,6 @@ from lrrecsys_core.models.ablations import FreeVectors, LRRecsysNCF, RawVectors,
 from lrrecsys_core.models.aspect import a3ncf, aarm, anr, mmalfm, mter, sulm
 from lrrecsys_core.models.base import Recommender
 from lrrecsys_core.models.biased_mf import BiasedMF
-from lrrecsys_core.models.ensemble import LateEnsemble
 from lrrecsys_core.models.interpretable import amcf, peter, ucepic
 from lrrecsys_core.models.lr_recsys import LRRecsys
 from lrrecsys_core.models.sequential import bert4rec, din, parsrec, sasrec, unisrec
@@ -248,7 +247,8 @@ def _table6() -> Iterable[Row]:
 
 
 def _rivals() -> Iterable[Row]:
-    yield _lr(LATE_ENSEMBLE, (RIVALS,), "variant", FULL, LateEnsemble)
+    # Of two models trained apart (arXiv 2512.17820), each at the steps chosen for it.
+    yield Row(LATE_ENSEMBLE, (RIVALS,), "variant", averages=(ABLATION1, NO_IDS))
     for percent, name in REMOVED.items():
         yield _lr(name, (RIVALS,), "control", dose=("removed", percent / 100))
     yield _lr(EXCHANGED[50], (RIVALS,), "control", dose=("exchanged", 0.5))
@@ -278,7 +278,7 @@ def row_named(name: str) -> Row:
 
 def absence(row: Row, item_text: bool, ordered: bool = True) -> str:
     """Why a row without an LLM has nothing to read where items have texts or not, records times or not, or ""."""
-    row = BY_NAME.get(row.evaluates or row.same_as, row)
+    row = BY_NAME.get(row.evaluates or row.same_as or "".join(row.averages[-1:]), row)
     if row.texts and not (item_text or row.llm):
         return NO_ITEM_TEXT
     return NO_ORDER if row.model is not None and row.model.needs_order and not ordered else ""

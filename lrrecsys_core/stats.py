@@ -45,13 +45,12 @@ class Estimate:
     test: str
     n: int
 
-    @property
-    def smallest(self) -> float:
-        """The smallest true effect that the one-sided test could have found, in the effect's unit.
+    def smallest(self, level: float = POWER_LEVEL) -> float:
+        """The smallest true effect that the one-sided test at that level could have found, in the effect's unit.
 
         Counted from the value tested against; exact for the t-test, as far as the markets' spread is known.
         """
-        return self.se * detectable(self.df) if np.isfinite(self.se) else float("nan")
+        return self.se * detectable(self.df, level) if np.isfinite(self.se) else float("nan")
 
     def p_greater(self, than: float = 0.0) -> float:
         """One-sided p-value for "the effect is greater than ``than``"."""
@@ -71,11 +70,11 @@ class Estimate:
 
 
 @cache
-def detectable(df: float) -> float:
+def detectable(df: float, level: float = POWER_LEVEL) -> float:
     """Smallest true effect, in standard errors, that a one-sided t-test finds: the noncentrality at that power."""
     if not np.isfinite(df):
-        return float(scipy_stats.norm.ppf(1 - POWER_LEVEL) + scipy_stats.norm.ppf(POWER))
-    critical = float(scipy_stats.t.ppf(1 - POWER_LEVEL, df))
+        return float(scipy_stats.norm.ppf(1 - level) + scipy_stats.norm.ppf(POWER))
+    critical = float(scipy_stats.t.ppf(1 - level, df))
     return float(brentq(lambda shift: scipy_stats.nct.sf(critical, df, shift) - POWER, 0.0, 2.0 * critical))
 
 
@@ -194,6 +193,13 @@ def holm(p_values: Sequence[float]) -> Floats:
     factors = np.arange(order.size, 0, -1)
     corrected[order] = np.minimum(np.maximum.accumulate(raw[order] * factors), 1.0)
     return corrected
+
+
+def holm_levels(p_values: Sequence[float], level: float) -> Floats:
+    """The level at which Holm's procedure compares each p-value: ``level`` over the hypotheses left at its rank."""
+    raw = np.asarray(p_values, dtype=np.float64)
+    left = np.array([np.sum(raw >= p) for p in raw], dtype=np.float64)
+    return np.where(np.isnan(raw), level, level / np.maximum(left, 1.0))
 
 
 def cohens_d(first: ArrayLike, second: ArrayLike) -> float:

@@ -31,29 +31,45 @@ def unit_spread(n: int) -> np.ndarray:
 
 @pytest.mark.parametrize(("n", "by_hand"), [(10, 0.8528), (4, 1.6497), (2, 5.7928)])
 def test_the_smallest_effect_that_markets_could_have_shown(n: int, by_hand: float) -> None:
-    found = stats.paired_t(unit_spread(n)).smallest
+    found = stats.paired_t(unit_spread(n)).smallest()
     assert found == pytest.approx(by_hand, abs=1e-4)
     assert nct.sf(t.ppf(0.95, n - 1), n - 1, found * np.sqrt(n)) == pytest.approx(0.8)
     assert found == pytest.approx(
         TTestPower().solve_power(nobs=n, alpha=0.05, power=0.8, alternative="larger"), abs=1e-5
     )
     # In the unit of the effect, and the same wherever the effect lies.
-    assert stats.paired_t(7 + 0.01 * unit_spread(n)).smallest == pytest.approx(0.01 * found)
+    assert stats.paired_t(7 + 0.01 * unit_spread(n)).smallest() == pytest.approx(0.01 * found)
 
 
 def test_the_smallest_effect_that_users_could_have_shown() -> None:
     bootstrap = stats.UserBootstrap(np.arange(50), draws=400)
     values = np.random.default_rng(0).normal(size=50)
     estimate = bootstrap.estimate(values.mean(), bootstrap.mean(values))
-    assert estimate.smallest == pytest.approx((norm.ppf(0.95) + norm.ppf(0.8)) * estimate.se)
-    assert np.isnan(stats.paired_t([1.0]).smallest) and stats.paired_t([1.0, 1.0]).smallest == 0.0
+    assert estimate.smallest() == pytest.approx((norm.ppf(0.95) + norm.ppf(0.8)) * estimate.se)
+    assert np.isnan(stats.paired_t([1.0]).smallest()) and stats.paired_t([1.0, 1.0]).smallest() == 0.0
 
 
 def test_an_effect_of_that_size_is_found_four_times_in_five() -> None:
     rng = np.random.default_rng(0)
-    size = stats.paired_t(unit_spread(10)).smallest
+    size = stats.paired_t(unit_spread(10)).smallest()
     found = [stats.paired_t(size + rng.normal(size=10)).p_greater() < 0.05 for _ in range(2000)]
     assert np.mean(found) == pytest.approx(0.8, abs=0.03)
+
+
+def test_what_is_left_of_the_level_for_each_rank_by_hand() -> None:
+    """Three tests at 6%: the smallest p is compared with a third of it, the next with a half, the largest with all."""
+    assert stats.holm_levels([0.01, 0.04, np.nan, 0.03], 0.06) == pytest.approx([0.02, 0.06, 0.06, 0.03])
+    estimate = stats.paired_t(unit_spread(10))
+    assert estimate.smallest(0.05 / 9) == pytest.approx(
+        TTestPower().solve_power(nobs=10, alpha=0.05 / 9, power=0.8, alternative="larger"), abs=1e-5
+    )
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8, unique=True))
+def test_holm_passes_what_is_below_its_level_as_long_as_all_before_it_are(p: list[float]) -> None:
+    order = np.argsort(p)
+    below = np.array(p)[order] < stats.holm_levels(p, 0.05)[order]
+    assert (stats.holm(p)[order] < 0.05).tolist() == np.logical_and.accumulate(below).tolist()
 
 
 def test_holm_by_hand() -> None:

@@ -46,6 +46,11 @@ def describe(study: Study, name: str, *, again: bool = False) -> Iterable[str]:
         If there is no such row, or it has no cell of its own on any data set of the run.
     """
     asked = find_row(name)
+    if asked.averages:
+        yield f"{asked.name}: the mean of what two rows predict; ask for each"
+        for part in asked.averages:
+            yield from describe(study, part, again=again)
+        return
     row = rows.BY_NAME[asked.evaluates or asked.same_as] if asked.evaluates or asked.same_as else asked
     yield f"{asked.name}: {asked.kind}, tables {', '.join(map(str, asked.tables))}"
     if row is not asked:

@@ -19,7 +19,7 @@ from lrrecsys_core import rows as r
 from lrrecsys_core.app.verify import record
 from lrrecsys_core.profiles import Profile, get_profile
 from lrrecsys_core.report.evidence import Evidence
-from lrrecsys_core.report.formats import Grid, number, write_all
+from lrrecsys_core.report.formats import Grid, named, number, write_all
 from lrrecsys_core.stats import POWER, POWER_LEVEL, detectable
 from lrrecsys_core.study.study import Study
 
@@ -130,7 +130,7 @@ def _grid(caption: str, frame: pl.DataFrame) -> Grid:
     header = ("Data", "Contrast", "Metric", "Effect", "sd", "Markets", "Could have found", "Power", "Corrected")
     body = [
         (
-            line["dataset"], line["contrast"], line["metric"], number(line["effect"]), number(line["sd"]),
+            named(line["dataset"]), line["contrast"], line["metric"], number(line["effect"]), number(line["sd"]),
             str(line["markets"]), number(line["smallest"]), number(line["power"], 2), number(line["corrected"], 2),
         )
         for line in frame.to_dicts()

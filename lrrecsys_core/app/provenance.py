@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
@@ -48,11 +49,29 @@ def describe(profile: str, datasets: Sequence[str], parameters: Mapping[str, obj
         "lock": paths.digest(lock) if lock.is_file() else None,
         "versions": versions(lock),
         "machine": machine(),
-        "inputs": {
-            paths.dataset_name(spec): {path.name: paths.digest(path) for path in input_paths(spec)} for spec in datasets
-        },
+        "inputs": {paths.dataset_name(spec): digests(spec) for spec in datasets},
         "notebooks": {},
     }
+
+
+def other_data(run: str, spec: str) -> str:
+    """That the run of this name was made of other files the last time, so that its tables are replaced; or ""."""
+    try:
+        manifest = json.loads((paths.results(run) / "manifest.json").read_text(encoding="utf-8"))
+        before = manifest["inputs"][paths.dataset_name(spec)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    if before == digests(spec):
+        return ""
+    return (
+        f"The run {run!r} was made of other files ({', '.join(before)}) before: its tables, figures and page are "
+        "replaced. Rename the file to keep both."
+    )
+
+
+def digests(spec: str) -> dict[str, str]:
+    """Hash of every file a data set is read from, by its name."""
+    return {path.name: paths.digest(path) for path in input_paths(spec)}
 
 
 def input_paths(spec: str) -> list[Path]:

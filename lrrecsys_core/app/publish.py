@@ -12,6 +12,7 @@ from torch import nn
 from lrrecsys_core import paths, rows
 from lrrecsys_core.data.split import Split, make_split
 from lrrecsys_core.data.toy import fruit_basket
+from lrrecsys_core.errors import NothingToRead
 from lrrecsys_core.explain.clients.formats import EMBEDDED
 from lrrecsys_core.explain.fault_report import fault_report
 from lrrecsys_core.explain.generate import explain_records
@@ -34,7 +35,7 @@ from lrrecsys_core.report.tables import write_tables
 from lrrecsys_core.study.fitted import kept_cell, load_model, model_folder
 from lrrecsys_core.study.inputs import record_fields
 from lrrecsys_core.study.study import Study
-from lrrecsys_core.study.text_sets import NothingToRead, text_job
+from lrrecsys_core.study.text_sets import text_job
 from lrrecsys_core.theory.claims import evidence
 from lrrecsys_core.theory.study import Study as Simulations
 from lrrecsys_core.training.fit import as_tensors, predict

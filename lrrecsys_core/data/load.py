@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lrrecsys_core.data.amazon import load_amazon
-from lrrecsys_core.data.dataset import Dataset
+from lrrecsys_core.data.dataset import DOMAINS, Dataset
 from lrrecsys_core.data.kept_copy import kept_copy
 from lrrecsys_core.data.movielens import load_movielens
 from lrrecsys_core.data.table import load_table, parse_table
@@ -15,6 +15,7 @@ from lrrecsys_core.data.tripadvisor_peter import load_tripadvisor_peter
 from lrrecsys_core.data.yelp import load_yelp
 from lrrecsys_core.data.yelp_open import load_yelp_open
 from lrrecsys_core.errors import InputError
+from lrrecsys_core.paths import dataset_name
 
 _PROFILES = "item_profile.json"
 
@@ -45,6 +46,8 @@ def load_dataset(spec: str) -> Dataset:
         raise InputError(f"unknown kind of data set '{kind}' in '{spec}'; expected one of {', '.join(_KINDS)}.")
     if not place.partition("?")[0]:
         raise InputError(f"'{spec}' names no path; expected {kind}:PATH.")
+    if kind == "table" and ((name := dataset_name(spec)) in _TAKEN or name.startswith("null-")):
+        raise InputError(f"'{spec[:120]}': {name!r} is what another data set goes by here; rename the file.")
     if kind in _LARGE:
         return kept_copy(spec, Path(place.partition("?")[0]), lambda: _KINDS[kind](place))
     return _KINDS[kind](place)
@@ -104,3 +107,6 @@ _KINDS: dict[str, Callable[[str], Dataset]] = {
     "table": lambda place: load_table(*parse_table(place)),
 }
 _LARGE = ("amazon", "yelp-open")
+_TAKEN = {*_KINDS, *(domain.plural for domain in DOMAINS.values()), "markets"} - {
+    "table"
+}  # their grid points and results are filed by these names

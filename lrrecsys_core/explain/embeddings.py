@@ -20,6 +20,7 @@ from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.clients.formats import split_revision
 from lrrecsys_core.explain.clients.transformers_llm import TransformersLLM
 from lrrecsys_core.explain.clients.weights import gguf_of
+from lrrecsys_core.explain.sqlite_files import connect
 
 Vectors = NDArray[np.float32]
 KEY_SCHEMA = "lrrecsys-embedding-1"
@@ -215,8 +216,7 @@ def embed_texts(texts: Sequence[str], embedder: Embedder, *, cache: str | Path |
     (texts, width) float32
     """
     distinct = list(dict.fromkeys(texts))
-    with closing(sqlite3.connect(cache or ":memory:", isolation_level=None)) as db:
-        db.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID")
+    with closing(_opened(cache)) as db:
         keys = [_key(embedder.identity, text) for text in distinct]
         found: dict[bytes, Vectors] = {}
         for start in range(0, len(keys), 900):
@@ -230,11 +230,28 @@ def embed_texts(texts: Sequence[str], embedder: Embedder, *, cache: str | Path |
             fresh = {key: vector for (key, _), vector in zip(chunk, vectors, strict=True)}
             rows_in = [(key, vector.tobytes()) for key, vector in fresh.items()]
             db.execute("BEGIN")
-            db.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", rows_in)
+            for row in rows_in:
+                db.execute("INSERT OR IGNORE INTO vectors VALUES (?, ?)", row)
             db.execute("COMMIT")
             found.update(fresh)
     place = dict(zip(distinct, keys, strict=True))
     return np.stack([found[place[text]] for text in texts]).astype(np.float32)
+
+
+def _opened(cache: str | Path | None) -> sqlite3.Connection:
+    """The cache, or one in memory; its errors are an `InputError`."""
+    table = "CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID"
+    if cache is None:
+        db = sqlite3.connect(":memory:", isolation_level=None)
+        db.execute(table)
+        return db
+    db = connect(Path(os.path.realpath(cache)), write=True)
+    try:
+        db.execute(table)
+    except InputError as error:
+        db.close()
+        raise InputError(f"{error} (it holds vectors of sentences alone: deleted, it is made again)") from error
+    return db
 
 
 def _key(identity: str, text: str) -> bytes:

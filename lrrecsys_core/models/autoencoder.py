@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lrrecsys_core.errors import InputError
+from lrrecsys_core.errors import NothingToRead
 from lrrecsys_core.models.whitening import Floats, condition, rank, spectrum
 
 LENGTH, WIDTH, HIDDEN = 50, 8, 64
@@ -201,11 +201,11 @@ def train_autoencoder(
 
     Raises
     ------
-    InputError
+    NothingToRead
         If there is no sentence.
     """
     if not any(words_of(sentence) for sentence in sentences):
-        raise InputError(
+        raise NothingToRead(
             "the autoencoder has no sentence to learn from: generate explanations for the training records first."
         )
     vocabulary = Vocabulary.of(sentences)
@@ -261,9 +261,9 @@ def collapsed(result: TextCodes, codes: Floats, sentences: int) -> str:
 
 
 def complain_if_collapsed(result: TextCodes, reason: str) -> None:
-    """Raise `InputError` for a code of which `collapsed` gives a reason (docs/deviations.md)."""
+    """Raise `NothingToRead` for a code of which `collapsed` gives a reason (docs/deviations.md)."""
     if reason:
-        raise InputError(
+        raise NothingToRead(
             f"the autoencoder's code collapsed at learning rate {result.lr:g} ({reason}): "
             "use Adam at 0.003 to 0.01, or more epochs."
         )

@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from lrrecsys_core import paths
+from lrrecsys_core.report.formats import named
 from lrrecsys_core.report.rules import SHORT
-from lrrecsys_core.report.style import WIDTH, named, plain, save_above, use_style
+from lrrecsys_core.report.style import WIDTH, plain, save_above, use_style
 
 NAME: Final = "claim_matrix"
 PROFILE: Final = "demo"

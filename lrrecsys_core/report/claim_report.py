@@ -9,7 +9,7 @@ import polars as pl
 from lrrecsys_core import paths
 from lrrecsys_core.metrics import METRICS
 from lrrecsys_core.report.claims import ALPHA, CONTROL, FAIL, PASS, claims_table, verdicts
-from lrrecsys_core.report.formats import Cell, Grid, effect, number, one_note, p_value, write_all
+from lrrecsys_core.report.formats import Cell, Grid, effect, named, number, one_note, p_value, write_all
 from lrrecsys_core.report.notes import unordered
 from lrrecsys_core.report.scale import MARGIN, MARGIN_PERCENT
 from lrrecsys_core.stats import POWER, POWER_LEVEL
@@ -18,9 +18,10 @@ from lrrecsys_core.stats import POWER, POWER_LEVEL
 COLUMNS: Final = (
     "Effect with its 95% interval; p after Holm's correction within the claim. Test, sample, uncorrected p, spread "
     "over seeds, explainer and profile of every line are in claims.csv, every contrast in claims_evidence.csv.",
-    f"Could have found: the smallest true effect that a one-sided test at {100 * POWER_LEVEL:g}% finds with "
-    f"{100 * POWER:g}% probability, before Holm's correction, which asks for more; for a criterion with a margin, the "
-    "distance from the margin. Empty for the simulations of theory.",
+    f"Could have found: the smallest true effect that a one-sided test finds with {100 * POWER:g}% probability, at the "
+    f"level that Holm's correction leaves to the contrast ({100 * POWER_LEVEL:g}% over the tests with a p no smaller; "
+    "all of it where the criterion is an interval); for a criterion with a margin, the distance from the margin. "
+    "Empty for the simulations of theory.",
     f"Within, beneath p: the p of equivalence by two one-sided tests, that the metrics of two rows differ by "
     f"less than {MARGIN_PERCENT:g}% of the second's; of each contrast alone, without Holm's correction. Where it is "
     "small, a null says that there is nothing of that size; where it is not, that this was not shown either.",
@@ -35,7 +36,8 @@ def failures(claims: pl.DataFrame) -> list[str]:
     failed = found.filter(pl.col("verdict") == FAIL).to_dicts()
     tested = found.filter(pl.col("verdict") == PASS).height
     lines = [
-        f"Control fails on {f['dataset']} ({f['metric']}): {_told(f)}; read this data set's results with that in mind."
+        f"Control fails on {named(f['dataset'])} ({f['metric']}): {_told(f)}; read this data set's results with that "
+        "in mind."
         for f in failed
     ]
     told = f"{tested} of {tested + len(failed)} pass" if tested or failed else "none could be tested in this run"
@@ -47,7 +49,7 @@ def headlines(claims: pl.DataFrame) -> list[str]:
     found = claims.filter(pl.col("claim") == CONTROL)
     lines = failures(claims)
     lines += [
-        f"On {lost['dataset']} ({lost['metric']}) {_told(lost)}: a loss, so the control passes."
+        f"On {named(lost['dataset'])} ({lost['metric']}) {_told(lost)}: a loss, so the control passes."
         for lost in found.filter(pl.col("verdict") == PASS, pl.col("high") < 0, pl.col("unit") != "%").to_dicts()
     ]
     null = claims.filter(pl.col("verdict") == "not supported", pl.col("p_equal").is_not_nan())
@@ -102,7 +104,7 @@ def write_claims(run: str, evidence: pl.DataFrame, metrics: pl.DataFrame) -> pl.
 
 def _summary_grid(summary: pl.DataFrame) -> Grid:
     header = ["Claim", "Statement", "Evidence", "Data", "Verdict", "Where"]
-    body = [[*row[:4], _verdict(row[4]), row[5]] for row in summary.iter_rows()]
+    body = [[*row[:3], named(row[3]), _verdict(row[4]), row[5]] for row in summary.iter_rows()]
     return Grid("Verdict per claim and data set", header, body)
 
 
@@ -117,7 +119,7 @@ def claim_grids(claims: pl.DataFrame, summary: pl.DataFrame) -> list[Grid]:
         share, equal = number(claim["of_ceiling"], 1), p_value(claim["p_equal"])
         where = one_note(claim["metric"] or "", claim["evidence"])
         line = [
-            claim["claim"], Cell(claim["dataset"], where), _verdict(claim["verdict"]),
+            claim["claim"], Cell(named(claim["dataset"]), where), _verdict(claim["verdict"]),
             Cell(claim["contrast"] or "", claim["note"] or ""),
             Cell(effect(claim["effect"]) + unit, one_note(interval, f"{share}% of ceiling" if share else "")),
             effect(claim["smallest"]), Cell(p_value(claim["p_holm"]), f"within: {equal}" if equal else ""),
@@ -148,4 +150,4 @@ def matrix(summary: pl.DataFrame) -> Grid:
         [claim, statement, *(words.get((claim, at), "") for at in columns)]
         for claim, statement in shown.select("claim", "statement").unique(maintain_order=True).iter_rows()
     ]
-    return Grid("", ["Claim", "", *columns], body)
+    return Grid("", ["Claim", "", *map(named, columns)], body)

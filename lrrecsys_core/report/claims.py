@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, cast
 
 import polars as pl
@@ -87,17 +87,15 @@ def _line(claim: str, source: Evidence, finding: Finding, profile: str) -> dict[
     line: dict[str, object] = {
         "claim": claim, "statement": STATEMENTS.get(claim, "What should hold whatever the claims say"),
         "evidence": "simulated" if source.simulated else "real", "dataset": source.dataset, "sample": source.sample(),
-        "profile": profile, "p_holm": float("nan"),
+        "profile": profile, "p_holm": float("nan"), "_source": source,
     }  # fmt: skip
     told = ("metric", "contrast", "unit", "explainer", "seed_sd", "p", "p_equal")
     line |= {name: getattr(finding, name) for name in told}
     if estimate is not None:
-        line |= {name: getattr(estimate, name) for name in ("effect", "low", "high", "smallest", "test")}
+        line |= {name: getattr(estimate, name) for name in ("effect", "low", "high", "test")}
         if finding.unit in METRICS:
             line["of_ceiling"] = of_ceiling(source, finding.unit, estimate.effect)
-        # Criteria that ask for a gain; the two of C4 are a trend, per 100% of S*, and an interval.
-        if finding.holds is None or claim == "C4":
-            line["_powerless"] = _powerless(source, finding.unit.split()[0], estimate)
+        line["smallest"] = estimate.smallest()
         if finding.seed_sd is not None and abs(estimate.effect) < finding.seed_sd:
             note = one_note(note, "smaller than its sd over seeds")
         if source.simulated:
@@ -110,23 +108,34 @@ def _line(claim: str, source: Evidence, finding: Finding, profile: str) -> dict[
     return line | {"note": note, "_finding": finding, "_enough": enough}
 
 
-def _powerless(source: Evidence, metric: str, estimate: stats.Estimate) -> str:
-    """Why a contrast on markets could not have found what knowing S* brings there, so that its null is none; or ""."""
+def _powerless(source: Evidence, metric: str, estimate: stats.Estimate, smallest: float) -> str:
+    """Why a contrast on markets could not have found what knowing S* brings there, so that its null is none; or "".
+
+    ``smallest`` is what the corrected test could have found.
+    """
     if not source.simulated or metric not in METRICS:
         return ""
     # What it brings is read without a network, so that one that learns nothing does not excuse itself; and an interval
     # that lies below it has power enough.
     knowing = source.gain(metric, r.MATCH, r.BIASES)
-    if knowing is None or not estimate.smallest > knowing.effect or estimate.high < max(knowing.effect, 0.0):
+    if knowing is None or not smallest > knowing.effect or estimate.high < max(knowing.effect, 0.0):
         return ""
-    return f"no power: could have found {estimate.smallest:.4f}, and knowing S* brings {knowing.effect:.4f}"
+    return f"no power: could have found {smallest:.4f}, and knowing S* brings {knowing.effect:.4f}"
 
 
 def _decide(family: list[dict[str, object]]) -> None:
-    """Correct the p-values of one claim together, then give every contrast its verdict."""
+    """Correct the p-values of one claim together, then give every contrast its verdict.
+
+    Only contrasts that can decide something are tests: what is shown beside a claim, or decided by a programme, does
+    not widen the family.
+    """
     findings = [cast(Finding, line["_finding"]) for line in family]
-    for line, finding, p in zip(family, findings, stats.holm([f.p for f in findings]), strict=True):
+    tests = [f.p if f.decisive and not f.by_construction else math.nan for f in findings]
+    corrected, levels = stats.holm(tests), stats.holm_levels(tests, ALPHA)
+    for line, finding, p, level in zip(family, findings, corrected, levels, strict=True):
         line["p_holm"] = float(p)
+        if finding.estimate is not None:
+            line["smallest"] = finding.estimate.smallest(float(level))
         if not finding.decisive:
             line["verdict"] = REPORTED
         elif finding.by_construction:
@@ -137,8 +146,17 @@ def _decide(family: list[dict[str, object]]) -> None:
             # As printed, so that a verdict is read off the table: .0496 is printed as .050, and is not below .05.
             passed = bool(round(float(p), P_DIGITS) < ALPHA)
             line["verdict"] = _word(passed if finding.holds is None else finding.holds)
-            if (why := line.get("_powerless")) and line["verdict"] == "not supported":
-                line |= {"verdict": "not tested", "note": one_note(str(line["note"]), str(why))}
+            if line["verdict"] == "not supported" and (why := _no_power(line, finding)):
+                line |= {"verdict": "not tested", "note": one_note(str(line["note"]), why)}
+
+
+def _no_power(line: Mapping[str, object], finding: Finding) -> str:
+    """Why a criterion that asks for a gain says nothing by failing, or ""."""
+    # The two of C4 are a trend, per 100% of S*, and an interval.
+    if finding.estimate is None or not (finding.holds is None or line["claim"] == "C4"):
+        return ""
+    source, smallest = cast(Evidence, line["_source"]), float(cast(float, line["smallest"]))
+    return _powerless(source, finding.unit.split()[0], finding.estimate, smallest)
 
 
 def _word(holds: bool) -> str:

@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from lrrecsys_core import paths
-from lrrecsys_core.report.formats import Grid, number, write_all
+from lrrecsys_core.report.formats import Grid, named, number, write_all
 from lrrecsys_core.report.kept import needed
 from lrrecsys_core.report.notes import unordered_note
 
@@ -27,7 +27,9 @@ def description_notes(kept: pl.DataFrame) -> list[str]:
     untimed = kept.filter(~pl.col("ordered"))["data set"].to_list()
     notes += [unordered_note(untimed)] if untimed else []
     given = [str(line["data set"]) for line in kept.to_dicts() if line.get("given split")]
-    return notes + ([f"Given split (the data bring their own test part): {', '.join(given)}."] if given else [])
+    return notes + (
+        [f"Given split (the data bring their own test part): {', '.join(map(named, given))}."] if given else []
+    )
 
 
 def description_grid(kept: pl.DataFrame) -> Grid:
@@ -37,7 +39,7 @@ def description_grid(kept: pl.DataFrame) -> Grid:
         [key, *("no time" if key == TIED and not line["ordered"] else _told(key, line[key]) for line in lines)]
         for key in _counts(kept).columns[1:]
     ]
-    return Grid("", ["", *(str(name) for name in kept["data set"])], body)
+    return Grid("", ["", *(named(str(name)) for name in kept["data set"])], body)
 
 
 def _counts(kept: pl.DataFrame) -> pl.DataFrame:

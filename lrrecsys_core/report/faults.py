@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from lrrecsys_core import paths
 from lrrecsys_core.explain.checks import COPIED, FAULTS, MOST_WORDS, RUN, SAME_TO_ALL, TWICE
 from lrrecsys_core.explain.fault_report import DISTINCT, NEARLY_ALL, SAME
-from lrrecsys_core.report.formats import Grid, write_all
+from lrrecsys_core.report.formats import Grid, named, write_all
 from lrrecsys_core.report.kept import needed
-from lrrecsys_core.report.style import SMALL, WIDTH, empty, kinds_of, named, panels, plain
+from lrrecsys_core.report.style import SMALL, WIDTH, empty, kinds_of, panels, plain
 
 TITLE: Final = "Faults of the answers"
 KEYS: Final = ("title", "slot", "fault")

@@ -31,6 +31,14 @@ _POINTS: Final = {
     **dict.fromkeys("ABCDEFGHIJKLNOPQRSTUVXYZ+=≠~−", 6.2), **dict.fromkeys("MW%mw–", 7.4),
     **dict.fromkeys("0123456789*°∅⊘", 4.15), **dict.fromkeys("ijlrtfs.,:;!'()[]/|- ", 3.2),
 }  # fmt: skip
+NAMES: Final = {
+    "movielens": "MovieLens", "tripadvisor": "TripAdvisor (LARA)", "yelp": "Yelp", "amazon": "Amazon Movie",
+    "movielens-imported": "MovieLens (imported texts)", "movielens-u1": "MovieLens u1",
+    "amazon_upr": "Amazon (UPR)", "tripadvisor_peter_fifth": "TripAdvisor (PETER), a fifth",
+    "tripadvisor-peter": "TripAdvisor (PETER)",
+    "yelp-open": "Yelp (open)", "hotels": "Hotels", "restaurants": "Restaurants", "movies": "Movies",
+    "null-hotels": "Null hotels", "null-restaurants": "Null restaurants", "null-movies": "Null movies",
+}  # fmt: skip
 NOTES: Final = 3  # lines of notes under a table; further ones lie in a file beside it
 _MARKDOWN: Final = str.maketrans(
     {c: "\\" + c for c in "\\`*_[]|#~"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;", "\n": " ", "\r": " "}
@@ -109,6 +117,12 @@ def effect(value: object) -> str:
 def significant(value: float, digits: int = 2) -> str:
     """A number with so many significant digits and no exponent: a small slope is not a slope of zero."""
     return np.format_float_positional(value, precision=digits, unique=False, fractional=False).rstrip(".")
+
+
+def named(title: str) -> str:
+    """A title with the proper name of its data set."""
+    name, space, rest = title.partition(" ")
+    return NAMES.get(name, name) + space + rest
 
 
 def p_value(value: object) -> str:

@@ -10,6 +10,7 @@ import polars as pl
 from lrrecsys_core import rows as r
 from lrrecsys_core.models.aspect import mter
 from lrrecsys_core.report.evidence import SILENT, Evidence, datasets_in_order
+from lrrecsys_core.report.formats import named
 
 # What a cell's sign says of the paper's number.
 SIGNS: Final = {
@@ -49,7 +50,8 @@ def unordered(metrics: pl.DataFrame) -> list[str]:
 
 def unordered_note(names: Sequence[str]) -> str:
     """What data sets without timestamps lack."""
-    return f"Unordered data, without timestamps: {', '.join(names)}. Histories and the split are drawn at random."
+    listed = ", ".join(map(named, names))
+    return f"Unordered data, without timestamps: {listed}. Histories and the split are drawn at random."
 
 
 def markets_told(metrics: pl.DataFrame, *, side: bool = False) -> list[str]:
@@ -84,7 +86,7 @@ def short_rows(table: int | str, metrics: pl.DataFrame) -> list[str]:
         most = max(here.values(), default=0)
         for fewer in sorted(set(here.values()) - {most}):
             listed = ", ".join(row for row in rows if here.get(row) == fewer)
-            sentences.append(f"On {name}, {fewer} of {most} replicates only: {listed}.")
+            sentences.append(f"On {named(name)}, {fewer} of {most} replicates only: {listed}.")
     return sentences
 
 
@@ -98,8 +100,8 @@ def silent_rows(table: int | str, metrics: pl.DataFrame) -> list[str]:
         listed = ", ".join(f"{row} {silent} of {n}" for row, (silent, n) in counted.items() if silent)
         if listed:
             sentences.append(
-                f"On {name}, networks (replicates times tasks) that add less than {SILENT:g} logits to the user and "
-                f"item biases under every row, so that they are bias-only: {listed}."
+                f"On {named(name)}, networks (replicates times tasks) that add less than {SILENT:g} logits to the user "
+                f"and item biases under every row, so that they are bias-only: {listed}."
             )
     return sentences
 
@@ -113,7 +115,11 @@ def sizes_told(table: int | str, metrics: pl.DataFrame) -> list[str]:
     sentences = []
     for size, words in SIZES.items():
         where = dict(found.filter(size=size).group_by("row").agg(pl.col("dataset").unique().sort()).iter_rows())
-        listed = [f"{row} ({', '.join(where[row])})" if size == "published" else row for row in names if row in where]
+        listed = [
+            f"{row} ({', '.join(map(named, where[row]))})" if size == "published" else row
+            for row in names
+            if row in where
+        ]
         if listed:
             sentences.append(f"{words}: {', '.join(listed)}.")
     return sentences

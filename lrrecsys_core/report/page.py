@@ -24,7 +24,7 @@ from lrrecsys_core.report.description import description_grid, description_notes
 from lrrecsys_core.report.drawings import BY_NAME, draw_all, pictures
 from lrrecsys_core.report.evidence import datasets_in_order
 from lrrecsys_core.report.faults import faults_grids, faults_notes, faults_title, write_faults
-from lrrecsys_core.report.formats import Grid
+from lrrecsys_core.report.formats import Grid, named
 from lrrecsys_core.report.kept import kept, needed, theory_of, understood
 from lrrecsys_core.report.notes import BY_CONSTRUCTION, MISPRINT, SIGNS, markets_told, table_notes, unordered
 from lrrecsys_core.report.signal import signal_grids, signal_notes, signal_title, write_signal
@@ -50,13 +50,14 @@ FOLDED: Final = ("Rivals", "Faults")  # sections none of whose figures is open
 GLOSSARY: Final = {
     "RMSE ↓, MAE ↓": "Root mean squared and mean absolute error of ratings mapped to [0, 1]; lower is better.",
     "AUC ↑": "Share of pairs of one liked and one disliked record that are ranked rightly; higher is better.",
-    "% Improved": "LR-Recsys over the best baseline, in percent of the baseline; which one, validation decides.",
+    "% Improved": "LR-Recsys over the best baseline, in percent of the baseline; which one, validation decides. Of the "
+    "means over replicates; claim C2 has the mean of each market's percentage, or of averaged predictions.",
     "Tier": "How near a method is to its publication: faithful, adapted (rating head or inputs added) or reduced "
     "(something dropped).",
     **{sign: f"Against the paper's number: {status}." for status, sign in SIGNS.items()},
     BY_CONSTRUCTION: "By construction: a programme, not an LLM, wrote the texts, so it is no evidence.",
     MISPRINT: "Printed otherwise by the paper than its own means give.",
-    "supported, not supported": "The claim's criterion, fixed before any result, is met or not.",
+    "supported, not supported": "The claim's criterion is met or not; docs/deviations.md lists what changed.",
     "mixed": "Met in some metrics, not in others.",
     "not tested": "Its LLM, data, number of markets or statistical power is missing.",
     "by construction": "A programmed answer decides it: no evidence.",
@@ -179,7 +180,7 @@ def summary(metrics: pl.DataFrame, table2: pl.DataFrame, claims: pl.DataFrame) -
     """What was run, on what, and what came out, from the aggregates."""
     tested = metrics.filter(pl.col("part") == "test")
     names, rows = datasets_in_order(metrics), set(tested["row"])
-    where = [f"{', '.join(names)}.", *markets_told(metrics), *unordered(metrics)]
+    where = [f"{', '.join(map(named, names))}.", *markets_told(metrics), *unordered(metrics)]
     if metrics["simulated"].any():
         where.insert(1, "SIMULATED markets: built so that the theory holds, they test the mechanism, not the claim.")
     authors = tested.filter(pl.col("row") == r.LR, pl.col("explainer") != "")["explainer"].unique().sort().to_list()
@@ -197,7 +198,7 @@ def summary(metrics: pl.DataFrame, table2: pl.DataFrame, claims: pl.DataFrame) -
         )
         over = ", ".join(f"{x['metric']} {x['ours_mean']:+.2f}%" for x in gains.to_dicts())
         lines.append(
-            (str(dataset), f"Claims: {told}." + (f" LR-Recsys over the best baseline: {over}." if over else ""))
+            (named(str(dataset)), f"Claims: {told}." + (f" LR-Recsys over the best baseline: {over}." if over else ""))
         )
     return lines + [("Controls", line) for line in failures(claims)]
 

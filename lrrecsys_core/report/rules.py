@@ -94,10 +94,13 @@ def _overlaps(low: float, high: float, estimate: Estimate) -> bool:
 def _size(evidence: Evidence) -> Iterable[Finding]:
     for metric, (low, high) in IMPROVEMENT_RANGE.items():
         pair = r.LR, evidence.best_baseline(metric)
+        gain = evidence.improvement(metric, *pair)
+        outside = gain is not None and not low <= gain.effect <= high
         yield judged(
-            evidence, metric, f"{r.LR} vs {pair[1] or 'best baseline'}", evidence.improvement(metric, *pair), pair,
+            evidence, metric, f"{r.LR} vs {pair[1] or 'best baseline'}", gain, pair,
             unit="%", holds=partial(_overlaps, low, high),
-            note=f"claimed {low:g} to {high:g}%; best of {len(evidence.baselines)} baselines run, chosen on validation",
+            note=f"claimed {low:g} to {high:g}%, which the interval must meet{' (the estimate is outside)' * outside}; "
+            f"best of {len(evidence.baselines)} baselines run, chosen on validation",
         )  # fmt: skip
 
 

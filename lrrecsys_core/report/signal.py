@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from lrrecsys_core import paths
 from lrrecsys_core.report.evidence import Evidence
-from lrrecsys_core.report.formats import Cell, Grid, number, write_all
+from lrrecsys_core.report.formats import Cell, Grid, named, number, write_all
 from lrrecsys_core.report.kept import needed
 from lrrecsys_core.report.scale import MARGIN
 from lrrecsys_core.report.style import (
@@ -132,7 +132,7 @@ def signal_grids(frame: pl.DataFrame) -> list[Grid]:
                 cells += [_value(validation), _value(test), _lost(validation)]
             body.append(cells)
         columns = (*PARTS, "lost here")
-        spans = [("", 1), *((name, len(columns)) for name in names)]
+        spans = [("", 1), *((named(name), len(columns)) for name in names)]
         grids.append(Grid(measure, ["", *columns * len(names)], body, spans))
     return grids
 
@@ -178,7 +178,9 @@ def signal_notes(frame: pl.DataFrame) -> list[str]:
         notes.append("No validation records in this run: nothing is said to be lost.")
     sampled = frame.filter(pl.col("sampled") == 1)["dataset"].unique(maintain_order=True).to_list()
     if sampled:
-        notes.append(f"From the words on, read on a random sample of the training records: {', '.join(sampled)}.")
+        notes.append(
+            f"From the words on, read on a random sample of the training records: {', '.join(map(named, sampled))}."
+        )
     return notes
 
 

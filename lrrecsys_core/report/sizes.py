@@ -8,7 +8,7 @@ from typing import Any, Final
 import polars as pl
 
 from lrrecsys_core import rows as r
-from lrrecsys_core.report.formats import Grid, number
+from lrrecsys_core.report.formats import Grid, named, number
 
 # (component, part, role) in the paper's order; the last two lines are ours, for what its table leaves out.
 PARTS: Final = (
@@ -84,14 +84,14 @@ def parts_grid(parts: pl.DataFrame) -> Grid:
             x["dataset"]: x["status"] if x["parameters"] is None else f"{x['parameters']:,}" for x in lines.to_dicts()
         }
         body.append([component, part, role, *(counts[name] for name in names)])
-    return Grid("", ["Component", "Trainable parameters", "Role", *names], body)
+    return Grid("", ["Component", "Trainable parameters", "Role", *map(named, names)], body)
 
 
 def costs_grid(costs: pl.DataFrame) -> Grid:
     """The costs for people."""
     header = ["", "Data", "Shared parameters", "In id tables", "Seconds, all replicates", "Epochs"]
     body = [
-        [name, dataset, f"{shared or 0:,}", f"{entity or 0:,}", number(seconds, 1), number(epochs, 1)]
+        [name, named(dataset), f"{shared or 0:,}", f"{entity or 0:,}", number(seconds, 1), number(epochs, 1)]
         for name, dataset, shared, entity, seconds, epochs in costs.iter_rows()
     ]
     return Grid("", header, body)

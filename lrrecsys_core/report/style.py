@@ -22,6 +22,7 @@ from lrrecsys_core import paths
 from lrrecsys_core import rows as r
 from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.report.evidence import Evidence
+from lrrecsys_core.report.formats import named
 from lrrecsys_core.stats import Estimate
 
 Line = dict[str, Any]
@@ -61,14 +62,6 @@ METHODS: Final = {
     "nearest neighbours": "#661100",
     "kernel ridge": "#6699cc",
 }
-NAMES: Final = {
-    "movielens": "MovieLens", "tripadvisor": "TripAdvisor", "yelp": "Yelp", "amazon": "Amazon Movie",
-    "movielens-imported": "MovieLens (imported texts)", "movielens-u1": "MovieLens u1",
-    "amazon_upr": "Amazon (UPR)", "tripadvisor_peter_fifth": "PETER, a fifth",
-    "tripadvisor-peter": "TripAdvisor (PETER)",
-    "yelp-open": "Yelp (open)", "hotels": "Hotels", "restaurants": "Restaurants", "movies": "Movies",
-    "null-hotels": "Null hotels", "null-restaurants": "Null restaurants", "null-movies": "Null movies",
-}  # fmt: skip
 
 
 def use_style() -> None:
@@ -155,12 +148,6 @@ def plain(text: str, width: int | None = None) -> str:
 def minus(text: str) -> str:
     """A number with the sign that its axis has."""
     return text.replace("-", "\N{MINUS SIGN}")
-
-
-def named(title: str) -> str:
-    """A title with the proper name of its data set."""
-    name, space, rest = title.partition(" ")
-    return NAMES.get(name, name) + space + rest
 
 
 def headed(ax: Axes, title: str, *small: str, width: int = 42) -> None:

@@ -14,7 +14,7 @@ from lrrecsys_core import paths
 from lrrecsys_core import rows as r
 from lrrecsys_core.report import notes, stars
 from lrrecsys_core.report.evidence import Evidence, datasets_in_order, null_markets
-from lrrecsys_core.report.formats import Cell, Grid, number, one_note, write_all
+from lrrecsys_core.report.formats import Cell, Grid, named, number, one_note, write_all
 from lrrecsys_core.report.notes import BY_CONSTRUCTION, MISPRINT, SIGNS, markets_told, shown, table_notes
 from lrrecsys_core.report.published import improved, misprinted, published
 from lrrecsys_core.report.scale import row_of_ceiling
@@ -191,7 +191,7 @@ def grids(table: pl.DataFrame) -> list[Grid]:
         if not (part := table.filter(pl.col("row").is_in(rows))).is_empty():
             out.append(_wide(part, ordinary, "ours", caption))
     out += _shares(table, ordinary)
-    return out + [_wide(table, [d], "ours", f"Control: {d}") for d in everything if d not in ordinary]
+    return out + [_wide(table, [d], "ours", f"Control: {named(d)}") for d in everything if d not in ordinary]
 
 
 def _wide(table: pl.DataFrame, names: Sequence[str], side: str, caption: str) -> Grid:
@@ -209,7 +209,7 @@ def _wide(table: pl.DataFrame, names: Sequence[str], side: str, caption: str) ->
         for row in order
     ]
     untimed = {x["dataset"] for x in lines.values() if "unordered data" in x["note"]}
-    label = r.PAPER_DATASET if side == "paper" else {d: f"{d} (unordered)" if d in untimed else d for d in names}
+    label = r.PAPER_DATASET if side == "paper" else {d: named(d) + " (unordered)" * (d in untimed) for d in names}
     return Grid(
         caption,
         ["", *(f"{metric} {'↓' if m.LOWER_IS_BETTER[metric] else '↑'}" for _, metric in columns)]
@@ -279,7 +279,7 @@ def _shares(table: pl.DataFrame, names: Sequence[str]) -> list[Grid]:
     order = sorted(known["row"].unique().to_list(), key=_place)
     body = [[row, *(number(shares.get((row, d, k)), 1) for d in there for k in metrics)] for row in order]
     caption = "Gain over the user and item biases, in % of what a predictor that knows the true tastes gains"
-    return [Grid(caption, ["", *(metrics * len(there))], body, [("", 1), *((d, len(metrics)) for d in there)])]
+    return [Grid(caption, ["", *(metrics * len(there))], body, [("", 1), *((named(d), len(metrics)) for d in there)])]
 
 
 def _place(name: str) -> tuple[int, float, str]:

@@ -19,6 +19,7 @@ from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.explain.explanations import Explanations
 from lrrecsys_core.explain.keywords import NEARLY_ALL, counts, said, top
+from lrrecsys_core.report.formats import named
 from lrrecsys_core.report.style import (
     BASELINE,
     NEGATIVE,
@@ -32,7 +33,6 @@ from lrrecsys_core.report.style import (
     legend_below,
     levels,
     log_ticks,
-    named,
     panels,
     parts_of,
     plain,

@@ -137,6 +137,8 @@ class Cell:
         roots += [row.model.__module__.removeprefix("lrrecsys_core.")] if row.model else []
         roots += ["study.signal"] if self.follows else []
         roots += ["study.doses"] if row.dose[0] else []
+        roots += ["data.split", "data.earlier"]  # their methods run inside models
+        roots += ["explain.checks", "explain.ratings", "explain.reading"] if row.floor == "direct" else []
         training = asdict(self.training) | {"compiled": None, "device": None}
         return content_hash(
             {

@@ -16,8 +16,8 @@ import numpy as np
 from lrrecsys_core.data.split import Split
 
 PACKAGE = Path(__file__).parent.parent
-# How far imports are followed. A cell reads arrays, whose content is in its key, so neither data/ nor explain/ is in
-# its code: a refactor there that yields the same arrays keeps every cell.
+# How far imports are followed. A cell reads arrays, whose content is in its key, so of data/ and explain/ its code has
+# only what it calls on them (`Cell.key` names it): a refactor elsewhere that yields the same arrays keeps every cell.
 CELL_CODE = ("models", "training", "metrics.py")
 TEXT_CODE = ("data", "theory", "explain", "models")
 

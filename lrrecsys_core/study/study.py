@@ -17,12 +17,13 @@ import torch
 
 from lrrecsys_core import rows
 from lrrecsys_core.data.dataset import Dataset
-from lrrecsys_core.errors import InputError
+from lrrecsys_core.errors import InputError, NothingToRead
 from lrrecsys_core.explain.explanations import Explanations
+from lrrecsys_core.study.averaged import averaged_metrics, averaged_predictions
 from lrrecsys_core.study.cell import Cell
 from lrrecsys_core.study.run import Run
 from lrrecsys_core.study.signal import SCHEMA
-from lrrecsys_core.study.text_sets import NothingToRead, TextJob, text_job
+from lrrecsys_core.study.text_sets import TextJob, text_job
 from lrrecsys_core.study.texts import TextSet
 from lrrecsys_core.terminal import PROGRESS_VARIABLE, track
 from lrrecsys_core.workers import tied
@@ -32,6 +33,7 @@ from lrrecsys_core.workers import tied
 SLOWEST = (rows.EXTRACTIVE, "BERT4Rec", "UniSRec", "UCEPic", rows.PETER, "PARSRec", "MMALFM")
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
+AVERAGED = tuple(row for row in rows.ROWS if row.averages)
 TABLES: tuple[int | str, ...] = (2, 3, 4, 5, 6, *rows.SIDE_TABLES)
 
 
@@ -133,12 +135,24 @@ class Study(Run):
         markets = pl.lit(len(self.seeds) if self.simulated else None, pl.Int64).alias("markets")
         told = {name: self.data(name)[0].item_text for name in self.all_datasets}
         item_text = pl.col("dataset").replace_strict(told, return_dtype=pl.Boolean).alias("item_text")
-        kept = self._kept("metrics", self.cells(tables)).with_columns(markets, item_text)
+        tables = tuple(tables)
+        kept = self._kept("metrics", self.cells(tables))
+        for row in (row for row in AVERAGED if set(tables) & set(row.tables)):
+            cells = [cell for cell in self.cells(tables) if cell.name in row.averages]
+            if {cell.name for cell in cells if cell.done} == set(row.averages):
+                predicted = averaged_predictions(row, self._kept("predictions", cells))
+                of_parts = kept.filter(pl.col("row").is_in(row.averages))
+                kept = pl.concat([kept, averaged_metrics(row, of_parts, predicted)])
+        kept = kept.with_columns(markets, item_text)
         return kept.sort("dataset", "row", "part", "metric", "replicate")
 
     def predictions(self, rows: Sequence[str] | None = None, datasets: Sequence[str] | None = None) -> pl.DataFrame:
         """Per-record test predictions of the kept cells asked for."""
         kept = self._kept("predictions", [c for c in self.cells() if datasets is None or c.dataset in datasets])
+        for row in AVERAGED:
+            of_parts = kept.filter(pl.col("row").is_in(row.averages))
+            if of_parts["row"].n_unique() == len(row.averages):
+                kept = pl.concat([kept, averaged_predictions(row, of_parts)], how="diagonal")
         kept = kept.drop("cell")
         return kept if rows is None else kept.filter(pl.col("row").is_in(list(rows)))
 
@@ -167,7 +181,7 @@ def runnable(name: str, dataset: Dataset) -> bool:
         return False
     if rows.absence(row, item_text=True, ordered=dataset.ordered):
         return False
-    if dataset.name.startswith(rows.NULL_PREFIX):
+    if dataset.simulated and dataset.name.startswith(rows.NULL_PREFIX):
         return name in rows.ON_NULL_MARKETS
     if row.texts is None:
         return True

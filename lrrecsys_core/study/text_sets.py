@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from lrrecsys_core import paths, rows
 from lrrecsys_core.data.split import Split
-from lrrecsys_core.errors import InputError
+from lrrecsys_core.errors import InputError, NothingToRead
 from lrrecsys_core.explain.explanations import Explanations
 from lrrecsys_core.explain.source import Source
 from lrrecsys_core.models.autoencoder import AutoEncoder, TextCodes, Vocabulary
@@ -27,10 +27,6 @@ from lrrecsys_core.rows import Row, Texts
 from lrrecsys_core.study.fingerprints import TEXT_CODE, array_hash, code_hash, content_hash, plain, split_hash
 from lrrecsys_core.study.run import Run
 from lrrecsys_core.study.texts import TextSet, make_text_set
-
-
-class NothingToRead(InputError):
-    """Texts of which no code can be learned: the rows that read them are not run, and all others are."""
 
 
 @dataclass(frozen=True)
@@ -116,12 +112,11 @@ class TextJob:
                 self.split, self.texts, seed=seed, epochs=profile.autoencoder_epochs, with_shift=self._shifted(),
                 strict=profile.paper_strict,
             )  # fmt: skip
-        except InputError as error:
-            self.explanations()  # says so itself where the texts are not at hand
+        except NothingToRead as error:
             if self.run.simulated:
-                raise
+                raise InputError(str(error)) from error
             paths.write_json(self.folder / f"{self.key}.nothing.json", str(error))
-            raise NothingToRead(str(error)) from error
+            raise
         _save(self.folder, self.key, made, coder)
         return made
 

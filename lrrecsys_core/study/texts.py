@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lrrecsys_core.data.simulate import shifted
 from lrrecsys_core.data.split import Split
+from lrrecsys_core.errors import NothingToRead
 from lrrecsys_core.explain.checks import SAME_TO_ALL, same_to_all
 from lrrecsys_core.explain.embeddings import Embedder, embed_texts, vector_cache
 from lrrecsys_core.explain.generate import explain_records
@@ -197,7 +198,10 @@ def raw_vectors(
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), max_features=20_000)
-    learned = vectorizer.fit_transform(training)
+    try:
+        learned = vectorizer.fit_transform(training)
+    except ValueError as error:  # no word in any of them
+        raise NothingToRead("Ablation 2 has no word to learn from in the training records' texts.") from error
     width = max(1, min(RAW_WIDTH, learned.shape[1] - 1, learned.shape[0]))
     reducer = TruncatedSVD(width, random_state=0).fit(learned)
     out = np.zeros((len(sentences), RAW_WIDTH), dtype=np.float32)

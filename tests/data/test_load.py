@@ -105,6 +105,13 @@ def test_a_spec_that_leads_nowhere_is_explained(spec: str) -> None:
         load_dataset(spec)
 
 
+@pytest.mark.parametrize("name", ["movielens", "hotels", "null-shop", "markets", "yelp"])
+def test_a_table_does_not_pass_for_another_data_set(name: str, tmp_path: Path) -> None:
+    (tmp_path / f"{name}.csv").write_text("user_id,item_id,rating\na,b,3\na,c,4\n")
+    with pytest.raises(InputError, match="is what another data set goes by here; rename the file"):
+        load_dataset(f"table:{tmp_path / name}.csv")
+
+
 # --- MovieLens --------------------------------------------------------------------------------------------------------
 
 

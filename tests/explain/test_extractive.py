@@ -148,6 +148,14 @@ def test_vectors_are_kept_and_each_text_embedded_once(tmp_path: Path) -> None:
     np.testing.assert_array_equal(first[0], [1, 0, 0, 0])
 
 
+def test_a_cache_that_is_no_cache_gets_one_sentence(tmp_path: Path) -> None:
+    cache = tmp_path / "v.sqlite"
+    cache.write_text("nothing of the kind, " * 100)
+    with pytest.raises(InputError, match=r"v\.sqlite is .*deleted, it is made again\)$") as caught:
+        embed_texts(["tea"], BagOfWords(), cache=cache)
+    assert "\n" not in str(caught.value)
+
+
 def test_statements_are_lines_or_sentences() -> None:
     assert statements("One. Two! Three") == ["One", "Two", "Three"]
     assert statements("- One, and. more.\n2) Two") == ["One, and. more", "Two"]

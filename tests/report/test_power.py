@@ -79,7 +79,7 @@ def test_a_loss_of_shuffled_texts_holds_the_control_and_is_told_first() -> None:
 def test_the_smallest_effect_is_found_as_often_as_said(markets: int) -> None:
     shape = np.linspace(-1.0, 1.0, markets)
     differences = 0.3 * shape / shape.std(ddof=1)
-    smallest = paired_t(differences).smallest
+    smallest = paired_t(differences).smallest()
     assert power.chance(smallest, 0.3, markets) == pytest.approx(POWER, abs=1e-6)
     assert power.chance(smallest, 0.3, markets, 0.05 / 9) < POWER
 

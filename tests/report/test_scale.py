@@ -124,7 +124,7 @@ def test_rows_of_a_table_as_shares_of_the_ceiling_by_hand() -> None:
         next(grid for grid in grids(found) if grid.caption.startswith("Gain over the user and item biases"))
         for found in (table, result_table(6, metrics))
     )
-    assert shares.header[1:] == ["RMSE", "AUC"] and shares.groups[1] == ("hotels", 2)
+    assert shares.header[1:] == ["RMSE", "AUC"] and shares.groups[1] == ("Hotels", 2)
     assert shares.body[0] == [r.LR, "20.0", "25.0"]
     assert [row[0] for row in six.body] == [r.LR, r.ABLATION1, r.CEILING]
     assert six.body[1:] == [[r.ABLATION1, "0.0", "0.0"], [r.CEILING, "100.0", "100.0"]]
@@ -134,6 +134,6 @@ def test_shares_of_the_ceiling_are_printed_beside_the_effects(root: Path) -> Non
     metrics = by_hand(VALUES | {r.ABLATION2: {"RMSE": [0.31]}})
     write_claims("smoke", evidence_table(metrics), metrics)
     lines = (root / "paper_tables" / "smoke" / "claims.md").read_text().splitlines()
-    effects = {line.split(" | ")[1]: line.split(" | ")[4] for line in lines if line.startswith("| C14 | hotels")}
+    effects = {line.split(" | ")[1]: line.split(" | ")[4] for line in lines if line.startswith("| C14 | Hotels")}
     shown = {where: "35.0% of ceiling" in effect for where, effect in effects.items() if "<br>" in where}
-    assert shown == {f"hotels<br>{k}; simulated": k == "RMSE" for k in ("RMSE", "MAE", "AUC")}
+    assert shown == {f"Hotels<br>{k}; simulated": k == "RMSE" for k in ("RMSE", "MAE", "AUC")}

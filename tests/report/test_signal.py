@@ -81,7 +81,7 @@ def test_numbers_by_hand() -> None:
 def test_links_that_lose_more_than_a_third_are_marked() -> None:
     frame = read_again(signal.collect_signal(links("hotels", MARKETS), [source("hotels")]))
     shares, gains = signal.signal_grids(frame)
-    assert shares.header == ["", "validation", "test", "lost here"] and shares.groups[1] == ("hotels", 3)
+    assert shares.header == ["", "validation", "test", "lost here"] and shares.groups[1] == ("Hotels", 3)
     assert [row[0] for row in shares.body] == list(signal.LABELS.values())
     lost = {row[0]: row[3] for row in shares.body}
     assert lost[signal.LABELS["trees"]] == Cell("50%", "over a third") and lost[signal.LABELS["network"]] == Cell("15%")
@@ -110,7 +110,7 @@ def test_real_data_have_plain_values_and_no_truth() -> None:
     assert shares.body[0] == [signal.LABELS["words"], Cell("0.110"), Cell("0.090"), Cell("")]
     assert shares.body[1][3] == Cell("45%", "over a third")
     notes = " ".join(signal.signal_notes(frame))
-    assert "random sample of the training records: yelp." in notes and "Simulated" not in notes
+    assert "random sample of the training records: Yelp." in notes and "Simulated" not in notes
     assert signal.signal_title(frame).endswith("(real data)")
 
 

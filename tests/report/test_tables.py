@@ -120,7 +120,7 @@ def test_programmed_and_unordered_results_are_marked() -> None:
     assert "by construction" in note and "unordered data" in note
     first = grids(result_table(4, values))[0]
     (row,) = [row for row in first.body if row[0] == r.SUMMARY]
-    assert row[1] == Cell("0.1000~†", "(0.0000)") and ("hotels (unordered)", 3) in first.groups
+    assert row[1] == Cell("0.1000~†", "(0.0000)") and ("Hotels (unordered)", 3) in first.groups
 
 
 def test_files_are_complete_labelled_and_identical_on_rerun(root: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_small_difference_keeps_two_digits(value: float | None, shown: str) ->
 def test_data_without_time_and_texts_without_date_are_named_above_a_table() -> None:
     timed, untimed = _metrics({r.LR: [0.1]}), _metrics({r.LR: [0.1]}, ordered=False, dataset="yelp")
     assert unordered(timed) == [] and unordered(untimed)[0] in table_notes(2, pl.concat([timed, untimed]))[2]
-    assert "without timestamps: yelp." in unordered(pl.concat([timed, untimed]))[0]
+    assert "without timestamps: Yelp." in unordered(pl.concat([timed, untimed]))[0]
     texts = _metrics({r.IMPORTED: [0.1]})
     for author, told in (("imported texts (for 40% of the records)", True), ("metadata explainer", False)):
         notes = table_notes(4, texts.with_columns(explainer=pl.lit(author)))
@@ -235,13 +235,13 @@ def test_the_side_table_counts_the_silent_networks_that_it_shows() -> None:
     metrics = pl.concat([_metrics({plain: [0.1, 0.2], side: [0.3]}), _metrics({plain: [0.1]}, dataset="movies")])
     silent = metrics.with_columns(own_part=pl.when(pl.col("row") == plain).then(0.0).otherwise(1.0))
     (note,) = [note for note in table_notes(r.SENSITIVITY, silent) if "are bias-only" in note]
-    assert note.startswith("On hotels") and note.endswith(f": {plain} 1 of 1.")
+    assert note.startswith("On Hotels") and note.endswith(f": {plain} 1 of 1.")
 
 
 def test_rows_on_fewer_replicates_than_the_rest_are_named() -> None:
     part = r.at_fraction("DIN", 50)
     metrics = _metrics({r.at_fraction(r.LR, 50): [0.1, 0.2], part: [0.3]})
-    assert f"On hotels, 1 of 2 replicates only: {part}." in table_notes(3, metrics)
+    assert f"On Hotels, 1 of 2 replicates only: {part}." in table_notes(3, metrics)
     assert not any("replicates only" in note for note in table_notes(2, metrics))
 
 
@@ -250,7 +250,7 @@ def test_the_size_of_every_baseline_is_named() -> None:
     size = pl.col("row").replace_strict({r.LR: "", "DIN": "matched", "SASRec": "published"}).alias("size")
     notes = table_notes(2, metrics.with_columns(size))
     assert "At matched size, as wide as LR-Recsys (SULM also narrower, by its grid): DIN." in notes
-    assert "At the published size, better on validation: SASRec (hotels)." in notes
+    assert "At the published size, better on validation: SASRec (Hotels)." in notes
 
 
 def test_rows_whose_networks_say_nothing_of_their_own_are_counted() -> None:
@@ -260,7 +260,7 @@ def test_rows_whose_networks_say_nothing_of_their_own_are_counted() -> None:
         own_part=pl.when((pl.col("row") == r.LR) & (pl.col("replicate") == 1)).then(0.5).otherwise(own)
     )
     (note,) = [note for note in table_notes(2, told) if "are bias-only" in note]
-    assert note.startswith("On hotels") and note.endswith(f": {r.LR} 1 of 2.")
+    assert note.startswith("On Hotels") and note.endswith(f": {r.LR} 1 of 2.")
     assert not any("are bias-only" in note for note in table_notes(2, metrics))
     assert not any("are bias-only" in note for note in table_notes(3, told.filter(pl.col("row") == "DIN")))
 

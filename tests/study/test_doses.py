@@ -93,7 +93,7 @@ def test_the_rows_run_on_markets_and_real_data(study: Study, tmp_path: Path) -> 
     table.write_text("user_id,item_id,rating,timestamp,name,details\n" + "\n".join(lines))
     once = replace(TINY, replicates=1, seeds_on_files=1, epochs=1)
     study, real = Study(once), Study(once, [f"table:{table}?timestamp=timestamp&name=name&details=details"])
-    new = {rows.LATE_ENSEMBLE, *rows.REMOVED.values(), rows.EXCHANGED[50]}
+    new = {*rows.REMOVED.values(), rows.EXCHANGED[50]}
     for run, name in ((study, "hotels"), (real, "shop")):
         assert new | {rows.LR, rows.UNWHITENED, rows.ABLATION1, rows.NO_IDS} <= set(run.rows_of(name, [rows.RIVALS]))
         for row in sorted(new):

@@ -23,7 +23,7 @@ from lrrecsys_core.study.fitted import model_folder
 from lrrecsys_core.study.points import Point, Step
 from lrrecsys_core.study.run import Run
 from lrrecsys_core.study.study import Study
-from lrrecsys_core.study.text_sets import text_job
+from lrrecsys_core.study.text_sets import TextJob, text_job
 
 TINY = Profile(
     "tiny", users=30, items=25, records_per_user=8, replicates=1, epochs=1, patience=1, autoencoder_epochs=30
@@ -85,6 +85,17 @@ def test_the_key_moves_with_everything_a_cell_reads(monkeypatch: pytest.MonkeyPa
     with monkeypatch.context() as patch:
         patch.setattr(cells, "same_as_paper", lambda _: True)
         assert cell.key != key
+
+
+def test_the_code_that_runs_inside_a_cell_is_part_of_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: dict[str, tuple[str, ...]] = {}
+    for name in ("DIN", rows.DIRECT):
+        with monkeypatch.context() as patch:
+            patch.setattr(cells, "code_hash", lambda roots, _, name=name: read.setdefault(name, roots) and "")
+            patch.setattr(TextJob, "content", "as told")
+            assert Cell(Study(TINY), "hotels", name).key
+    assert {"data.split", "data.earlier", "models.sequential.din"} <= set(read["DIN"])
+    assert {"explain.ratings", "explain.checks", "explain.reading"} <= set(read[rows.DIRECT]) - set(read["DIN"])
 
 
 def test_other_arguments_of_the_split_move_the_key(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from lrrecsys_core import rows
 from lrrecsys_core.app.one_row import describe
 from lrrecsys_core.app.publish import collect_faults, parameter_parts
 from lrrecsys_core.data.load import load_dataset
-from lrrecsys_core.errors import InputError
+from lrrecsys_core.errors import InputError, NothingToRead
 from lrrecsys_core.explain.import_table import import_table
 from lrrecsys_core.explain.sources import Metadata
 from lrrecsys_core.profiles import get_profile
@@ -20,7 +20,6 @@ from lrrecsys_core.report.sizes import parts_table
 from lrrecsys_core.report.tables import result_table
 from lrrecsys_core.study.search import SearchStudy, search
 from lrrecsys_core.study.study import Study, runnable
-from lrrecsys_core.study.text_sets import NothingToRead
 
 PROFILE = get_profile("smoke", replicates=1, epochs=1, patience=1, autoencoder_epochs=5, seeds_on_files=1)
 NO_TEXT = "not run: no item text"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lrrecsys_core import rows
-from lrrecsys_core.errors import InputError
+from lrrecsys_core.errors import InputError, NothingToRead
 from lrrecsys_core.profiles import get_profile
 from lrrecsys_core.study import text_sets
 from lrrecsys_core.study.study import Study
@@ -25,7 +25,7 @@ def study(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
 
     def collapsing(split: object, texts: rows.Texts, **options: object) -> object:
         if texts.variant == "aspects":
-            raise InputError("the autoencoder's code collapsed")
+            raise NothingToRead("the autoencoder's code collapsed")
         return make(split, texts, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(text_sets, "make_text_set", collapsing)
@@ -46,9 +46,25 @@ def test_a_row_without_a_code_is_left_out_and_the_others_are_run(study: Study) -
 
 def test_on_markets_a_collapsed_code_is_a_fault_of_ours(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def collapsing(*given: object, **options: object) -> object:
-        raise InputError("the autoencoder's code collapsed")
+        raise NothingToRead("the autoencoder's code collapsed")
 
     monkeypatch.setattr(text_sets, "make_text_set", collapsing)
     tiny = get_profile("smoke", users=20, items=15, records_per_user=6, replicates=1)
     with pytest.raises(InputError, match="collapsed"):
         Study(tiny).run_rows(only=[rows.LR], progress=False, jobs=1)
+
+
+def test_an_encoder_that_cannot_be_had_is_told_and_not_taken_for_texts_that_say_nothing(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = text_sets.make_text_set
+
+    def unavailable(*given: object, **options: object) -> object:
+        raise InputError("the sentence encoder needs an extra: pip install it")
+
+    monkeypatch.setattr(text_sets, "make_text_set", unavailable)
+    with pytest.raises(InputError, match="needs an extra"):
+        study.run_rows(only=[rows.LR], progress=False, jobs=1)
+    monkeypatch.setattr(text_sets, "make_text_set", make)  # once it is there the row is run
+    study.run_rows(only=[rows.LR], progress=False, jobs=1)
+    assert rows.LR in set(study.metrics()["row"])

@@ -34,6 +34,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lrrecsys_core.data.split import HISTORY
+from lrrecsys_core.errors import NothingToRead
 from lrrecsys_core.models.base import Batch, Recommender, Sizes, base_rate, embedding, weighted_mean
 from lrrecsys_core.models.layers import Dropout, Noise
 from lrrecsys_core.models.transformer import Block, causal, newest
@@ -53,7 +54,10 @@ def text_vectors(split: Split, width: int = TEXT_WIDTH) -> Tensor:
     texts = [f"{name} {details}" for name, details in zip(table["name"], table["details"], strict=True)]
     trained = np.unique(split.item_position[split.train])
     counter = TfidfVectorizer(sublinear_tf=True, token_pattern=r"\w+")
-    learnt = counter.fit_transform([texts[k] for k in trained])
+    try:
+        learnt = counter.fit_transform([texts[k] for k in trained])
+    except ValueError as error:  # no word in any of them
+        raise NothingToRead("UniSRec finds no word in the names and details of the training records' items.") from error
     kept = min(width, *learnt.shape)
     reduced = TruncatedSVD(kept, random_state=0).fit(learnt).transform(counter.transform(texts))
     out = np.zeros((len(texts) + 1, width), dtype=np.float32)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from torch import Tensor
 
+from lrrecsys_core.errors import NothingToRead
 from lrrecsys_core.models.base import Sizes
 from lrrecsys_core.models.layers import set_noise
 from lrrecsys_core.models.sequential.unisrec import TEXT_WIDTH, UniSRec, contrast, text_vectors
@@ -117,6 +121,13 @@ def test_vectors_come_from_names_and_details_of_training_items() -> None:
     assert (fields["history_text"][fields["text_mask"]] > 0).all()
     model = UniSRec.build(split, Sizes.of(split), "regression")
     assert model.text.shape == (split.dataset.items.height + 1, TEXT_WIDTH)
+
+
+def test_names_without_a_word_are_nothing_to_read() -> None:
+    split = small_split()
+    items = split.dataset.items.with_columns(name=pl.lit("\u2605"), details=pl.lit(""))
+    with pytest.raises(NothingToRead, match="no word in the names"):
+        text_vectors(replace(split, dataset=replace(split.dataset, items=items)))
 
 
 def test_items_never_trained_on_are_ranked_by_their_texts() -> None:
