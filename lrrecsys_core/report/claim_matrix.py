@@ -66,7 +66,7 @@ def claim_matrix(cells: pl.DataFrame) -> Figure:
     columns = [(kind, str(name)) for kind in GROUPS for name in _sets(cells, kind)]
     wide = (WIDTH - LABELS) / max(len(columns), 1)
     slanted = wide < NARROW
-    first = LINE * (4.6 if slanted else 2.2)
+    first = LINE * (5.0 if slanted else 2.2)
     height = first + LINE * (len(SHORT) + 4)
     fig = Figure(figsize=(WIDTH, height))
     fig.set_layout_engine("none")

@@ -34,7 +34,7 @@ _POINTS: Final = {
 NAMES: Final = {
     "movielens": "MovieLens", "tripadvisor": "TripAdvisor (LARA)", "yelp": "Yelp", "amazon": "Amazon Movie",
     "movielens-imported": "MovieLens (imported texts)", "movielens-u1": "MovieLens u1",
-    "amazon_upr": "Amazon (UPR)", "tripadvisor_peter_fifth": "TripAdvisor (PETER), a fifth",
+    "amazon_upr": "Amazon (UPR)", "tripadvisor_peter_fifth": "TripAdvisor, a fifth",
     "tripadvisor-peter": "TripAdvisor (PETER)",
     "yelp-open": "Yelp (open)", "hotels": "Hotels", "restaurants": "Restaurants", "movies": "Movies",
     "null-hotels": "Null hotels", "null-restaurants": "Null restaurants", "null-movies": "Null movies",
