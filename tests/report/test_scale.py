@@ -70,7 +70,9 @@ def test_beyond_asks_for_the_whole_interval() -> None:
     ("p", "verdict"), [(0.0494, "supported"), (0.0496, "not supported"), (0.04999, "not supported")]
 )
 def test_a_verdict_is_read_off_the_printed_p_value(p: float, verdict: str) -> None:
-    line: dict[str, object] = {"_finding": Finding("RMSE", "a vs b", "RMSE", paired_t([1, 2]), p=p), "_enough": True}
+    found = Finding("RMSE", "a vs b", "RMSE", paired_t([1, 2]), p=p)
+    real = Evidence("yelp", study({r.LR: 0.1}, users=5, simulated=False)[0])
+    line: dict[str, object] = {"claim": "C1", "_finding": found, "_enough": True, "_source": real}
     _decide([line])
     assert line["verdict"] == verdict
 
