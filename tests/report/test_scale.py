@@ -12,6 +12,7 @@ from lrrecsys_core import metrics as m
 from lrrecsys_core import rows as r
 from lrrecsys_core.report.claim_report import write_claims
 from lrrecsys_core.report.claims import CONTROL, _decide, claims_table, evidence_table
+from lrrecsys_core.report.evidence import Evidence
 from lrrecsys_core.report.finding import Finding
 from lrrecsys_core.report.scale import MARGIN, beyond
 from lrrecsys_core.report.tables import grids, result_table
