@@ -95,14 +95,26 @@ def reproduce(
         os.environ[DEVICE_VARIABLE] = checked_device(device)  # notebooks and their workers inherit it
     from lrrecsys_core.app.provenance import other_data
     from lrrecsys_core.app.runner import run_notebooks
+    from lrrecsys_core.explain.named_stores import STORES_VARIABLE, stores
+    from lrrecsys_core.explain.sources import serving
     from lrrecsys_core.paths import dataset_name, run_name
     from lrrecsys_core.study.run import Run
 
+    read: set[str] = set()
+    waiting = list(datasets)
+
     def load(spec: str) -> None:
         """Read and cut the data as every notebook will, and say what was done on the way."""
-        name = dataset_name(spec)
-        for note in Run(profile, (spec,)).split(name).dataset.notes:
+        data = Run(profile, (spec,)).split(dataset_name(spec)).dataset
+        for note in data.notes:
             say(note, err=True)
+        read.update(serving(data))
+        waiting.pop()
+        if not waiting and (idle := sorted(set(stores()) - read)):
+            raise InputError(
+                f"{STORES_VARIABLE} names {', '.join(idle)}, which wrote about none of this run's data as this version "
+                "asks and cuts them: name the store that did ('lrrecsys explain status'), or leave it out"
+            )
         if before := other_data(run_name(profile, datasets), spec):
             say(before, err=True)
 
@@ -220,15 +232,15 @@ def report(chosen: tuple[str, ...]) -> None:
 @click.option("--run", "chosen", multiple=True, help="Verify this run alone; repeatable.")
 def verify(chosen: tuple[str, ...]) -> None:
     """Name every table, figure, page and manifest that is stale or was edited by hand; status 1 if there is one."""
-    from lrrecsys_core.app.verify import known_runs, problems
+    from lrrecsys_core.app.verify import known_runs, problems, problems_above
 
     names = chosen or known_runs()
-    found = [line for run in names for line in problems(run)]
+    found = [line for run in names for line in problems(run)] + ([] if chosen else problems_above())
     for line in found:
         say(line, err=True)
     if found:
         sys.exit(1)
-    say(f"verified: {', '.join(names)}")
+    say(f"verified: {', '.join(names)}" + ("" if chosen else ", and what is drawn of all"))
 
 
 @lrrecsys.command()

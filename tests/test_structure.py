@@ -11,7 +11,7 @@ import lrrecsys_core
 PACKAGE = Path(lrrecsys_core.__file__).parent
 # From the first to the last; a module may import from its own layer and earlier ones.
 LAYERS = (
-    ("errors", "paths", "terminal", "metrics", "stats", "profiles", "workers", "__init__"),
+    ("errors", "paths", "source_code", "terminal", "metrics", "stats", "profiles", "workers", "__init__"),
     ("data",), ("theory",), ("explain",), ("models",), ("training",), ("row", "rows"), ("study",), ("report",),
     ("app",), ("cli",),
 )  # fmt: skip

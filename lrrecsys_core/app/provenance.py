@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import nbformat
 import psutil
 
 from lrrecsys_core import paths
+from lrrecsys_core.data.load import profiles_by_default
 from lrrecsys_core.data.table import files_of
 from lrrecsys_core.study.run import Run
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 LOCK = "requirements.lock"
+# What notebooks run at different times must have in common to be told of in one manifest.
+SHARED: Final = ("profile", "seeds", "parameters", "inputs", "texts", "encoder")
 
 
 def describe(profile: str, datasets: Sequence[str], parameters: Mapping[str, object]) -> dict[str, Any]:
@@ -34,6 +39,9 @@ def describe(profile: str, datasets: Sequence[str], parameters: Mapping[str, obj
     datasets : ``"kind:path"`` with absolute paths.
     parameters : what the notebooks are given besides the data sets.
     """
+    from lrrecsys_core.explain.embeddings import ENCODER_VARIABLE
+
+    encoder = os.environ.get(ENCODER_VARIABLE)
     lock = paths.repository() / LOCK
     run = Run(profile, datasets)
     settings, computed = run.profile, run.blocks[run.asked[-1]]
@@ -50,8 +58,39 @@ def describe(profile: str, datasets: Sequence[str], parameters: Mapping[str, obj
         "versions": versions(lock),
         "machine": machine(),
         "inputs": {paths.dataset_name(spec): digests(spec) for spec in datasets},
+        **({"encoder": without_folder(encoder)} if encoder else {}),
         "notebooks": {},
     }
+
+
+def carried_over(manifest: Path, record: Mapping[str, Any], others: Iterable[Path]) -> dict[str, Any]:
+    """What the last manifest of a run tells of notebooks that are not run now; nothing if it was made otherwise.
+
+    Parameters
+    ----------
+    manifest : the last manifest, if there is one.
+    record : the manifest being written.
+    others : the notebooks that are not run now.
+    """
+    told = json.loads(manifest.read_text(encoding="utf-8")) if paths.sound(manifest) else None
+    if not isinstance(told, dict) or any(told.get(name) != record.get(name) for name in SHARED):
+        return {}
+    return {path.stem: told["notebooks"][path.stem] for path in others if path.stem in told.get("notebooks", {})}
+
+
+def status(told: Mapping[str, Mapping[str, object]], notebooks: Iterable[Path]) -> str:
+    """What a manifest says of a run by its notebooks: "complete" if all were run as they are now, else "partial"."""
+    current = all(told.get(path.stem, {}).get("source") == source(path) for path in notebooks)
+    return "complete" if current else "partial"
+
+
+def source(notebook: Path) -> str:
+    """SHA-256 of the cells of a notebook, without the outputs stored in it: those come and go, what it does stays."""
+    try:
+        cells = [(cell.cell_type, cell.source) for cell in nbformat.read(notebook, as_version=4).cells]
+    except ValueError:  # it cannot be run either, which is told when it is asked for
+        return ""
+    return hashlib.sha256(json.dumps(cells).encode()).hexdigest()
 
 
 def other_data(run: str, spec: str) -> str:
@@ -75,9 +114,12 @@ def digests(spec: str) -> dict[str, str]:
 
 
 def input_paths(spec: str) -> list[Path]:
-    """Files and folders that a data set is read from: those it names, and those that a table's map names beside it."""
+    """Files and folders that a data set is read from: those it names, and those beside them that it is read with."""
     kind, _, place = spec.partition(":")
     found = data_paths(spec)[0]
+    if kind == "movielens-imported" and len(found) == 1:
+        texts = profiles_by_default(place)
+        return found if texts.parent == found[0] else [*found, texts]
     return found + files_of(place)[1:] if kind == "table" else found
 
 

@@ -22,8 +22,6 @@ from lrrecsys_core.app import provenance, verify
 from lrrecsys_core.app.kernel import OwnKernel
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.profiles import all_markets, get_profile
-from lrrecsys_core.report.claim_matrix import draw_matrix
-from lrrecsys_core.report.forest import draw_real
 from lrrecsys_core.report.kept import theory_of
 from lrrecsys_core.terminal import Watched
 
@@ -192,19 +190,23 @@ def _run_all(
         os.environ.setdefault(variable, "1")
     record = provenance.describe(profile, specs, {k: v for k, v in values.items() if k != "datasets"})
     record["texts"] = {name: paths.digest(place) for name, place in texts.items()}
+    everything = find_notebooks()
+    others = [path for path in everything if path not in declared]
+    record["notebooks"] = provenance.carried_over(manifest, record, others)
     for path in declared:
+        about = {"source": provenance.source(path), "package": record["package"]}
         own = {name: value for name, value in values.items() if name in declared[path]}
         with Watched(f"run {run}, {path.stem}", folder.parent / ".progress", progress) as shown:
             done = _execute(path, folder / path.name, own, shown.look)
-        record["notebooks"][path.stem] = {"source": paths.digest(path), **done}
+        record["notebooks"][path.stem] = {**about, **done}
         paths.write_json(manifest, record)
-    record["status"] = "complete"
+    record["status"] = provenance.status(record["notebooks"], everything)
     record["outputs"] = provenance.outputs(run)
     paths.write_json(manifest, record)
     for name in (run, theory_of(run)):
         verify.record(name)
-    draw_matrix()
-    draw_real()
+    if verify.shown_above(run):
+        verify.draw_above()
     return manifest
 
 

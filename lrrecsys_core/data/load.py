@@ -85,6 +85,17 @@ def _options(place: str, words: tuple[str, ...], switches: tuple[str, ...]) -> t
     return folder, options
 
 
+def profiles_by_default(folder: str) -> Path:
+    """The texts that ``movielens-imported:FOLDER`` is read with, as nobody names them.
+
+    Raises
+    ------
+    InputError
+        There are none.
+    """
+    return _profiles(folder, "")
+
+
 def _profiles(folder: str, given: str) -> Path:
     candidates = [Path(given), Path(given) / _PROFILES]
     if not given:

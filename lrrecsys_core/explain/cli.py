@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from lrrecsys_core.data.split import Split, make_split
+from lrrecsys_core.data.times import UNITS
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.prompts import VARIANTS
 from lrrecsys_core.terminal import say
@@ -277,7 +278,12 @@ def import_(path: Path, files: tuple[Path, ...]) -> None:
 
     with ExplanationStore(path) as store:
         report = import_batch(files, store)
-    say(", ".join(f"{count:,} {name}" for name, count in vars(report).items()))
+    say(", ".join(f"{count:,} {name}" for name, count in vars(report).items() if name != "undecodable"))
+    if report.undecodable:
+        say(
+            f"{report.undecodable:,} of the unreadable lines are in none of UTF-8, UTF-16 and UTF-32: convert their "
+            "file, such as by iconv -f latin1 -t utf-8, and import it again"
+        )
 
 
 @explain.command("import-table")
@@ -293,13 +299,14 @@ def import_(path: Path, files: tuple[Path, ...]) -> None:
 @click.option(
     "--rating", default=None, metavar="COLUMN", help="The column of ratings that an LLM gave, for its direct row."
 )
-def import_texts(file: Path, data: str, name: str, seen: str, folder: Path, **columns: str | None) -> None:
+@click.option("--unit", default=None, type=click.Choice([*UNITS, "date"]), help="What times in numbers count.")
+def import_texts(file: Path, data: str, name: str, seen: str, folder: Path, **options: Any) -> None:
     """Take texts that exist already, of records, items or users, from a CSV, TSV or Parquet table."""
     from lrrecsys_core.explain.given import SEEN
     from lrrecsys_core.explain.import_table import import_table, told
     from lrrecsys_core.explain.open import open_data
 
-    for line in told(import_table(open_data(data), file, name, seen, folder, **columns)):
+    for line in told(import_table(open_data(data), file, name, seen, folder, **options)):
         say(line)
     say(f"{name} (had seen: {SEEN[seen]}) is read by LRRECSYS_STORES='{name}={folder}'")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import closing
+from functools import lru_cache
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -14,6 +16,7 @@ import polars as pl
 from lrrecsys_core import paths
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.llm import LLM, Request, Result
+from lrrecsys_core.explain.sqlite_files import beside
 from lrrecsys_core.explain.store import Answers, ExplanationStore
 
 FORMAT = "lrrecsys-explanations-1"
@@ -89,7 +92,7 @@ class FrozenStore(Answers):
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self.manifest = _read_manifest(self.folder)
+        self.manifest = read_manifest(self.folder)
         columns = ["key", *SAID]
         parts = [pl.DataFrame(schema=dict.fromkeys(columns, pl.String))]
         for name, expected in sorted(self.manifest["files"].items()):
@@ -144,7 +147,14 @@ class FrozenStore(Answers):
         raise InputError(f"{self.folder} is frozen: add answers to the store it was made from and freeze that again")
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a frozen store.
+
+    Raises
+    ------
+    InputError
+        When the folder has none, or what it has is torn or of another format.
+    """
     path = folder / "manifest.json"
     if not path.is_file():
         raise InputError(f"{folder} has no manifest.json: name a folder made by 'lrrecsys explain freeze'")
@@ -152,6 +162,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_bytes())
         found = manifest["format"]
         sound = isinstance(manifest["files"], dict) and isinstance(manifest["rows"], int)
+        asked_of(manifest)
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"{path} is no manifest of a frozen store: copy the frozen folder again") from error
     if found != FORMAT or not sound:
@@ -162,6 +173,29 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
 def asked_of(manifest: dict[str, Any]) -> set[tuple[str, str]]:
     """The pairs of model and template that a frozen store's manifest names."""
     return {(source["model"], source["template"]) for source in manifest.get("sources", ())}
+
+
+def answers_digest(path: str | Path) -> str:
+    """SHA-256 of what a store, frozen or not, answers: equal for equal answers, whoever opened the file meanwhile.
+
+    Read once for each state of its files: a store of a large release is tens of gigabytes.
+    """
+    place = Path(path)
+    files = [place / "manifest.json"] if place.is_dir() else [place, beside(place, "-wal")]
+    states = [(file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
+    return _digest(place, tuple(states))
+
+
+@lru_cache(maxsize=64)
+def _digest(place: Path, states: tuple[tuple[int, int], ...]) -> str:
+    if place.is_dir():
+        return paths.digest(place / "manifest.json")  # which has the hash of every part
+    total = sha256()
+    with closing(ExplanationStore(place, write=False)) as store:
+        for row in store.rows(ordered=True):
+            said = [row[name] for name in ("key", "model", *SAID)]
+            total.update(json.dumps(said).encode())
+    return total.hexdigest()
 
 
 def open_store(path: str | Path) -> ExplanationStore | FrozenStore:

@@ -34,6 +34,7 @@ def item_profiles(
 
     With ``records`` only the items in the prompts about these records are asked about; the others keep their names.
     Stored ones are checked like reasons: a second answer stands in for one with a serious fault, or else the name.
+    Told to ``go_on``, one that failed before is not asked for again.
 
     Raises
     ------
@@ -44,8 +45,9 @@ def item_profiles(
     items = _items_of(split, records)
     label = "profiles" if progress else ""
     if store is not None and store.writable:
-        requests = partial(profile_requests, split, items, prompts=prompts)
-        _fill(requests, llm, store, label, total=len(items), second_try=second_try)
+        left = _not_failed(split, items, llm, store, prompts) if go_on else items
+        requests = partial(profile_requests, split, left, prompts=prompts)
+        _fill(requests, llm, store, label, total=len(left), second_try=second_try)
     read = partial(read_answers, llm=llm, store=store, progress=label)
     texts, unanswered, faulty = _profiles(split, items, prompts, read, checked=store is not None or second_try)
     if store is not None and store.writable and not go_on and unanswered + faulty:
@@ -59,6 +61,14 @@ def _items_of(split: Split, records: NDArray[np.integer] | None) -> list[int]:
         return list(range(split.dataset.items.height))
     history = split.history_position[records]
     return np.unique(np.r_[split.item_position[records], history[history >= 0]]).tolist()
+
+
+def _not_failed(split: Split, items: Sequence[int], llm: LLM, store: Store, prompts: PromptSet) -> list[int]:
+    """Those of the items whose profile has not failed before: names stand in for the others for good, since a profile
+    that came now would leave the answers to all prompts that hold the name behind, to be paid for again."""
+    keys = [request.key(llm.model) for request in profile_requests(split, items, prompts=prompts)]
+    failed = {key for key, text in store.texts(keys).items() if text is None}
+    return [item for item, key in zip(items, keys, strict=True) if key not in failed]
 
 
 def _profiles(

@@ -23,7 +23,14 @@ _PAIR: Final = ["user_id", "item_id"]
 
 
 def import_table(
-    dataset: Dataset, path: str | Path, name: str, seen: str, folder: str | Path, **columns: str | None
+    dataset: Dataset,
+    path: str | Path,
+    name: str,
+    seen: str,
+    folder: str | Path,
+    *,
+    unit: str | None = None,
+    **columns: str | None,
 ) -> dict[str, Any]:
     """Match a table of texts with a data set and write them as :class:`~lrrecsys_core.explain.given.Given` reads them.
 
@@ -46,6 +53,8 @@ def import_table(
         What the writer had read: a key of :data:`~lrrecsys_core.explain.given.SEEN`.
     folder
         Where to; may hold texts of the same writer about other data sets.
+    unit
+        Of numeric times, as for :func:`~lrrecsys_core.data.times.read_times`.
     columns
         What the table calls ``user``, ``item``, ``timestamp`` and ``text`` where it is not user_id, item_id, timestamp
         and text; its ``rating``.
@@ -55,7 +64,8 @@ def import_table(
     dict
         What the manifest says of this table: ``keys``, ``counts`` and, under ``named``, the first keys of each kind
         that did not fit. A key of the data is *missing* where it lacks a text in some slot: *absent* from the table,
-        *empty*, or *conflicting* (repeated with other texts). Keys that the data do not know are *extra*.
+        *empty*, or *conflicting* (repeated with other texts). Keys that the data do not know are *extra*. Columns of
+        texts of another kind, which are not taken, are listed under ``left``, where there are any.
 
     Raises
     ------
@@ -65,7 +75,7 @@ def import_table(
     """
     _check_writer(dataset, name, seen)
     folder, where = Path(folder), str(path)
-    table, keys, variant = _read(dataset, where, columns)
+    table, keys, variant, left = _read(dataset, where, columns, unit or "")
     slots = FORMS[variant]
     manifest = _manifest(folder, dataset, {"format": FORMAT, "name": name, "seen": seen, "variant": variant})
     # What a repeated key's first text is depends on the order of rows, so only texts that agree are kept.
@@ -80,6 +90,7 @@ def import_table(
         keys = [*_PAIR, "timestamp"]
     about = _compared(found, dataset.interactions.select(keys).unique(), keys, slots, where)
     about["counts"] = {"rows": table.height} | about["counts"]
+    about |= {"left": left} if left else {}
     file = f"{dataset.name}.parquet"
     with paths.replacing(folder / file) as partial:
         known = found.join(dataset.interactions, on=keys, how="semi")
@@ -114,8 +125,13 @@ def _check_writer(dataset: Dataset, name: str, seen: str) -> None:
         )
 
 
-def _read(dataset: Dataset, where: str, columns: dict[str, str | None]) -> tuple[pl.DataFrame, list[str], str]:
-    """The table by our names, keys typed as the data set's and texts on one line each; its keys and variant."""
+def _read(
+    dataset: Dataset, where: str, columns: dict[str, str | None], unit: str
+) -> tuple[pl.DataFrame, list[str], str, list[str]]:
+    """The table by our names, keys typed as the data set's and texts on one line each; its keys, variant and the rest.
+
+    The rest are its columns of texts that are not of the variant.
+    """
     table = read_table(where)
     require_columns(table.columns, [column for column in columns.values() if column], where)
     found = f"found {clipped(', '.join(table.columns), 160)}."
@@ -128,7 +144,7 @@ def _read(dataset: Dataset, where: str, columns: dict[str, str | None]) -> tuple
     read = {key: text_column(table, named[key], where, "an id") for key in keys}
     time = columns.get("timestamp") or "timestamp"
     if keys == _PAIR and dataset.ordered and time in table.columns:
-        read["timestamp"] = seconds_column(table, time, where)
+        read["timestamp"] = _seconds(table, time, where, unit)
     single, rating = columns.get("text") or "text", columns.get("rating")
     both, one = {"positive", "negative"} <= set(table.columns), single in table.columns
     if not rating and both == one:
@@ -136,16 +152,23 @@ def _read(dataset: Dataset, where: str, columns: dict[str, str | None]) -> tuple
     variant = "direct" if rating else "text" if one else "full"
     if rating and len(keys) < len(_PAIR):
         raise InputError(f"{where}: ratings belong to records: name the columns of users and of items; {found}")
-    for slot in FORMS[variant]:
-        text = as_written(table, rating or (single if one else slot), where).cast(pl.String).fill_null("")
+    taken = {slot: rating or (single if one else slot) for slot in FORMS[variant]}
+    for slot, column in taken.items():
+        text = as_written(table, column, where).cast(pl.String).fill_null("")
         read[slot] = text.str.replace_all(r"\s+", " ").str.strip_chars()
     frame = pl.DataFrame(read)
-    for slot in FORMS[variant]:
+    for slot, column in taken.items():
         if (frame[slot] == "").all():
-            raise InputError(
-                f"{where}: column {rating or (single if one else slot)!r} holds no text; expected one sentence a row."
-            )
-    return frame, [key for key in read if key not in FORMS[variant]], variant
+            raise InputError(f"{where}: column {column!r} holds no text; expected one sentence a row.")
+    left = [word for word in ("positive", "negative", single) if word in table.columns and word not in taken.values()]
+    return frame, [key for key in read if key not in FORMS[variant]], variant, left
+
+
+def _seconds(table: pl.DataFrame, column: str, where: str, unit: str) -> pl.Series:
+    try:
+        return seconds_column(table, column, where, unit=unit)
+    except InputError as error:  # which names the unit as ``table:FILE?unit=ms`` does
+        raise InputError(where + str(error).removeprefix(where).replace("unit=", "--unit ")) from error
 
 
 def _manifest(folder: Path, dataset: Dataset, head: dict[str, Any]) -> dict[str, Any]:
@@ -214,3 +237,5 @@ def told(about: dict[str, Any]) -> Iterable[str]:
         yield f"{kind} {n[kind]:,}{more}" + (quoted if n[kind] else "")
     if n["long"]:
         yield f"{n['long']:,} {of} have a text over {MOST_WORDS} words: codes are made from the first {MOST_WORDS}"
+    if "left" in about:
+        yield f"texts not taken: {', '.join(about['left'])} (a writer has one kind: import them under another name)"

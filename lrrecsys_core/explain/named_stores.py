@@ -74,9 +74,9 @@ def stores() -> dict[str, NamedStore]:
     ------
     InputError
         If an entry is not of that form, or names a path where nothing is, or a writer that is neither in Table 4 nor
-        in what lies there.
+        in what lies there, or one that another entry names.
     """
-    found = {}
+    found: dict[str, NamedStore] = {}
     for entry in _entries()[programmes_first() :]:
         model, _, rest = entry.partition("=")
         place, _, option = rest.partition("?")
@@ -97,6 +97,10 @@ def stores() -> dict[str, NamedStore]:
         if not Path(place).exists():
             raise InputError(
                 f"{STORES_VARIABLE} names {place!r} for {model}, where nothing is: freeze its texts first."
+            )
+        if model in found:
+            raise InputError(
+                f"{STORES_VARIABLE} names {model} twice, for {found[model].path!r} and {place!r}: keep one of the two."
             )
         if chosen and chosen not in BUILT_IN:
             chosen = str(Path(chosen).resolve())

@@ -60,7 +60,7 @@ def open_llm(spec: str, *, revision: str = "", chat_format: str = "", **options:
     """The LLM named by kind and model; nothing is loaded or called yet.
 
     - ``smollm2``: the model that `make llm` installs; ``gguf:FILE``: any model in one GGUF file. Both through OpenVINO
-      GenAI where it is installed, through transformers where it is not or a device is named.
+      GenAI where it is installed, through transformers where it is not, or a device or chat format is named.
     - ``endpoint:MODEL``: OpenAI-compatible servers at ``LRRECSYS_BASE_URL``.
     - ``transformers:MODEL``: in this process, by hub name or folder.
     - ``metadata``: the metadata explainer, which is no LLM and needs nothing.
@@ -75,7 +75,7 @@ def open_llm(spec: str, *, revision: str = "", chat_format: str = "", **options:
     revision
         Commit to pin.
     chat_format
-        Overrides the model's: "template", "plain" or "vicuna".
+        Overrides the model's: "template", "plain" or "vicuna". Then it enters the identifier, and with it every key.
     options
         Further fields of the client; those that are None are left at their defaults.
 
@@ -86,37 +86,52 @@ def open_llm(spec: str, *, revision: str = "", chat_format: str = "", **options:
     """
     kind, _, place = spec.partition(":")
     given = {name: value for name, value in options.items() if value is not None}
+    given |= {name: value for name, value in (("revision", revision), ("chat_format", chat_format)) if value}
     if kind == "metadata" and not place:
+        _refuse_alien(given, set(), spec)
         return MetadataExplainer()
     if kind in EMBEDDED and not place:
-        return _gguf(packaged_gguf(kind), EMBEDDED[kind].name, given)
+        return _gguf(packaged_gguf(kind), EMBEDDED[kind].name, given, spec)
     if kind == "gguf" and place:
-        return _gguf(Path(place), "", given)
+        return _gguf(Path(place), "", given, spec)
     if kind not in ("endpoint", "transformers") or not place:
         known_kinds = f"{', '.join(EMBEDDED)}, gguf:FILE, endpoint:MODEL, transformers:MODEL or metadata"
         raise InputError(f"{spec!r} names no LLM: write {known_kinds}")
-    known = known_llm(place, revision)
+    known = known_llm(place, given.pop("revision", ""))
     client: type[Endpoint | TransformersLLM] = Endpoint if kind == "endpoint" else TransformersLLM
-    _refuse_alien(given, client, spec)
+    _refuse_alien(given, _settings(client), spec)
     fallback = known.chat_format
     if kind == "transformers" and known.name == known.model:
         fallback = "auto"  # a model of one's own may come without a chat template, which only its tokenizer can tell
-    return client(known.pinned, known.name, chat_format=chat_format or fallback, **given)
+    pinned, form = known.pinned, given.get("chat_format", fallback)
+    if form != fallback:  # it decides what the model reads, so it is part of who answered
+        given.setdefault("served_as", known.pinned if kind == "transformers" else known.model)
+        pinned = f"{known.model}@{','.join(filter(None, (known.revision, form)))}"
+    return client(pinned, known.name, **{"chat_format": fallback, **given})
 
 
-def _gguf(path: Path, name: str, given: dict[str, Any]) -> LLM:
-    """A model in a GGUF file, by the engine that is at hand; a named device or type is transformers' business."""
+def _gguf(path: Path, name: str, given: dict[str, Any], spec: str) -> LLM:
+    """A model in a GGUF file, by the engine that is at hand; a named device, type or format is transformers' business.
+
+    There is no revision to name, nor another place to load it from: the file is both.
+    """
     if not path.is_file():
         raise InputError(f"{path} does not exist: name a GGUF file")
     name = name or path.stem
-    if openvino_llm.at_hand() and not {"device", "dtype", "batch_size"} & given.keys():
-        _refuse_alien(given, openvino_llm.OpenVinoLLM, f"gguf:{path.name}")
+    if openvino_llm.at_hand() and not {"device", "dtype", "batch_size", "chat_format"} & given.keys():
+        _refuse_alien(given, _settings(openvino_llm.OpenVinoLLM), spec)
         return openvino_llm.OpenVinoLLM(path, name, **given)
-    _refuse_alien(given, TransformersLLM, f"gguf:{path.name}")
+    _refuse_alien(given, _settings(TransformersLLM) - {"served_as"}, spec)
     engine = f"transformers {version('transformers')}"
-    return TransformersLLM(identity(path, engine), name, served_as=str(path), **given)
+    form = f",{given['chat_format']}" if given.get("chat_format", "auto") != "auto" else ""
+    return TransformersLLM(identity(path, engine) + form, name, served_as=str(path), **given)
 
 
-def _refuse_alien(given: dict[str, Any], client: type, spec: str) -> None:
-    if alien := sorted(given.keys() - {field.name for field in fields(client)}):
+def _settings(client: type[Endpoint | TransformersLLM | openvino_llm.OpenVinoLLM]) -> set[str]:
+    """What may be set of a client beside the model, which the text names."""
+    return {field.name for field in fields(client) if field.init} - {"model", "name", "path"}
+
+
+def _refuse_alien(given: dict[str, Any], known: set[str], spec: str) -> None:
+    if alien := sorted(given.keys() - known):
         raise InputError(f"{spec} has no option {alien[0].replace('_', '-')!r}: leave it out")

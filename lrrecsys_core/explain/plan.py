@@ -23,7 +23,7 @@ from lrrecsys_core.explain.prompts import NO_HISTORY, VARIANTS, fields_of, item_
 
 Codes = NDArray[np.uint64]
 SAMPLE = 2_000  # records whose prompts are built to learn their length
-PROFILE_CHARACTERS = 400  # a profile not yet written is taken to be this long
+PROFILE_CHARACTERS = 400  # a profile not yet written is taken to be this long where letters are counted
 ANSWER_TOKENS = {"direct": 4, "aspects": 12, "profile": 90}
 SENTENCE_TOKENS = 40
 CHARACTERS_PER_TOKEN = 4.0
@@ -79,7 +79,8 @@ def plan_dataset(
     fraction
         Share of the training records kept.
     count_tokens
-        Tokens of a text; by default a quarter of its characters.
+        Tokens of a text; by default a quarter of its characters. Profiles that stand in prompts are not written yet, so
+        each counts as many tokens as a profile is expected to have.
     prompts
         The set that would be asked in.
 
@@ -96,7 +97,9 @@ def plan_dataset(
     some = np.random.default_rng(0).permutation(len(records.item_position))[:SAMPLE]
     steps: list[Step] = []
     asked = item_lines(records, None)
-    profiles = [blake2b(line.encode(), digest_size=8).hexdigest().ljust(PROFILE_CHARACTERS, "x") for line in asked]
+    profiles = [blake2b(line.encode(), digest_size=8).hexdigest() for line in asked]
+    unwritten = [""] * len(asked)  # prompts are measured without profiles: what stands in would have tokens of its own
+    profile = ANSWER_TOKENS["profile"] if count_tokens else PROFILE_CHARACTERS / CHARACTERS_PER_TOKEN
     if set(variants) - {"no_profile"}:
         mean = _mean(islice(profile_requests(records, prompts=prompts), SAMPLE), count)
         distinct = len(set(asked))
@@ -106,8 +109,10 @@ def plan_dataset(
         texts = _Texts(records, asked if given is None else item_lines(records, given))
         out = ANSWER_TOKENS.get(variant, SENTENCE_TOKENS)
         for slot in VARIANTS[variant]:
-            distinct = texts.distinct(fields_of(records.dataset.domain, variant, slot, prompts))
-            mean = _mean(record_requests(records, given, variant, slot, some, prompts=prompts), count)
+            fields = fields_of(records.dataset.domain, variant, slot, prompts)
+            distinct = texts.distinct(fields)
+            mean = _mean(record_requests(records, given and unwritten, variant, slot, some, prompts=prompts), count)
+            mean += profile * _lines(records, fields, some) if given else 0.0
             steps.append(
                 Step(f"{variant} {slot}", len(records.item_position), distinct, distinct * mean, distinct * out)
             )
@@ -151,6 +156,12 @@ class _Texts:
             codes = _mixed(codes, getattr(self, field))
         ordered = np.sort(codes)
         return int(np.count_nonzero(ordered[1:] != ordered[:-1])) + bool(len(ordered))
+
+
+def _lines(records: _Records, fields: Sequence[str], some: NDArray[np.integer]) -> float:
+    """Mean number of items whose lines stand in the prompts about some records."""
+    past = float(np.mean(np.count_nonzero(records.history_position[some] >= 0, axis=1)))
+    return past * fields.count("history") + fields.count("candidate")
 
 
 def _mixed(left: Codes, right: Codes) -> Codes:

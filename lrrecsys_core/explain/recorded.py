@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from lrrecsys_core.explain.answers import Answer, requests_about
 from lrrecsys_core.explain.checks import expected_rating, prompt_of
 from lrrecsys_core.explain.clients.formats import known_llm, split_revision
 from lrrecsys_core.explain.explanations import Explanations, told_by
-from lrrecsys_core.explain.frozen import FrozenStore, asked_of, open_store
+from lrrecsys_core.explain.frozen import FrozenStore, asked_of, open_store, read_manifest
 from lrrecsys_core.explain.generate import explain_records, item_profiles
 from lrrecsys_core.explain.llm import Result
 from lrrecsys_core.explain.prompt_sets import BUILT_IN, HOUSE, PromptSet, prompt_set
@@ -161,9 +160,8 @@ def recorded_prompts(path: str | Path, model: str) -> PromptSet:
 
 def _asked(path: Path) -> set[tuple[str, str]]:
     """Who was asked what in a store, model and template; empty where there is no store."""
-    manifest = path / "manifest.json"
-    if manifest.is_file():  # reading the answers would take longer than the question is worth
-        return asked_of(json.loads(manifest.read_text()))
+    if (path / "manifest.json").is_file():  # reading the answers would take longer than the question is worth
+        return asked_of(read_manifest(path))
     if not path.is_file():
         return set()
     with closing(ExplanationStore(path, write=False)) as store:

@@ -13,7 +13,6 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from lrrecsys_core import paths
 from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.data.simulate import knowledge, market_truth, record_attributes
 from lrrecsys_core.data.split import Split, make_split
@@ -23,12 +22,15 @@ from lrrecsys_core.explain.clients.formats import EMBEDDED
 from lrrecsys_core.explain.embeddings import Embedder, hidden_states_of, needed_encoder, sentence_encoder, vector_cache
 from lrrecsys_core.explain.explanations import Explanations
 from lrrecsys_core.explain.extractive import extractive_explanations
+from lrrecsys_core.explain.frozen import answers_digest
 from lrrecsys_core.explain.given import Given, is_given
 from lrrecsys_core.explain.imported import imported_explanations
 from lrrecsys_core.explain.named_stores import STORES_VARIABLE, NamedStore, programmes_first, store_of, stores
 from lrrecsys_core.explain.prompt_sets import PromptSet
+from lrrecsys_core.explain.prompts import VARIANTS
 from lrrecsys_core.explain.reasoners import MetadataExplainer, SimulatedReasoner
 from lrrecsys_core.explain.recorded import (
+    EXPECTED,
     recorded_answers,
     recorded_explanations,
     recorded_model,
@@ -190,16 +192,28 @@ class Stored(Source):
         return self.store.prompts
 
     def explanations(self, split: Split, variant: str = "full") -> Explanations:
-        """As `Source.explanations`."""
-        return recorded_explanations(split, self.store.path, self.model, variant, prompts=self.prompts)
+        """As `Source.explanations`.
+
+        Raises
+        ------
+        InputError
+            If the store was not asked about these records in this split: its prompts hold their histories.
+        """
+        place, prompts = self.store.path, self.prompts
+        if variant not in stored_variants(split, place, self.model, prompts=prompts):
+            raise InputError(
+                f"the store of {self.model} was not asked for {variant!r} about {split.dataset.name} as this run cuts "
+                "it: 'lrrecsys explain' asks about the default cut, so take a profile that keeps it, or another store."
+            )
+        return recorded_explanations(split, place, self.model, variant, prompts=prompts)
 
     def available(self, dataset: Dataset, variant: str = "full", fraction: float = 1.0) -> bool:
         """As `Source.available`: once every record was asked about."""
         return store_of(self.model) is not None and variant in _stored(dataset, self.model, fraction)
 
     def key(self) -> dict[str, Any]:
-        """As `Source.key`: with all that the store holds, and the prompts it is read with."""
-        held = paths.digest(Path(self.store.path))
+        """As `Source.key`: with all that the store answers, and the prompts it is read with."""
+        held = answers_digest(self.store.path)
         return super().key() | {"model": self.model, "store": held, "prompts": self.prompts.digest}
 
     def answers(self, split: Split, variant: str = "full") -> Iterator[Answer]:
@@ -219,6 +233,16 @@ def named_source(writer: str) -> Source:
     """Where the texts are read from of a writer named in LRRECSYS_STORES: an imported table, or an LLM's store."""
     store = stores().get(writer)
     return Given(writer, store.path) if store and is_given(store.path) else Stored(writer)
+
+
+def serving(dataset: Dataset) -> set[str]:
+    """Writers named in LRRECSYS_STORES that wrote something which rows on a data set read."""
+    found = {name: named_source(name) for name in stores()}
+    return {
+        name
+        for name, source in found.items()
+        if any(source.available(dataset, variant) for variant in (source.form[0], *VARIANTS, EXPECTED))
+    }
 
 
 def explaining() -> list[str]:

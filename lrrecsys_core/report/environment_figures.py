@@ -11,7 +11,7 @@ import polars as pl
 from matplotlib.axes import Axes
 
 from lrrecsys_core.report.style import METHODS as COLOURS
-from lrrecsys_core.report.style import legend_below, legend_under, levels, log_ticks, panels, plain
+from lrrecsys_core.report.style import OTHER, legend_below, legend_under, levels, log_ticks, panels, plain
 from lrrecsys_core.report.theory_figures import Reading, curve, log_axis
 from lrrecsys_core.theory.claims import one_environment_rate, trend
 from lrrecsys_core.theory.repetitions import bands, largest, rates
@@ -76,6 +76,8 @@ def recovery(rows: pl.DataFrame) -> Reading:
         band = rates(own, ["n", "environments"], value)
         _family(axes[line][0], band, "n", "environments", "|E|")
         _family(axes[line][1], band, "environments", "n", "n")
+        limit = rates(rows.filter(design="population"), ["environments"], value)
+        curve(axes[line][1], limit, "environments", "endless records", OTHER, ls=":")
         shared = rates(rows.filter(design="same total"), ["environments"], value)
         total = int(rows.filter(design="same total").select(pl.col("n") * pl.col("environments")).max().item())
         curve(axes[line][1], shared, "environments", f"{total:,} in all", "black", ls="--")
@@ -85,14 +87,18 @@ def recovery(rows: pl.DataFrame) -> Reading:
     for ax, label in zip(axes[1], ("records per environment $n$", "environments $|E|$"), strict=True):
         ax.set_xlabel(label)
         legend_under(ax, 2)
-    several = own.filter(pl.col("environments") > 1)
-    cut = rows.filter(design="same total")
+    several = rows.filter(pl.col("environments") > 1)
+    cut = several.filter(design="same total")
+    grown = several.filter(design="per environment")
     peak = rates(cut, ["environments"], "exact").sort("mean", "environments")[-1]
+    endless = rates(rows.filter(design="population"), ["environments"], "exact")
+    shares = ", ".join(f"{share:.0%} with {count}" for count, share in endless.select("environments", "mean").rows())
     return fig, (
-        f"Exact recovery rises by {trend(several, 'n')} per doubling of n (2 to 16 environments), by "
-        f"{trend(own, 'environments')} per doubling of environments, and by {trend(cut, 'environments')} when the same "
-        f"number of records comes from more environments, with its peak of {peak['mean'][0]:.0%} at "
-        f"{peak['environments'][0]}."
+        f"From 2 to 16 environments exact recovery rises by {trend(grown, 'n')} per doubling of n, by "
+        f"{trend(grown, 'environments')} per doubling of environments, and by {trend(cut, 'environments')} when the "
+        f"same number of records comes from more environments, with its peak of {peak['mean'][0]:.0%} at "
+        f"{peak['environments'][0]}. With endless records (dotted) EILLS at this gamma has S* in {shares}: below what "
+        "Lemma 1 asks of gamma, more records do not help."
     )
 
 

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from lrrecsys_core.report.style import METHODS, OTHER, legend_below, legend_under, log_ticks, panels, plain
 from lrrecsys_core.theory import rates as formula
-from lrrecsys_core.theory.claims import excess_slope, log_ratio
-from lrrecsys_core.theory.repetitions import bands, bootstrap, largest, matrix, slope_on
+from lrrecsys_core.theory.claims import design_name, excess_slope, log_ratio
+from lrrecsys_core.theory.lasso import EQUAL
+from lrrecsys_core.theory.repetitions import Estimate, bands, bootstrap, largest, matrix, slope_on
 from lrrecsys_core.theory.study import STRONG
 
 Reading = tuple[Figure, str]
@@ -40,13 +41,14 @@ def curve(ax: Axes, band: pl.DataFrame, x: str, label: str, color: str, **style:
     ax.fill_between(band[x], band["low"], band["high"], color=color, alpha=0.15, linewidth=0)
 
 
-def log_axis(ax: Axes, levels: Iterable[float], base: float = 10) -> None:
-    """Logarithmic x axis with a plain number at each of `levels`, thinned out where they would touch."""
+def log_axis(ax: Axes, levels: Iterable[float], base: float = 10, apart: float = 0.15) -> None:
+    """Logarithmic x axis with a plain number at each of `levels`, thinned out where they would touch: closer than
+    `apart`, as a share of the axis."""
     ax.set_xscale("log", base=base)
     grid = sorted(set(levels))
     shown = [grid[0]]
     for level in grid[1:]:
-        if level >= shown[-1] * (grid[-1] / grid[0]) ** 0.15:
+        if level >= shown[-1] * (grid[-1] / grid[0]) ** apart:
             shown.append(level)
     ax.set_xticks(shown, [f"{level:,g}" for level in shown])
     ax.minorticks_off()
@@ -91,50 +93,61 @@ def fig05(linear: pl.DataFrame) -> Reading:
 
 
 def regimes(linear: pl.DataFrame) -> Reading:
-    """Ratio of each error to the oracle's in four regimes, with the law of strong signals drawn in each."""
-    fig, axes = panels(2, 2, 2.3)
-    keys = ["rho", "signal", "n", "p", "repetition"]
+    """Ratio of each error to the oracle's in six regimes, with the law of strong signals drawn in each."""
+    fig, axes = panels(2, 3, 2.3)
+    keys = ["rho", "signs", "signal", "n", "p", "repetition"]
     oracle = linear.filter(rule="oracle").select(*keys, oracle="error")
     paired = linear.join(oracle, on=keys).with_columns(ratio=pl.col("error") / pl.col("oracle"))
     words = []
-    for ax, ((rho, signal), part) in zip(
-        [ax for row in axes for ax in row], sorted(paired.group_by("rho", "signal")), strict=True
-    ):
+    parts = sorted(paired.group_by("signal", "rho", "signs"))
+    for ax, ((signal, rho, signs), part) in zip([ax for row in axes for ax in row], parts, strict=True):
         p = np.geomspace(*_range(part["p"]), 50)
         ax.plot(p, formula.lasso_oracle_law(p), "--", color=OTHER, lw=1, label=f"law: {LAW}")
         band = bands(part, ["rule", "p"], "ratio")
         for rule, (label, color, marker) in RULES.items():
             if rule != "oracle":
                 curve(ax, band.filter(rule=rule), "p", label, color, marker=marker)
-        name = ("AR(0.5)" if rho else "independent") + f", {'strong' if signal == STRONG else 'weak'} signals"
-        ax.set(title=f"{name} ($\\beta$ = {signal:g})", ylabel="error over the oracle's")
-        log_axis(ax, part["p"])
+        name = f"{design_name(float(rho), str(signs))}, {'strong' if signal == STRONG else 'weak'} signals"
+        design, _, strength = name.rpartition(", ")
+        ax.set_title(f"{design}\n{strength} ($|\\beta|$ = {signal:g})")
+        log_axis(ax, part["p"], apart=0.22)
         last = band.filter(rule="theory").sort("p")[-1]
         predicted = float(formula.lasso_oracle_law(last["p"][0]))
         words.append(f"{name} {last['mean'][0]:.2f} at p = {last['p'][0]:,} (law: {predicted:.2f})")
     for ax in axes[1]:
         ax.set_xlabel("variables $p$")
+    for line in axes:
+        line[0].set_ylabel("error over the oracle's")
     legend_below(fig, (ax for row in axes for ax in row))
-    return fig, "Lasso with the theoretical penalty over oracle: " + "; ".join(words) + "."
+    return fig, "Mean ratio of Lasso, at the theoretical penalty, to oracle: " + "; ".join(words) + "."
 
 
 def regime_table(linear: pl.DataFrame) -> pl.DataFrame:
     """Each regime at its largest p: its parameters, signal-to-noise ratio, ratios to the oracle, seconds of a fit."""
     largest = linear.filter(pl.col("p") == pl.col("p").max().over("rho"))
     noise = [pl.lit(1.0).alias("sigma")]
-    # Var(x'b) of s neighbours with correlation rho^|i-j| and equal coefficients.
-    lags = pl.struct("rho", "s", "signal").map_elements(
+    # Var(x'b) of s neighbours with correlation rho^|i-j|; with random signs the terms of two of them cancel on average.
+    lags = pl.struct("rho", "signs", "s", "signal").map_elements(
         lambda row: (
-            row["signal"] ** 2 * sum(row["rho"] ** abs(i - j) for i in range(row["s"]) for j in range(row["s"]))
+            row["signal"] ** 2
+            * sum(
+                (row["rho"] if row["signs"] == EQUAL else 0.0) ** abs(i - j)
+                for i in range(row["s"])
+                for j in range(row["s"])
+            )
         ),
         return_dtype=pl.Float64,
     )
-    keys = ["rho", "signal", "n", "p", "s"]
+    keys = ["rho", "signs", "signal", "n", "p", "s"]
     mean = largest.group_by(*keys, "rule").agg(pl.col("error", "seconds").mean())
     wide = mean.pivot(on="rule", index=keys, values="error")
     seconds = mean.filter(rule="theory").select(*keys, pl.col("seconds").round(4).alias("seconds a fit"))
     ratios = [(pl.col(rule) / pl.col("oracle")).round(2) for rule in ("theory", "estimated", "hindsight", "refit")]
-    table = wide.with_columns(*noise, *ratios, lags.round(2).alias("SNR")).join(seconds, on=keys).sort("rho", "signal")
+    table = (
+        wide.with_columns(*noise, *ratios, lags.round(2).alias("SNR"))
+        .join(seconds, on=keys)
+        .sort("rho", "signs", "signal")
+    )
     names = {"signal": "beta"} | {rule: f"{rule} / oracle" for rule in ("theory", "estimated", "hindsight", "refit")}
     columns = [*keys, "sigma", "SNR", "theory", "estimated", "hindsight", "refit", "seconds a fit"]
     return table.select(columns).rename(names)
@@ -219,15 +232,22 @@ def nonlinear_records(rows: pl.DataFrame) -> Reading:
     everything = rows.filter(inputs="all")
     n, net = matrix(everything.filter(method="net"), "n", "error")
     _, neighbours = matrix(everything.filter(method="nearest neighbours"), "n", "error")
-    slope, size = _log_slope(n), len(n)
-    # One bootstrap of both methods together keeps their pairing by draw.
-    both = np.hstack([neighbours, net])
-    steeper = bootstrap(both, lambda mean: slope(mean[..., :size]) - slope(mean[..., size:]))
-    adapts = "do adapt" if steeper.low > 0 else "do not visibly adapt"
+    ridge_n, ridge = matrix(everything.filter(method="kernel ridge"), "n", "error")
+    common = np.isin(n, ridge_n)
+    steeper = [_steeper(n, neighbours, net), _steeper(ridge_n, ridge, net[:, common])]
+    adapts = "do adapt" if min(found.low for found in steeper) > 0 else "do not visibly adapt"
     return fig, (
-        f"Slopes of log squared error on log n: {'; '.join(words)}. On all inputs the nets' slope is steeper "
-        f"than that of nearest neighbours, which cannot adapt, by {steeper}: here the nets {adapts} to a sparse target."
+        f"Slopes of log squared error on log n (n to {n[-1]:,.0f}, of kernel ridge to {ridge_n[-1]:,.0f}): "
+        f"{'; '.join(words)}. On all inputs the nets' slope is steeper than nearest neighbours' by {steeper[0]}, "
+        f"than kernel ridge's by {steeper[1]} on the n they share, and that is smooth as well: here the nets "
+        f"{adapts} to a sparse target."
     )
+
+
+def _steeper(n: NDArray[np.float64], other: NDArray[np.float64], ours: NDArray[np.float64]) -> Estimate:
+    """By how much log error falls faster in log n; one bootstrap of both keeps their pairing by draw."""
+    slope, size = _log_slope(n), len(n)
+    return bootstrap(np.hstack([other, ours]), lambda mean: slope(mean[..., :size]) - slope(mean[..., size:]))
 
 
 def _range(values: pl.Series) -> tuple[float, float]:

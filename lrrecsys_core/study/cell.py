@@ -19,8 +19,9 @@ from lrrecsys_core.models.ablations import FreeVectors
 from lrrecsys_core.models.base import TASKS, Recommender, Sizes
 from lrrecsys_core.models.lr_recsys import WIDTH, LRRecsys
 from lrrecsys_core.rows import Row
+from lrrecsys_core.source_code import code_hash
 from lrrecsys_core.study.doses import dosed
-from lrrecsys_core.study.fingerprints import CELL_CODE, array_hash, code_hash, content_hash, plain, split_hash
+from lrrecsys_core.study.fingerprints import CELL_CODE, array_hash, content_hash, plain, split_hash
 from lrrecsys_core.study.fitted import keep_model, kept_cell, model_folder
 from lrrecsys_core.study.inputs import comparator_features
 from lrrecsys_core.study.points import Point, chosen_point, relative_losses

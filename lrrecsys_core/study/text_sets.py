@@ -24,7 +24,8 @@ from lrrecsys_core.explain.source import Source
 from lrrecsys_core.models.autoencoder import AutoEncoder, TextCodes, Vocabulary
 from lrrecsys_core.models.whitening import named_arrays, read_maps
 from lrrecsys_core.rows import Row, Texts
-from lrrecsys_core.study.fingerprints import TEXT_CODE, array_hash, code_hash, content_hash, plain, split_hash
+from lrrecsys_core.source_code import code_hash
+from lrrecsys_core.study.fingerprints import TEXT_CODE, array_hash, content_hash, plain, split_hash
 from lrrecsys_core.study.run import Run
 from lrrecsys_core.study.texts import TextSet, make_text_set
 

@@ -189,14 +189,22 @@ def draw_design(rng: np.random.Generator, n: int, p: int, rho: float) -> Array:
     return np.ascontiguousarray(noise.T)
 
 
+EQUAL, RANDOM = "equal", "random"  # signs of the important coefficients
+
+
 @dataclass(frozen=True, slots=True)
 class LinearSetting:
-    """One Monte Carlo experiment: every n, p, signal and rule on the same draws."""
+    """One Monte Carlo experiment: every n, p, signal and rule on the same draws.
+
+    With correlated neighbours signs matter: those of equal sign share what the penalty takes, so a Lasso on them has
+    less to lose than the law says, and more where signs are drawn at random.
+    """
 
     n: tuple[int, ...]
     p: tuple[int, ...]
     signals: tuple[float, ...]
     rho: float = 0.0
+    signs: str = EQUAL
     s: int = 20
     sigma: float = 1.0
     cross_validated: tuple[int, ...] = ()
@@ -212,14 +220,15 @@ def linear_repetition(setting: LinearSetting, seed: int, repetition: int) -> lis
     rng = generator(seed, "linear", setting.rho, repetition)
     full = draw_design(rng, max(setting.n), max(setting.p), setting.rho)
     noise = setting.sigma * rng.standard_normal(max(setting.n))
+    signs = rng.choice([-1.0, 1.0], setting.s) if setting.signs == RANDOM else np.ones(setting.s)
     rows: list[Row] = []
     for n, p in product(setting.n, setting.p):
         # A design of its own for every p: Gram columns as long as the widest would cost more than sharing them saves.
         design = Design(full[:n, :p])
         for signal in setting.signals:
-            truth = np.full(setting.s, signal)
+            truth = signal * signs
             y = full[:n, : setting.s] @ truth + noise[:n]
-            about: Row = {"rho": setting.rho, "signal": signal, "n": n, "p": p, "s": setting.s}
+            about: Row = {"rho": setting.rho, "signs": setting.signs, "signal": signal, "n": n, "p": p, "s": setting.s}
             tests = _rules(setting, design, y, design.X.T @ y, truth, repetition)
             rows += [about | {"repetition": repetition} | test for test in tests]
     return rows

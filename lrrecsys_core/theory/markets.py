@@ -42,8 +42,8 @@ def market_support(method: str, domain: str, seeds: Sequence[int], parameters: M
 
     Parameters
     ----------
-    method : one of `METHODS`. EILLS is told that ratings of one item are not independent; pooled regression and the
-        Lasso, which takes a single market, are run as they usually are.
+    method : one of `METHODS`. EILLS and pooled regression are told that ratings of one item are not independent; the
+        Lasso, which takes a single market, is run as it usually is.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def market_support(method: str, domain: str, seeds: Sequence[int], parameters: M
     if method == "EILLS":
         return eills_support(X, y, gamma=GAMMA, independent=chosen.items * len(seeds))
     if method == "pooled regression":
-        return pooled_support(X, y)
+        return pooled_support(X, y, independent=chosen.items * len(seeds))
     if method != "Lasso" or len(seeds) > 1:
         raise InputError(
             f"{method!r} on {len(seeds)} markets: choose among {', '.join(METHODS)}, the Lasso on one market"

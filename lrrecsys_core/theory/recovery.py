@@ -42,7 +42,7 @@ def recovery_repetition(
     """EILLS for every number of records per environment and of environments, on nested draws.
 
     Rows with ``design`` "per environment" have n records in each environment, rows with "same total" share `total`
-    records among the environments.
+    records among the environments, and rows with "population" (n = 0) have endless ones: what no n can exceed.
     """
     rng = generator(seed, "recovery", repetition)
     count = max(environments)
@@ -55,6 +55,10 @@ def recovery_repetition(
     for design, n, e in cells:
         fit = _eills(moments([X[:n] for X, _ in draws[:e]], [y[:n] for _, y in draws[:e]]), FAMILY_GAMMA)
         about: Row = {"design": design, "n": n, "environments": e, "repetition": repetition}
+        rows.append(about | verdict(fit.support, family.important, family.effects))
+    for e in environments:
+        fit = _eills(family.population(strengths[:e]), FAMILY_GAMMA)
+        about = {"design": "population", "n": 0, "environments": e, "repetition": repetition}
         rows.append(about | verdict(fit.support, family.important, family.effects))
     return rows
 

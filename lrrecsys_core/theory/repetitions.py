@@ -19,13 +19,12 @@ from scipy import stats
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lrrecsys_core import paths
+from lrrecsys_core.source_code import code_hash
 from lrrecsys_core.terminal import track
 from lrrecsys_core.workers import tied
 
 Array = NDArray[np.float64]
 Row = dict[str, object]
-# Part of every cache key: raise it when a simulation changes meaning without a change of its parameters.
-VERSION = 1
 
 
 def generator(seed: int, *names: str | float) -> np.random.Generator:
@@ -54,9 +53,15 @@ def repeat(
     return pl.DataFrame([row for part in parts for row in part], infer_schema_length=None)
 
 
-def cached(folder: Path, name: str, parameters: dict[str, object], make: Callable[[], pl.DataFrame]) -> pl.DataFrame:
-    """Read ``<folder>/<name>-<hash of parameters>.parquet``, made and written atomically when it is missing."""
-    key = json.dumps([VERSION, name, parameters], sort_keys=True, default=str)
+def cached(
+    folder: Path, name: str, parameters: dict[str, object], code: str, make: Callable[[], pl.DataFrame]
+) -> pl.DataFrame:
+    """Read ``<folder>/<name>-<hash>.parquet``, made and written atomically when it is missing.
+
+    The hash is of the parameters and of the module `code` (``theory.lasso``) with all that it imports of theory/ and
+    data/: its constants decide the rows too.
+    """
+    key = json.dumps([name, parameters, code_hash((code,), ("theory", "data"))], sort_keys=True, default=str)
     path = folder / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.parquet"
     if not paths.sound(path):
         frame = make()

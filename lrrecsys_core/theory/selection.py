@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lrrecsys_core.errors import InputError
 from lrrecsys_core.theory.eills import Array, Index, default_penalty, eills_exact, eills_search, moments
 from lrrecsys_core.theory.lasso import lasso_support
 
@@ -21,7 +22,20 @@ def standardised(X: Sequence[Array], y: Sequence[Array]) -> tuple[list[Array], l
     Returns
     -------
     X, y, and the indices of the columns kept (those that vary).
+
+    Raises
+    ------
+    InputError
+        No environment, one without records, or environments that disagree in their variables or records.
     """
+    if (
+        not X
+        or len(X) != len(y)
+        or any(x.ndim != 2 or not len(x) or x.shape != (len(t), X[0].shape[1]) for x, t in zip(X, y, strict=True))
+    ):
+        raise InputError(
+            "environments must be one or more, share their variables, and have a response for each of their records"
+        )
     centred = [x - x.mean(0) for x in X]
     scale = np.sqrt(np.mean([x.var(0) for x in centred], axis=0))
     usable = np.flatnonzero(scale > 0)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lrrecsys_core.theory.eills import Moments
 
 Array = NDArray[np.float64]
 
@@ -41,6 +44,9 @@ def published_environment(rng: np.random.Generator, n: int, second: bool) -> tup
     x[:, 11] = 0.4 * (x[:, 7] + x[:, 8]) * noise[:, 11]
     x[:, 12] = noise[:, 12]
     return x[:, 1:], y
+
+
+ENDLESS = 10**12  # records of a population
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,23 @@ class Family:
         y = X[:, self.important] @ np.array(self.beta) + rng.standard_normal(n)
         X[:, self.effects] += y[:, None] * strengths
         return X, y
+
+    def population(self, strengths: Sequence[Array]) -> Moments:
+        """Moments of environments with these strengths as they are with endless records."""
+        b, k = np.array(self.beta), self.effects
+        power = float(b @ b) + 1.0  # of y
+        grams, crosses = [], []
+        for strength in strengths:
+            gram, cross = np.eye(self.variables), np.zeros(self.variables)
+            gram[np.ix_(k, k)] += power * np.outer(strength, strength)
+            gram[np.ix_(self.important, k)] = np.outer(b, strength)
+            gram[np.ix_(k, self.important)] = np.outer(strength, b)
+            cross[self.important], cross[k] = b, power * strength
+            grams.append(gram)
+            crosses.append(cross)
+        count = len(strengths)
+        nothing = np.zeros((count, self.variables + 1))
+        return Moments(np.stack(grams), np.stack(crosses), np.full(count, power), nothing, np.full(count, ENDLESS))
 
     def risk(self, beta: Array, strengths: Array) -> float:
         """Expected squared error of the predictor `beta` (p,) in an environment of given `strengths`, exact."""

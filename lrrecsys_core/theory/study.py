@@ -13,7 +13,7 @@ from lrrecsys_core.data.simulate import DEFAULT_PARAMETERS
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.profiles import get_profile
 from lrrecsys_core.theory.fair import fair_repetition
-from lrrecsys_core.theory.lasso import LinearSetting, linear_repetition
+from lrrecsys_core.theory.lasso import EQUAL, RANDOM, LinearSetting, linear_repetition
 from lrrecsys_core.theory.markets import knowledge_repetition
 from lrrecsys_core.theory.neural import NonlinearSetting, nonlinear_cell
 from lrrecsys_core.theory.recovery import (
@@ -164,6 +164,8 @@ class Study:
         size = self.profile.theory
         if size not in SIZES:
             raise InputError(f"profile {profile!r} asks for theory size {size!r}: choose one of {', '.join(SIZES)}")
+        if seed < 0:
+            raise InputError(f"the simulations' seed is {seed}: give 0 or more")
         self.sizes = SIZES[size]
         self.run = paths.run_name(profile, datasets)
         self.seed = seed
@@ -171,20 +173,26 @@ class Study:
         self.kept = paths.results(self.profile.name) / "theory"
 
     def linear(self) -> pl.DataFrame:
-        """Lasso and oracle at n = 1000, s = 20 as p grows: independent and AR(0.5) designs, strong and weak signals."""
+        """Lasso and oracle at n = 1000, s = 20 as p grows, with strong and with weak signals.
+
+        Columns are independent, or AR(0.5) with signs of the coefficients drawn at random or all equal.
+        """
         sizes = self.sizes
         frames = []
-        for rho, p in ((0.0, sizes.linear), (0.5, sizes.correlated)):
+        for rho, signs, p in (
+            (0.0, EQUAL, sizes.linear), (0.5, RANDOM, sizes.correlated), (0.5, EQUAL, sizes.correlated)
+        ):  # fmt: skip
             setting = LinearSetting(
                 n=(1000,),
                 p=p,
                 signals=(STRONG, WEAK),
                 rho=rho,
+                signs=signs,
                 cross_validated=() if rho else sizes.cross_validated,
                 cross_validations=sizes.cross_validations,
             )
             make = partial(linear_repetition, setting, self.seed)
-            frames.append(self._rows(f"linear-rho{rho:g}", setting, make, sizes.linear_repetitions))
+            frames.append(self._rows(f"linear-rho{rho:g}-{signs}", setting, make, sizes.linear_repetitions))
         return pl.concat(frames)
 
     def sample_size(self) -> pl.DataFrame:
@@ -259,8 +267,8 @@ class Study:
 
     def _rows(self, name: str, grid: object, repetition: Callable[[int], list[Row]], repetitions: int) -> pl.DataFrame:
         parameters: dict[str, object] = {"grid": repr(grid), "repetitions": repetitions, "seed": self.seed}
-        what = f"theory, {name}"
-        return cached(self.kept, name, parameters, lambda: repeat(repetition, repetitions, self.sizes.jobs, what))
+        what, code = f"theory, {name}", _module(repetition)
+        return cached(self.kept, name, parameters, code, lambda: repeat(repetition, repetitions, self.sizes.jobs, what))
 
     def _nonlinear(self, name: str, settings: list[NonlinearSetting]) -> pl.DataFrame:
         parameters: dict[str, object] = {"settings": [asdict(s) for s in settings], "seed": self.seed}
@@ -268,5 +276,11 @@ class Study:
         def cell(index: int) -> list[Row]:
             return nonlinear_cell(settings[index], self.seed)
 
-        what = f"theory, {name}"
-        return cached(self.kept, name, parameters, lambda: repeat(cell, len(settings), self.sizes.jobs, what))
+        what, code = f"theory, {name}", _module(nonlinear_cell)
+        return cached(self.kept, name, parameters, code, lambda: repeat(cell, len(settings), self.sizes.jobs, what))
+
+
+def _module(made: Callable[..., object]) -> str:
+    """Where in the package a simulation is written, as ``theory.lasso``."""
+    named = made.func if isinstance(made, partial) else made
+    return str(named.__module__).partition(".")[2]

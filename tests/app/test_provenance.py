@@ -3,8 +3,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from lrrecsys_core import paths
-from lrrecsys_core.app.provenance import describe, other_data, without_folder
+from lrrecsys_core.app.provenance import carried_over, describe, digests, other_data, without_folder
 
 
 def test_a_manifest_names_no_folder_of_the_machine(root: Path, tmp_path: Path) -> None:
@@ -31,3 +33,42 @@ def test_a_run_of_one_name_made_of_other_files_says_what_it_replaces(root: Path,
     assert "'demo-shop' was made of other files (shop.csv) before" in other_data("demo-shop", spec)
     (paths.results("demo-shop") / "manifest.json").write_text(record[:50])
     assert not other_data("demo-shop", spec)
+
+
+def test_texts_found_by_default_are_inputs(tmp_path: Path) -> None:
+    (folder := tmp_path / "ml").mkdir()
+    (folder / "ratings.csv").write_text("1")
+    (beside := tmp_path / "imdb_exp3rt").mkdir()
+    texts = beside / "item_profile.json"
+    texts.write_text("[]")
+    found = digests(f"movielens-imported:{folder}")
+    assert found == {"ml": paths.digest(folder), "item_profile.json": paths.digest(texts)}
+    texts.write_text("[{}]")
+    assert digests(f"movielens-imported:{folder}") != found
+    assert list(digests(f"movielens-imported:{folder},{texts}")) == ["ml", "item_profile.json"]
+    assert list(digests(f"movielens:{folder}")) == ["ml"]
+    (folder / "item_profile.json").write_text("[]")  # first choice, and one of the folder's files
+    assert list(digests(f"movielens-imported:{folder}")) == ["ml"]
+
+
+@pytest.mark.parametrize(("given", "told"), [("/a/folder/small", "small"), ("maker/small", "maker/small")])
+def test_a_manifest_names_the_encoder_without_its_folder(
+    root: Path, monkeypatch: pytest.MonkeyPatch, given: str, told: str
+) -> None:
+    monkeypatch.delenv("LRRECSYS_ENCODER", raising=False)
+    assert "encoder" not in describe("smoke", [], {})
+    monkeypatch.setenv("LRRECSYS_ENCODER", given)
+    assert describe("smoke", [], {})["encoder"] == told
+
+
+def test_nothing_is_carried_over_from_a_manifest_made_otherwise(tmp_path: Path) -> None:
+    file, other = tmp_path / "manifest.json", Path("02_second.ipynb")
+    record = {"profile": {}, "seeds": [1], "parameters": {}, "inputs": {}, "texts": {}}
+    assert carried_over(file, record, [other]) == {}
+    entry = {"02_second": {"seconds": 1}}
+    paths.write_json(file, record | {"notebooks": entry})
+    assert carried_over(file, record, [other]) == entry and carried_over(file, record, []) == {}
+    for change in ({"seeds": [2]}, {"inputs": {"yelp": {}}}, {"texts": {"gpt-2": "0"}}, {"encoder": "small"}):
+        assert carried_over(file, record | change, [other]) == {}
+    file.write_text("[]\n")
+    assert carried_over(file, record, [other]) == {}

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lrrecsys_core.cli import main
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.clients.batch_files import AWAITED, Imported, import_batch
 from lrrecsys_core.explain.clients.endpoint import Endpoint
@@ -120,6 +121,41 @@ def test_files_are_read_in_every_encoding_and_form(tmp_path: Path) -> None:
                 place
             )
         assert [store.texts(KEYS)[key] for key in KEYS[:4]] == [TOLD] * 4
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-32-le"])
+def test_a_line_in_another_encoding_is_unreadable_and_costs_only_itself(
+    encoding: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Damaged text would be stored for good, so none is; sound U+FFFD and escaped surrogates are texts like others."""
+    said = ["Café", "fine \ufffd", "cut \udcff", "plain"]
+    rows = [{"custom_id": KEYS[k], "response": {"choices": [{"text": text}]}} for k, text in enumerate(said)]
+    written = [json.dumps(row, ensure_ascii="\udcff" in text) + "\n" for row, text in zip(rows, said, strict=True)]
+    # Latin-1 in UTF-8; half a pair, and a number beyond Unicode, in the others
+    broken = {"utf-8": b"\xe9", "utf-16-le": b"\x00\xdc", "utf-32-le": b"\xff\xff\xff\xff"}[encoding]
+    content, letter = "".join(written).encode(encoding), "é".encode(encoding)
+    assert content.count(letter) == 1
+    report, texts, _ = settled(content.replace(letter, broken), tmp_path)
+    assert report == Imported(answered=3, unreadable=1, undecodable=1, awaited=len(KEYS) - 3)
+    assert [texts[key] for key in KEYS[:4]] == [None, "fine \ufffd", "cut ?", "plain"]
+    main(["explain", "import", "--store", str(tmp_path / "s"), str(tmp_path / "results")])
+    told = capsys.readouterr().out
+    assert "1 unreadable, " in told and "1 of the unreadable lines are in none of UTF-8" in told and "iconv" in told
+    (tmp_path / "mended").write_text(written[0], encoding="utf-8")
+    main(["explain", "import", "--store", str(tmp_path / "s"), str(tmp_path / "mended")])
+    assert "UTF-8" not in capsys.readouterr().out
+    with ExplanationStore(tmp_path / "s", write=False) as store:
+        assert store.texts(KEYS[:1]) == {KEYS[0]: "Café"}
+
+
+def test_no_array_with_damaged_text_is_stored(tmp_path: Path) -> None:
+    rows = [{"custom_id": key, "response": {"choices": [{"text": "Café"}]}} for key in KEYS[:3]]
+    for indent in (None, 1):
+        folder = tmp_path / str(indent)
+        folder.mkdir()
+        content = json.dumps(rows, ensure_ascii=False, indent=indent).encode("latin-1")
+        report, texts, _ = settled(content, folder)
+        assert report == Imported(unreadable=1, undecodable=1, awaited=len(KEYS)) and set(texts.values()) == {None}
 
 
 def test_what_stands_before_a_tear_is_kept(tmp_path: Path) -> None:

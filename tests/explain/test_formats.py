@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from lrrecsys_core import rows
 from lrrecsys_core.data.dataset import DOMAINS
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.checks import correction
+from lrrecsys_core.explain.clients import openvino_llm
 from lrrecsys_core.explain.clients.endpoint import Endpoint
 from lrrecsys_core.explain.clients.formats import EMBEDDED, PAPER_LLMS, known_llm, neutral, render, split_revision
 from lrrecsys_core.explain.clients.transformers_llm import TransformersLLM
@@ -112,8 +114,46 @@ def test_llms_by_text() -> None:
             open_llm(wrong)
 
 
+@pytest.mark.parametrize("openvino", [True, False])
+def test_options_that_mean_nothing_are_refused_for_every_kind(
+    openvino: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino_llm, "at_hand", lambda: openvino)
+    (tmp_path / "m.gguf").write_bytes(b"GGUF")
+    file = f"gguf:{tmp_path / 'm.gguf'}"
+    refused: list[tuple[str, dict[str, Any], str]] = [
+        ("metadata", {"chat_format": "nonsense"}, "chat-format"), ("metadata", {"revision": "abc"}, "revision"),
+        ("metadata", {"device": "cuda"}, "device"), ("metadata", {"timeout": 1.0}, "timeout"),
+        (file, {"revision": "abc"}, "revision"), (file, {"revision": "abc", "device": "cpu"}, "revision"),
+        (file, {"served_as": "foo"}, "served-as"), (file, {"served_as": "foo", "device": "cpu"}, "served-as"),
+        (file, {"timeout": 1.0}, "timeout"), (file, {"name": "x"}, "name"), ("endpoint:m", {"model": "x"}, "model"),
+    ]  # fmt: skip
+    for spec, options, option in refused:
+        with pytest.raises(InputError, match=f"{spec} has no option '{option}': leave it out"):
+            open_llm(spec, **options)
+    told = open_llm(file, chat_format="plain")
+    assert isinstance(told, TransformersLLM) and told.chat_format == "plain", "the engine that knows of formats"
+    assert isinstance(open_llm(file), openvino_llm.OpenVinoLLM if openvino else TransformersLLM)
+    both = open_llm("endpoint:vicuna", revision="abc", chat_format="plain", device=None, served_as=None)
+    assert isinstance(both, Endpoint) and (both.model, both.chat_format) == ("lmsys/vicuna-7b-v1.5@abc,plain", "plain")
+
+
 def test_markets_by_text() -> None:
     with pytest.raises(InputError, match="no market 'cats'"):
         open_data("market:cats")
     with pytest.raises(InputError, match="unknown kind"):
         open_data("nothing:here")
+
+
+@pytest.mark.parametrize("kind", ["endpoint", "transformers"])
+def test_a_chat_format_of_ones_own_is_part_of_who_answered(kind: str) -> None:
+    """What the model reads differs, so answers in one format are not taken for those in another."""
+    one = Request((("user", "Why tea?"),))
+    plain, vicuna, own = (open_llm(f"{kind}:my/model@r1", chat_format=form) for form in ("plain", "vicuna", ""))
+    assert isinstance(plain, Endpoint | TransformersLLM) and isinstance(own, Endpoint | TransformersLLM)
+    assert len({one.key(llm.model) for llm in (plain, vicuna, own)}) == 3
+    assert (own.model, plain.model) == ("my/model@r1", "my/model@r1,plain")
+    assert plain.served_as == ("my/model" if kind == "endpoint" else "my/model@r1")
+    usual = {"endpoint": "template", "transformers": "auto"}[kind]
+    assert open_llm(f"{kind}:my/model@r1", chat_format=usual).model == "my/model@r1"
+    assert open_llm(f"{kind}:vicuna", chat_format="vicuna").model == known_llm("vicuna").pinned

@@ -212,6 +212,37 @@ def test_refused_profiles_are_asked_again_before_the_answers_that_hang_on_them(
     assert recorded_explanations(split, tmp_path / "s", "scripted@1").coverage == {"positive": 1.0, "negative": 1.0}
 
 
+class Unlucky(Scripted):
+    """Fails at the profiles of films with "🎬" in their name as long as it is down."""
+
+    def __init__(self, down: bool) -> None:
+        super().__init__()
+        self.down = down
+
+    def complete(self, requests: Iterable[Request]) -> Iterator[Result]:
+        for request in requests:
+            self.asked.append(request)
+            profile = request.template.split("/")[-1].startswith("profile")
+            if profile and self.down and "🎬" in request.messages[0][1]:
+                yield Result(request.key(self.model), None, error="timed out")
+            else:
+                yield Result(request.key(self.model), f"The consumer watched it for {request.key('')[:6]}.")
+
+
+def test_names_that_stood_in_for_profiles_stay_so_that_no_answer_is_paid_for_twice(
+    split: Split, tmp_path: Path
+) -> None:
+    with ExplanationStore(tmp_path / "s") as store:
+        fill_records(split, Unlucky(down=True), store, progress=False, go_on=True)
+        again = Unlucky(down=False)
+        fill_records(split, again, store, progress=False, go_on=True)
+        assert again.asked == [], "neither the profiles that failed nor what is made of them"
+        with pytest.raises(AssertionError), pytest.MonkeyPatch.context() as patch:  # without the rule they would be
+            patch.setattr("lrrecsys_core.explain.generate._not_failed", lambda split, items, *_: list(items))
+            fill_records(split, again, store, progress=False, go_on=True)
+            assert again.asked == []
+
+
 def test_what_is_sent_back_asks_for_what_was_asked(split: Split) -> None:
     refused = {}
     for variant, slot in (("full", "positive"), ("aspects", "single"), ("direct", "single")):

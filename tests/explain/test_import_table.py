@@ -192,6 +192,41 @@ def test_ratings_are_read_by_the_direct_row_alone(tmp_path: Path, monkeypatch: p
         import_table(dataset, tmp_path / "u.csv", "oracle", "titles", tmp_path / "more", rating="guess")
 
 
+def test_columns_of_texts_that_are_not_taken_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    guessed = reasons().with_columns(guess=pl.lit(4), text=pl.lit("a film"))
+    _, about = imported(tmp_path, films(), guessed, name="oracle", rating="guess")
+    assert about["left"] == ["positive", "negative", "text"]
+    assert list(told(about))[-1].startswith("texts not taken: positive, negative, text (a writer has one kind")
+    _, about = imported(tmp_path, films(), reasons().drop("negative").with_columns(text=pl.lit("x")), name="Bert")
+    assert about["left"] == ["positive"]
+    _, about = imported(tmp_path, films(), reasons(), name="Carl")
+    assert "left" not in about and "not taken" not in " ".join(told(about))
+
+
+@pytest.mark.parametrize("unit", ["ms", "us", "date"])
+def test_times_may_count_other_units(unit: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The sentence that refuses them names the option of this command, which mends it."""
+    day = pl.from_epoch(pl.col("timestamp") * 86_400 + 1_600_000_000 // 86_400 * 86_400, "s")
+    times = {"ms": day.dt.epoch("ms"), "us": day.dt.epoch("us"), "date": day.dt.strftime("%Y%m%d").cast(pl.Int64)}
+    seconds = records().with_columns(day.dt.epoch("s").alias("timestamp"))
+    seconds.write_csv(tmp_path / "films.csv")
+    reasons().with_columns(times[unit].alias("timestamp")).write_csv(tmp_path / "texts.csv")
+    data = f"table:{tmp_path / 'films.csv'}?timestamp=timestamp"
+    command = ["explain", "import-table", str(tmp_path / "texts.csv"), "--data", data, "--name", "Anna"]
+    command += ["--seen", "titles", "--folder", str(tmp_path / "out")]
+    with pytest.raises(SystemExit):
+        main(command)
+    said = capsys.readouterr().err
+    assert f"say --unit {unit}" in said and "unit=" not in said
+    main([*command, "--unit", unit])
+    assert "21 of 21 records have their texts" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main([*command, "--unit", "weeks"])
+    assert "--unit" in capsys.readouterr().err
+
+
 def test_columns_may_go_by_other_names(tmp_path: Path) -> None:
     split = make_split(films())
     summaries = [f"{'very ' * (MOST_WORDS - 2)} old  film.", f"A  {'very ' * (MOST_WORDS - 2)}\nold film."]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from click.testing import CliRunner
@@ -18,8 +19,15 @@ from lrrecsys_core.explain.cli import explain
 from lrrecsys_core.explain.generate import fill_records
 from lrrecsys_core.explain.llm import LLM, Request, Result
 from lrrecsys_core.explain.open import open_data
-from lrrecsys_core.explain.plan import hours_told, plan_dataset
+from lrrecsys_core.explain.plan import (
+    ANSWER_TOKENS,
+    CHARACTERS_PER_TOKEN,
+    PROFILE_CHARACTERS,
+    hours_told,
+    plan_dataset,
+)
 from lrrecsys_core.explain.prompt_sets import HOUSE, PromptSet, prompt_set
+from lrrecsys_core.explain.prompts import record_requests
 from lrrecsys_core.paths import write_json
 
 VARIANTS = ("full", "summary", "no_profile", "direct")
@@ -135,10 +143,28 @@ def test_tokens_are_those_of_the_prompts(tmp_path: Path) -> None:
     spec = f"table:{tmp_path}/t.csv?timestamp=t&domain=movie"
     step = plan_dataset(spec, ("no_profile",))[0]
     split = make_split(open_data(spec))
-    from lrrecsys_core.explain.prompts import record_requests
-
     exact = [len(r.messages[0][1]) for r in record_requests(split, None, "no_profile", "positive", range(21))]  # type: ignore[arg-type]
     assert step.prompts == 21 and step.tokens_in / step.distinct == pytest.approx(sum(exact) / 21 / 4, rel=0.02)
+
+
+@pytest.mark.parametrize("variant", ["full", "summary", "direct"])
+def test_profiles_not_yet_written_count_as_long_as_they_are_expected_to_be(tmp_path: Path, variant: str) -> None:
+    """As if each were written in as many words; a word is a token here, whatever its letters."""
+    rows = [f"{user},{item},4,{10 * u + k}" for u, user in enumerate("uvw") for k, item in enumerate("abcdefg")]
+    (tmp_path / "t.csv").write_text("user_id,item_id,rating,t\n" + "\n".join(rows) + "\n")
+    spec = f"table:{tmp_path}/t.csv?timestamp=t&domain=movie"
+    steps = plan_dataset(spec, (variant,), count_tokens=lambda text: len(text.split()))
+    split = make_split(open_data(spec))
+    written = [" ".join(["tea"] * ANSWER_TOKENS["profile"])] * 7
+    for step in steps[1:]:
+        asked = record_requests(split, written, variant, step.name.split()[1], np.arange(21))
+        exact = [len(one.messages[0][1].split()) for one in asked]
+        assert step.tokens_in / step.distinct == pytest.approx(sum(exact) / 21)
+    letters = plan_dataset(spec, (variant,))[-1]
+    written = ["x" * PROFILE_CHARACTERS] * 7
+    asked = record_requests(split, written, variant, letters.name.split()[1], np.arange(21))
+    exact = [len(one.messages[0][1]) / CHARACTERS_PER_TOKEN for one in asked]
+    assert letters.tokens_in / letters.distinct == pytest.approx(sum(exact) / 21, rel=0.01)
 
 
 def test_a_market_asks_about_all_its_items() -> None:

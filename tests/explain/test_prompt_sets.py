@@ -27,7 +27,14 @@ from lrrecsys_core.explain.plan import plan_dataset
 from lrrecsys_core.explain.prompt_sets import BUILT_IN, HOUSE, PLACES, PromptSet, prompt_set
 from lrrecsys_core.explain.prompts import VARIANTS, profile_request, record_requests
 from lrrecsys_core.explain.reasoners import MetadataExplainer
-from lrrecsys_core.explain.recorded import recorded_explanations, recorded_profiles, recorded_prompts, stored_variants
+from lrrecsys_core.explain.recorded import (
+    holds,
+    recorded_explanations,
+    recorded_model,
+    recorded_profiles,
+    recorded_prompts,
+    stored_variants,
+)
 from lrrecsys_core.explain.sources import Stored
 from lrrecsys_core.explain.store import ExplanationStore
 
@@ -311,6 +318,35 @@ def test_options_of_a_store_are_read_strictly(option: str, tmp_path: Path, monke
     ExplanationStore(tmp_path / "s").close()
     monkeypatch.setenv("LRRECSYS_STORES", f"gpt-2={tmp_path / 's'}{option}")
     with pytest.raises(InputError, match=r"MODEL=PATH\?prompts=FOLDER"):
+        stores()
+
+
+def test_a_name_may_stand_for_one_store_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b"):
+        ExplanationStore(tmp_path / name).close()
+    monkeypatch.setenv("LRRECSYS_STORES", f"gpt-2={tmp_path / 'a'},qwen2={tmp_path / 'a'},gpt-2={tmp_path / 'b'}")
+    with pytest.raises(InputError, match="names gpt-2 twice, for .*/a' and .*/b': keep one"):
+        stores()
+
+
+@pytest.mark.parametrize(
+    ("manifest", "said"),
+    [
+        ('{"format": "lrrecsys-expl', "is no manifest of a frozen store: copy the frozen folder again"),
+        ("[]", "is no manifest of a frozen store"), ("", "is no manifest of a frozen store"),
+        ('{"format": "lrrecsys-explanations-1", "files": {}, "rows": 0, "sources": [1]}', "is no manifest of a frozen"),
+        ('{"format": "another", "files": {}, "rows": 0}', "is of format 'another': expected 'lrrecsys-explanations-1'"),
+    ],
+)  # fmt: skip
+def test_a_torn_or_foreign_manifest_is_one_sentence(
+    manifest: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "manifest.json").write_text(manifest)
+    for read in (holds, recorded_model, recorded_prompts):
+        with pytest.raises(InputError, match=said):
+            read(tmp_path, "my/model")
+    monkeypatch.setenv("LRRECSYS_STORES", f"my/model={tmp_path}")
+    with pytest.raises(InputError, match=said):
         stores()
 
 

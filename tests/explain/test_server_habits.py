@@ -68,12 +68,26 @@ def test_a_refusal_of_everything_ends_the_run_and_is_recorded_nowhere(status: in
 
 @pytest.mark.parametrize("status", sorted(HOPELESS))
 def test_prompts_refused_for_their_own_sake_are_no_outage(status: int, tmp_path: Path) -> None:
+    """Those before the first success, fewer than end a run, are recorded with it; after it any number is."""
+
     def answer(body: dict[str, Any]) -> tuple[int, Any]:
         return (status, {"error": "too long"}) if prompt(body).startswith("bad") else (200, completion())
 
+    asked = prompts(*(f"bad {k}" for k in range(4)), "good", *(f"bad {k}" for k in range(4, 60)))
     with odd_server(answer) as (url, _), ExplanationStore(tmp_path / "s") as store:
-        fill(prompts(*(f"bad {k}" for k in range(60)), "good"), endpoint(url, concurrency=3, give_up_after=10), store)
+        fill(asked, endpoint(url, concurrency=3, give_up_after=10), store)
         assert store.counts()[0]["answered"] == 1 and store.failures() == [(f"HTTP {status}: too long", 60)]
+
+
+@pytest.mark.parametrize("status", sorted(HOPELESS))
+@pytest.mark.parametrize("count", [1, 500])
+def test_a_server_that_refuses_every_prompt_ends_the_run(status: int, count: int, tmp_path: Path) -> None:
+    refuses = odd_server(lambda body: (status, {"error": {"message": "max_tokens is not supported"}}))
+    with refuses as (url, asked), ExplanationStore(tmp_path / "s") as store:
+        said = rf"has refused every request \(HTTP {status}: max_tokens is not supported\): check the model name 'm'"
+        with pytest.raises(InputError, match=said):
+            fill(prompts(*range(count)), endpoint(url, concurrency=4, give_up_after=20), store)
+        assert len(store) == 0 and len(asked.bodies) < 30
 
 
 def test_withheld_answers_are_failures_and_no_outage(tmp_path: Path) -> None:

@@ -10,15 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lrrecsys_core import rows
+from lrrecsys_core import rows, source_code
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.profiles import Profile
 from lrrecsys_core.rows import Texts
 from lrrecsys_core.study import cell as cells
-from lrrecsys_core.study import fingerprints as prints
 from lrrecsys_core.study import text_sets
 from lrrecsys_core.study.cell import Cell
-from lrrecsys_core.study.fingerprints import array_hash, code_hash, split_hash
+from lrrecsys_core.study.fingerprints import array_hash, split_hash
 from lrrecsys_core.study.fitted import model_folder
 from lrrecsys_core.study.points import Point, Step
 from lrrecsys_core.study.run import Run
@@ -152,7 +151,7 @@ def test_a_cell_that_reads_texts_is_filed_under_their_content(monkeypatch: pytes
     key, content = cell.key, job.content
     assert key is not None and content is not None
     # Other code made the same texts: the set is made anew, and the cell is where it was.
-    real = code_hash
+    real = source_code.code_hash
     monkeypatch.setattr(text_sets, "code_hash", lambda roots, within: "refactored" + real(roots, within))
     assert job.content is None
     job.compute()
@@ -252,10 +251,10 @@ def test_code_is_what_a_module_imports_and_no_more(tmp_path: Path, monkeypatch: 
 
     def hashed(**changed: str) -> str:
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
-        monkeypatch.setattr(prints, "PACKAGE", package(folder, **(files | changed)))
-        for cached in (prints.code_hash, prints._tree, prints._code):
+        monkeypatch.setattr(source_code, "PACKAGE", package(folder, **(files | changed)))
+        for cached in (source_code.code_hash, source_code._tree, source_code._code):
             cached.cache_clear()
-        return prints.code_hash(("models.a",), ("models",))
+        return source_code.code_hash(("models.a",), ("models",))
 
     before = hashed()
     assert before == hashed()
@@ -264,7 +263,7 @@ def test_code_is_what_a_module_imports_and_no_more(tmp_path: Path, monkeypatch: 
     assert before == hashed(models__d="T = float\n"), "imported for types alone"
     assert before == hashed(models__a=files["models__a"].replace("A.", "Other words.") + "# a comment\n")
     assert before != hashed(models__a=files["models__a"] + "from lrrecsys_core.models.d import T\n")
-    for cached in (prints.code_hash, prints._tree, prints._code):
+    for cached in (source_code.code_hash, source_code._tree, source_code._code):
         cached.cache_clear()
 
 
@@ -277,15 +276,15 @@ def test_the_code_of_texts_covers_prompt_sets(changed: str, tmp_path: Path, monk
         (sets / name).write_text("x\n")
 
     def hashed(within: str) -> str:
-        for cached in (prints.code_hash, prints._tree, prints._code):
+        for cached in (source_code.code_hash, source_code._tree, source_code._code):
             cached.cache_clear()
-        return prints.code_hash(("explain.a",), (within,))
+        return source_code.code_hash(("explain.a",), (within,))
 
-    monkeypatch.setattr(prints, "PACKAGE", place)
+    monkeypatch.setattr(source_code, "PACKAGE", place)
     before, elsewhere = hashed("explain"), hashed("models")
     (sets / "notes.md").write_text("no template")
     assert hashed("explain") == before
     (sets / changed).write_text("y\n")
     assert hashed("explain") != before and hashed("models") == elsewhere
-    for cached in (prints.code_hash, prints._tree, prints._code):
+    for cached in (source_code.code_hash, source_code._tree, source_code._code):
         cached.cache_clear()

@@ -152,6 +152,28 @@ def test_closed_form_risk_of_a_family() -> None:
     assert family.risk(beta, strengths) == pytest.approx(float(((y - X @ beta) ** 2).mean()), rel=0.02)
 
 
+def test_moments_of_endless_records_are_those_of_very_many() -> None:
+    family, rng = Family(), np.random.default_rng(3)
+    strengths = [family.strengths(rng) for _ in range(2)]
+    draws = [family.draw(rng, 400_000, strength) for strength in strengths]
+    many, endless = moments([X for X, _ in draws], [y for _, y in draws]), family.population(strengths)
+    for name in ("gram", "cross", "power"):
+        np.testing.assert_allclose(getattr(many, name), getattr(endless, name), rtol=0.02, atol=0.02)
+    # In an environment of its own the coefficients on S* leave a residual of variance one, uncorrelated with S*.
+    beta = np.append(family.beta, np.zeros(family.variables - len(family.beta)))
+    loss, focus, _ = objective(endless, beta, 1.0)
+    assert (loss, focus) == pytest.approx((1.0, 0.0), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("X", "y"), [([], []), ([np.ones((0, 2))], [np.ones(0)]), ([np.ones((3, 2)), np.ones((3, 4))], [np.ones(3)] * 2)]
+)
+def test_environments_that_do_not_fit_together_get_one_sentence(X: list[np.ndarray], y: list[np.ndarray]) -> None:
+    for select in (eills_support, pooled_support):
+        with pytest.raises(InputError, match="share their variables"):
+            select(X, y)
+
+
 def test_selectors_ignore_offsets_scales_and_constant_columns() -> None:
     family = Family()
     rng = np.random.default_rng(2)

@@ -7,6 +7,8 @@ from sklearn.linear_model import Lasso, lars_path
 
 from lrrecsys_core.theory.claims import excess_slope
 from lrrecsys_core.theory.lasso import (
+    EQUAL,
+    RANDOM,
     Design,
     LinearSetting,
     Sparse,
@@ -130,3 +132,17 @@ def test_ratio_follows_the_law_with_strong_signals_and_not_with_weak_or_correlat
     np.testing.assert_allclose(oracle["most"], oracle["error"], rtol=1e-9)
     hindsight, theory = (rows.filter(rule=rule)["error"].to_numpy() for rule in ("hindsight", "theory"))
     assert (hindsight <= theory * 1.03).all()
+
+
+def test_with_correlated_neighbours_signs_decide_what_the_penalty_costs() -> None:
+    """Neighbours of equal sign share the shrinkage; of random sign they do not (here by more than twice)."""
+    ratio = {}
+    for signs in (EQUAL, RANDOM):
+        setting = LinearSetting(n=(400,), p=(60,), signals=(1.0,), rho=0.5, signs=signs, s=12)
+        rows = [row for repetition in range(6) for row in linear_repetition(setting, 0, repetition)]
+        error = {
+            rule: np.mean([float(str(row["error"])) for row in rows if row["rule"] == rule])
+            for rule in ("theory", "oracle")
+        }
+        ratio[signs] = error["theory"] / error["oracle"]
+    assert ratio[RANDOM] > 2 * ratio[EQUAL] > 2

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from lrrecsys_core.theory import repetitions
 from lrrecsys_core.theory.repetitions import bands, bootstrap, cached, generator, matrix, rates, repeat, slope_on
 
 
@@ -16,17 +17,20 @@ def test_named_generators_repeat_and_differ() -> None:
     assert all(not np.allclose(first, other.standard_normal(3)) for other in others)
 
 
-def test_cache_is_read_until_a_parameter_changes(tmp_path: Path) -> None:
+def test_cache_is_read_until_a_parameter_or_the_code_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
 
     def make() -> pl.DataFrame:
         calls.append(1)
         return pl.DataFrame({"a": [len(calls)]})
 
-    assert cached(tmp_path, "x", {"n": 1}, make)["a"][0] == 1
-    assert cached(tmp_path, "x", {"n": 1}, make)["a"][0] == 1
-    assert cached(tmp_path, "x", {"n": 2}, make)["a"][0] == 2
+    assert cached(tmp_path, "x", {"n": 1}, "theory.lasso", make)["a"][0] == 1
+    assert cached(tmp_path, "x", {"n": 1}, "theory.lasso", make)["a"][0] == 1
+    assert cached(tmp_path, "x", {"n": 2}, "theory.lasso", make)["a"][0] == 2
     assert len(list(tmp_path.glob("*.parquet"))) == len(list(tmp_path.iterdir())) == 2
+    assert cached(tmp_path, "x", {"n": 1}, "theory.recovery", make)["a"][0] == 3
+    monkeypatch.setattr(repetitions, "code_hash", lambda *_: "another gamma")
+    assert cached(tmp_path, "x", {"n": 1}, "theory.lasso", make)["a"][0] == 4
 
 
 def test_a_failed_simulation_leaves_no_file(tmp_path: Path) -> None:
@@ -34,7 +38,7 @@ def test_a_failed_simulation_leaves_no_file(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        cached(tmp_path, "x", {}, make)
+        cached(tmp_path, "x", {}, "theory.lasso", make)
     assert not list(tmp_path.iterdir())
 
 

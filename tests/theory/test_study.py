@@ -112,11 +112,12 @@ def test_claims_are_judged_for_the_report(study: Study) -> None:
     assert one["effect"] < 0.5 and one["p"] < 0.01
 
 
-def test_one_environment_has_to_stay_below_one_and_the_others_above_zero_after_holm() -> None:
+def test_one_environment_has_to_stay_below_95_percent_and_the_others_above_zero_after_holm() -> None:
+    """Of C19 the first has a rate that a test cannot tell from 95%, though its interval ends below 1."""
     lines = {"claim": ["C19", "C19", "C20", "C20", "C17"], "low": [0.4, 0.9, 0.05, 0.05, 0.1]}
-    lines |= {"high": [0.6, 1.0, 0.2, 0.2, 0.3], "p": [0.5, 0.001, 0.03, 0.03, 0.03]}
+    lines |= {"high": [0.99, 0.94, 0.2, 0.2, 0.3], "p": [0.5, 0.001, 0.03, 0.03, 0.03]}
     found = judged(pl.DataFrame(lines))
-    assert found["holds"].to_list() == [True, False, False, False, True]
+    assert found["holds"].to_list() == [False, True, False, False, True]
     assert found["p_holm"].to_list()[2:] == [0.06, 0.06, 0.03]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import json
@@ -23,6 +24,18 @@ from lrrecsys_core.explain.store import ExplanationStore
 SHARD_LINES = 50_000
 SHARD_BYTES = 180_000_000  # hosted services take 200 MB a file
 AWAITED = "exported to a batch file, no answer yet"
+_BROKEN = "\udcff"  # in place of bytes that cannot be decoded: no text that could be holds it
+_UNDECODABLE = object()
+
+
+def _mark(error: UnicodeError) -> tuple[str, int]:
+    """Mark bytes that are none of the encoding, so that their line alone is lost."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return _BROKEN, error.end
+
+
+codecs.register_error("lrrecsys.mark", _mark)
 
 
 def export_batch(
@@ -103,9 +116,11 @@ class Imported:
     unknown
         Lines whose ``custom_id`` the store does not know, and those with one that is none of ours.
     unreadable
-        Lines that are not whole JSON objects with a ``custom_id``.
+        Lines that are not whole JSON objects with a ``custom_id``, and undecodable ones.
     awaited
         Exported requests of which no file has said anything: export and ask them again.
+    undecodable
+        Of the unreadable lines, those that hold bytes which are none of the file's encoding.
     """
 
     answered: int = 0
@@ -114,13 +129,15 @@ class Imported:
     unknown: int = 0
     unreadable: int = 0
     awaited: int = 0
+    undecodable: int = 0
 
 
 def import_batch(files: Sequence[str | Path], store: ExplanationStore) -> Imported:
     """Read output and error files, in any order and as many as there are, into the store the requests came from.
 
     A file holds one JSON object a line, or one array of them, in UTF-8, UTF-16 or UTF-32, compressed by gzip or not. No
-    line ends the import: each is counted as one of the kinds of :class:`Imported`.
+    line ends the import: each is counted as one of the kinds of :class:`Imported`. Of a line that is in another
+    encoding nothing is stored, since the answer in it would be damaged for good.
 
     Raises
     ------
@@ -140,20 +157,23 @@ def import_batch(files: Sequence[str | Path], store: ExplanationStore) -> Import
 
 
 def _rows(path: Path) -> Iterator[object]:
-    """What the lines of a file hold; None for one that is no whole JSON, and where a compressed file breaks off."""
+    """What the lines of a file hold; None for one that is no whole JSON, and where a compressed file breaks off.
+
+    `_UNDECODABLE` stands for a line that is not in the file's encoding.
+    """
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
     with gzip.open(path) if packed else path.open("rb") as file:
         try:
             encoding = json.detect_encoding(file.peek(4)[:4])
-            text = io.TextIOWrapper(file, encoding, errors="replace")
+            text = io.TextIOWrapper(file, encoding, errors="lrrecsys.mark")
             first = text.readline()
             lines: Iterable[str] = chain([first], text)
             if first.lstrip().startswith("[") and _parsed(first) is None:  # an array over many lines
                 whole = first + text.read()
                 lines = [whole] if _parsed(whole) is not None else whole.split("\n")
             for line in filter(None, (line.strip("\ufeff \t\r\n") for line in lines)):
-                row = _parsed(line)
+                row = _UNDECODABLE if _BROKEN in line else _parsed(line)
                 yield from row if row and isinstance(row, list) else [row]
         except (EOFError, zlib.error, gzip.BadGzipFile):
             yield None
@@ -170,6 +190,7 @@ def _settle(row: object, store: ExplanationStore, report: Imported) -> None:
     key = row.get("custom_id") if isinstance(row, dict) else None
     if not isinstance(row, dict) or key is None:
         report.unreadable += 1
+        report.undecodable += row is _UNDECODABLE
         return
     if not re.fullmatch("[0-9a-fA-F]{32}", str(key)):
         report.unknown += 1

@@ -30,7 +30,7 @@ FATAL = {  # unless the model is known to answer: then 403 and 404 are about one
 }  # fmt: skip
 LONGEST_COMPLAINT = 1000
 MARK = "lrrecsys-"  # tells our request ids, where a server echoes them, from its own
-HOPELESS = {400, 413, 415, 422}  # for the prompt's own sake, by a server that is well
+HOPELESS = {400, 413, 415, 422}  # for the prompt's own sake, by a server that is known to answer others
 LISTS = {  # what asks either interface for the likeliest tokens and their log-probabilities
     "/chat/completions": {"logprobs": True, "top_logprobs": 20}, "/completions": {"logprobs": 20},
 }  # fmt: skip
@@ -47,12 +47,13 @@ class Arrived:
     @property
     def unsure(self) -> bool:
         """Whether the server refuses one prompt or everything: nobody knows before the first success."""
-        return self.failure is not None and self.failure.status in FATAL
+        return self.failure is not None and self.failure.status in HOPELESS | FATAL.keys()
 
     @property
     def outage(self) -> bool:
         """Whether something may be wrong with the server rather than with the prompt."""
-        return self.result.text is None and (self.failure is None or self.failure.again or self.unsure)
+        failure = self.failure
+        return self.result.text is None and (failure is None or failure.again or failure.status in FATAL)
 
 
 class Client:
@@ -281,6 +282,11 @@ class Calls:
 
     def refusal(self, address: str, failed: CallFailed) -> InputError:
         """Why nothing can be asked there."""
+        if failed.status in HOPELESS:
+            return InputError(
+                f"{address} has refused every request ({failed}): check the model name {self._endpoint.served_as!r} "
+                "(--served-as), how it is asked (--chat-format) and that prompts fit its context"
+            )
         return InputError(
             f"{address} {FATAL[failed.status]} ({failed}): check LRRECSYS_BASE_URL, LRRECSYS_API_KEY and the model "
             f"name {self._endpoint.served_as!r}"

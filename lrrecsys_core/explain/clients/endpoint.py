@@ -45,11 +45,11 @@ class Endpoint:
     pause, longest_pause
         Seconds waited after the first failure, doubled each time with full jitter, and the most ever waited.
     give_up_after
-        Requests failing one after another, with no success between, that end the run; those that a server refuses for
-        their own sake (HTTP 400, 413, 415, 422) or filters do not count.
+        Requests failing one after another, with no success between, that end the run; those that a server which is
+        known to answer refuses for their own sake (HTTP 400, 413, 415, 422) do not count, nor do those it filters.
     answered
-        Whether the model is known to answer at these addresses: from then on a 403 or 404 fails one request; before,
-        they fail none, and end the run when nothing else comes.
+        Whether the model is known to answer at these addresses: from then on a 400, 403, 404, 413, 415 or 422 fails
+        one request; before, they fail none, and end the run when nothing else comes.
     """
 
     model: str
@@ -101,7 +101,7 @@ class Endpoint:
                         raise one
                     if one.result.text is not None:
                         self.answered, failures = True, 0
-                    elif one.outage:
+                    elif one.outage or (one.unsure and not self.answered):
                         failures, said = failures + 1, str(one.result.error)
                     if one.unsure and not self.answered:
                         unsure.append(one)
