@@ -17,11 +17,12 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 REAL = ("movielens", "tripadvisor", "yelp")
 BARE = "tripadvisor_peter_fifth"  # a set without texts
+PROFILED = "amazon_upr"  # one whose users have profiles by LLMs
 # Digits that count nothing: versions, dates, and places in the paper.
 NAMES = (
     r"arXiv \d{4}\.\d{5}(?:v\d)?", r"\bv[123]\b", r"version 1\b", r"Python 3\.11", r"\b\d{1,2} [A-Z][a-z]+ 20\d\d",
     r"\b(?:Sec|App|Fig|Tab)s? \d[\d.]*(?:(?:, | and )\d[\d.]*)*", r"\b(?:KDD|ACL|SIGIR|UMAP|TiiS) 20\d\d",
-    r"(?:, 20\d\d)(?= \(EILLS\)|\. )", r"width 8\b", r"EXP3RT",
+    r"(?:, 20\d\d)(?= \(EILLS\)|\. )", r"width 8\b", r"EXP3RT", r"Llama-2-7B", r"Mistral-7B",
 )  # fmt: skip
 
 
@@ -43,7 +44,7 @@ def gain(run: str, dataset: str) -> str:
 
 def held(kind: str) -> tuple[str, str]:
     """Supported cells of all cells, on markets or on real data."""
-    runs = ["demo"] if kind == "simulated" else [f"demo-{name}" for name in (*REAL, BARE)]
+    runs = ["demo"] if kind == "simulated" else [f"demo-{name}" for name in (*REAL, BARE, PROFILED)]
     found = [line["verdict"] for run in runs for line in lines(f"{run}/verdicts.csv") if line["evidence"] == kind]
     return str(found.count("supported")), str(len(found))
 
@@ -89,7 +90,9 @@ FACTS: dict[str, Callable[[], tuple[str, ...]]] = {
     r"imported texts for (\d+)%": imported,
     r"LARA\] \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \|": lambda: size("demo-tripadvisor", "tripadvisor"),
     r"own release \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \|": lambda: size(f"demo-{BARE}", BARE),
-    r"\*unordered\*\) \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \|": lambda: size("demo-yelp", "yelp"),
+    r"MTER\] \(no times: \*unordered\*\) \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \|": lambda: size("demo-yelp", "yelp"),
+    r"UPR\] \(no times: \*unordered\*\) \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \|":
+        lambda: size(f"demo-{PROFILED}", PROFILED),
 }  # fmt: skip
 
 

@@ -329,7 +329,7 @@ def write_tables(
     tables: dict[int | str, pl.DataFrame] = {1: parts_table(parts)}
     write_all(folder, "table1", tables[1], table_title(1, metrics), notes.unordered(metrics), [parts_grid(tables[1])])
     ran = set(metrics["row"])
-    sides = [side for side in r.SIDE_TABLES if any(x.name in ran for x in r.rows_of(side) if x.tables == (side,))]
+    sides = [side for side in r.SIDE_TABLES if any(x.name in ran for x in r.rows_of(side, ran) if x.tables == (side,))]
     for table in (*range(2, 7), *sides):
         tables[table] = result_table(table, metrics, contrasts)
         title, above = table_title(table, metrics), table_notes(table, metrics)

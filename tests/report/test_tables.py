@@ -223,6 +223,8 @@ def test_stars_follow_the_rule_of_the_claim_and_apart_from_it_a_t_test_over_runs
 def test_the_rivals_have_a_table_once_one_of_their_own_rows_was_run(root: Path) -> None:
     shared = {r.LR: [0.1, 0.2], r.ABLATION1: [0.3, 0.4], r.SHUFFLE_ALL: [0.31, 0.41]}
     assert r.RIVALS not in write_tables("smoke", _metrics(shared))
+    placebo = f"{r.WITH}Anna, shuffled within item"  # whether or not Anna is named where the table is made again
+    assert r.RIVALS in write_tables("smoke", _metrics(shared | {f"{r.WITH}Anna": [0.2, 0.2], placebo: [0.2, 0.2]}))
     metrics = _metrics(shared | {r.REMOVED[50]: [0.2, 0.2]})
     table = write_tables("smoke", metrics)[r.RIVALS]
     assert _cell(table, r.REMOVED[50])["ours_mean"] == pytest.approx(0.2)
