@@ -118,6 +118,5 @@ _KINDS: dict[str, Callable[[str], Dataset]] = {
     "table": lambda place: load_table(*parse_table(place)),
 }
 _LARGE = ("amazon", "yelp-open")
-_TAKEN = {*_KINDS, *(domain.plural for domain in DOMAINS.values()), "markets"} - {
-    "table"
-}  # their grid points and results are filed by these names
+# Grid points and results are filed by these names.
+_TAKEN = {*_KINDS, *(domain.plural for domain in DOMAINS.values()), "markets"} - {"table"}

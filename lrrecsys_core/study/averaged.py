@@ -42,8 +42,8 @@ def averaged_metrics(row: Row, metrics: pl.DataFrame, predictions: pl.DataFrame)
     Parameters
     ----------
     row : as for `averaged_predictions`.
-    metrics : metric rows of the rows it averages; what they say besides values is that of the last, and parameters,
-        seconds and their networks' own parts are those of all.
+    metrics : metric rows of the rows it averages; what they say besides values is that of the last, and parameters
+        and their networks' own parts are those of all. Seconds are 0: nothing is trained again.
     predictions : what `averaged_predictions` returns.
     """
     values = []
@@ -60,12 +60,12 @@ def averaged_metrics(row: Row, metrics: pl.DataFrame, predictions: pl.DataFrame)
         {name: metrics.schema[name] for name in key}  # also where there is none
     )
     tested = metrics.filter(pl.col("part") == "test")
-    summed = ("seconds", "parameters_shared", "parameters_entity")
+    summed = ("parameters_shared", "parameters_entity")
     together = tested.group_by(key).agg(
         pl.col("own_part").explode(), *(pl.col(name).sum() for name in summed), pl.col("epochs").mean()
     )
     last = tested.filter(pl.col("row") == row.averages[-1]).drop("value", "own_part", "epochs", *summed)
     found = made.join(last, on=key, how="inner", maintain_order="left").join(together, on=key, how="left")
-    about = {"row": row.name, "note": f"mean of {' and '.join(row.averages)}", "tier": "faithful"}
+    about = {"row": row.name, "seconds": 0.0, "note": f"mean of {' and '.join(row.averages)}", "tier": "faithful"}
     found = found.with_columns(pl.lit(value).alias(name) for name, value in about.items())
     return found.with_columns(single=pl.lit(None, pl.Float64)).select(metrics.columns)

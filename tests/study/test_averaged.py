@@ -56,7 +56,7 @@ def test_the_mean_of_two_by_hand() -> None:
     about = told.drop("metric", "value").unique()
     assert about.to_dicts() == [
         {"dataset": "d", "row": "mean", "replicate": 0, "part": "test", "single": None, "own_part": [1.0, 0.5],
-         "note": "mean of a and b", "tier": "faithful", "seconds": 4.0, "parameters_shared": 10,
+         "note": "mean of a and b", "tier": "faithful", "seconds": 0.0, "parameters_shared": 10,
          "parameters_entity": 14, "epochs": 3.0, "explainer": "an LLM", "cell": "b"}
     ]  # fmt: skip
 
