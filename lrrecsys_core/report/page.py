@@ -183,10 +183,15 @@ def summary(metrics: pl.DataFrame, table2: pl.DataFrame, claims: pl.DataFrame) -
     where = [f"{', '.join(map(named, names))}.", *markets_told(metrics), *unordered(metrics)]
     if metrics["simulated"].any():
         where.insert(1, "SIMULATED markets: built so that the theory holds, they test the mechanism, not the claim.")
-    authors = tested.filter(pl.col("row") == r.LR, pl.col("explainer") != "")["explainer"].unique().sort().to_list()
+    written = tested.filter(pl.col("explainer") != "")
+    own = written.filter(pl.col("row") == r.LR)
+    authors = (written if own.is_empty() else own)["explainer"].unique().sort().to_list()
+    missing = "" if r.LR in rows else " LR-Recsys itself had nothing to read."
+    further = len(rows - set(r.BASELINES) - {r.LR})
     lines = [
-        ("What was run", f"LR-Recsys, {len(rows & set(r.BASELINES))} of the paper's {len(r.BASELINES)} baselines and "
-         f"{len(rows - set(r.BASELINES) - {r.LR})} further rows. Explanations by {' or '.join(authors) or 'nobody'}."),
+        ("What was run", f"{'LR-Recsys, ' * (r.LR in rows)}{len(rows & set(r.BASELINES))} of the paper's "
+         f"{len(r.BASELINES)} baselines and {further} further rows.{missing} Explanations "
+         f"by {' or '.join(authors) or 'nobody'}."),
         ("On what", " ".join(where)),
     ]  # fmt: skip
     found = verdicts(claims)
