@@ -121,7 +121,7 @@ def skip_rest() -> None:
 
 
 def show(run: str, name: str, frame: pl.DataFrame | None = None) -> None:
-    """Draw a figure from its aggregate and show it, with the sentence that reads it, if it has one.
+    """Draw a figure from its aggregate and show it, with the sentence that reads it; or say why it shows nothing.
 
     Parameters
     ----------
@@ -136,6 +136,9 @@ def show(run: str, name: str, frame: pl.DataFrame | None = None) -> None:
     if frame is not None:
         keep(place(run, drawing), name, frame, rows=drawing.rows)
     file, sentence = draw(run, name)
+    if file is None:
+        display(Markdown(f"*{markdown(drawing.title)}*: not drawn, {markdown(sentence)}."))
+        return
     pixels = int.from_bytes(file.read_bytes()[16:20])  # the width in a PNG's header
     display(Image(file, width=round(pixels * rcParams["figure.dpi"] / rcParams["savefig.dpi"])))
     if sentence:

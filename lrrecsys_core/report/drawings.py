@@ -28,7 +28,7 @@ from lrrecsys_core.report.faults import TITLE as FAULTS
 from lrrecsys_core.report.faults import faults
 from lrrecsys_core.report.kept import file_of, keep, needed, theory_of, understood
 from lrrecsys_core.report.signal import TITLE, signal
-from lrrecsys_core.report.style import FORMATS, parts_of, save
+from lrrecsys_core.report.style import FORMATS, nothing_drawn, parts_of, save
 
 Collect = Callable[[Sequence[Evidence], Sequence[Evidence]], pl.DataFrame]
 
@@ -63,6 +63,11 @@ class Drawing:
     apart: bool = False
     markets: bool = False
 
+    @property
+    def title(self) -> str:
+        """The caption's first sentence, without its stop."""
+        return self.caption.partition(". ")[0]
+
 
 def one_of(found: Sequence[Evidence]) -> list[Evidence]:
     """The data set of Figure 7: the paper shows Yelp, whose place the restaurants take."""
@@ -86,6 +91,7 @@ def _attention(name: str, what: str, one: bool, predicted: bool) -> Drawing:
     )  # fmt: skip
 
 
+NOT_DRAWN: Final = "Not drawn: "
 # Kinds of intervals, as the captions tell them.
 T_OR_USERS: Final = "95% intervals: by t over markets (three at least), on real data by resampled users"
 BOOTSTRAP: Final = "Bands: 95%, bootstrap over repetitions"
@@ -211,23 +217,36 @@ def captions(run: str) -> dict[str, str]:
     return {name: text.strip() for name, _, text in (section.partition("\n") for section in sections)}
 
 
-def _caption(run: str, drawing: Drawing, sentence: str) -> None:
-    """Write the caption of a figure into ``captions.md``, in its place."""
-    told = captions(run) | {drawing.name: f"{drawing.caption}." + (f" {sentence}" if sentence else "")}
-    shown = [name for name in BY_NAME if name in told and (paths.figures(run) / f"{name}.png").is_file()]
+def not_drawn(run: str) -> dict[str, str]:
+    """Why a run has no picture of a figure although it kept its numbers, by name."""
+    return {name: told.removeprefix(NOT_DRAWN) for name, told in captions(run).items() if told.startswith(NOT_DRAWN)}
+
+
+def _caption(run: str, name: str, caption: str) -> None:
+    """Write the caption of a figure, or why there is none, into ``captions.md``, in its place."""
+    told = captions(run) | {name: caption}
+    shown = [
+        name
+        for name in BY_NAME
+        if name in told and ((paths.figures(run) / f"{name}.png").is_file() or told[name].startswith(NOT_DRAWN))
+    ]
     with paths.replacing(paths.figures(run) / "captions.md") as partial:
         text = f"# Captions of figures/{run}\n" + "".join(f"\n## {name}\n\n{told[name]}\n" for name in shown)
         partial.write_text(text, encoding="utf-8", newline="\n")
 
 
-def draw(run: str, name: str, *, anew: bool = True) -> tuple[Path, str]:
-    """Draw one figure from what is kept, and write its caption; return its PNG file and the sentence that reads it.
+def draw(run: str, name: str, *, anew: bool = True) -> tuple[Path | None, str]:
+    """Draw one figure from what is kept, and write its caption.
 
     Parameters
     ----------
     run : that asks for the figure.
     name : of the figure.
     anew : if False, a figure that is newer than its aggregate is left as it is.
+
+    Returns
+    -------
+    tuple of its PNG file and the sentence that reads it; or of None and why there is nothing to draw.
 
     Raises
     ------
@@ -249,10 +268,17 @@ def draw(run: str, name: str, *, anew: bool = True) -> tuple[Path, str]:
             with understood(run):
                 drawn = drawing.draw(part)
             figure, words = drawn if isinstance(drawn, tuple) else (drawn, "")
+            if reason := nothing_drawn(figure):
+                for file in files:
+                    file.unlink(missing_ok=True)
+                if stem == name:
+                    _caption(run, name, f"{NOT_DRAWN}{reason}.")
+                    return None, reason
+                continue
             save(figure, run, stem)
             told, sentence = (False, words) if stem == name else (told, sentence)
     if not told:
-        _caption(run, drawing, sentence)
+        _caption(run, name, f"{drawing.caption}." + (f" {sentence}" if sentence else ""))
     return paths.figures(run) / f"{name}.png", sentence
 
 

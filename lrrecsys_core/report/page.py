@@ -21,7 +21,7 @@ from lrrecsys_core.report.claim_matrix import LOOKS
 from lrrecsys_core.report.claim_report import COLUMNS, claim_grids, failures, headlines, matrix, write_claims
 from lrrecsys_core.report.claims import verdicts
 from lrrecsys_core.report.description import description_grid, description_notes, description_title, write_description
-from lrrecsys_core.report.drawings import BY_NAME, draw_all, pictures
+from lrrecsys_core.report.drawings import BY_NAME, draw_all, not_drawn, pictures
 from lrrecsys_core.report.evidence import datasets_in_order
 from lrrecsys_core.report.faults import faults_grids, faults_notes, faults_title, write_faults
 from lrrecsys_core.report.formats import Grid, named
@@ -242,10 +242,12 @@ def sections(
     made.append(
         Section("Costs", "Size, training time, and what a writer costs", [writers], markets_told(metrics), [costs])
     )
-    placed = {name for section in made for name in FIGURES.get(section.short, ())}
+    placed, absent = {name for section in made for name in FIGURES.get(section.short, ())}, not_drawn(run)
     for k, one in enumerate(made):
-        of = [drawn[name] for name in FIGURES.get(one.short, ()) if name in drawn]
-        made[k] = replace(one, pictures=of, open=one.short not in FOLDED)
+        wanted = FIGURES.get(one.short, ())
+        of = [drawn[name] for name in wanted if name in drawn]
+        told = [f"{BY_NAME[name].title} is not drawn: {absent[name]}" for name in wanted if name in absent]
+        made[k] = replace(one, pictures=of, notes=[*one.notes, *told], open=one.short not in FOLDED)
     for short, title, theory in (("Theory", "Simulations of the theory", True), ("More", "More figures", False)):
         rest = [drawn[name] for name in drawn if name not in placed and BY_NAME[name].theory == theory]
         made += [Section(short, title, pictures=rest)] if rest else []

@@ -186,6 +186,14 @@ def empty(ax: Axes, title: str, reason: str = "not run") -> None:
     ax.set_yticks([])
 
 
+def nothing_drawn(fig: Figure) -> str:
+    """Why a figure shows nothing, in the words of its panels, or "" where one of them shows something."""
+    if any(ax.has_data() for ax in fig.axes):
+        return ""
+    reasons = dict.fromkeys(" ".join(text.get_text().split()) for ax in fig.axes for text in ax.texts)
+    return "; ".join(reasons).removeprefix("not run: ")
+
+
 def table(
     lines: Sequence[Line], text: Sequence[str], real: Sequence[str] = (), whole: Sequence[str] = ()
 ) -> pl.DataFrame:

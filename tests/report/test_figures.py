@@ -261,3 +261,16 @@ def test_figures_of_theory_say_that_they_are_simulated() -> None:
     moved = grid.join(methods, how="cross").join(pl.DataFrame({"shift": [-1.0, 0.0]}), how="cross")
     figure, _ = environment_figures.shift(moved.with_columns(risk=pl.col("repetition") + 1.0))
     assert "simulated" in figure.axes[0].get_title()
+
+
+def test_a_figure_without_anything_to_show_is_a_sentence_and_no_picture(root: Path) -> None:
+    folder = root / "figures" / "real"
+    for score, shown in ((0.1, True), (None, False), (0.1, True)):
+        rows = {r.BIASES: 0.2} if score is None else {r.BIASES: 0.2, r.LR: score}
+        metrics, predictions = study(rows, replicates=2, users=5, simulated=False)
+        drawings.collect_figures("real", sources(metrics, predictions), [])
+        file, reason = drawings.draw("real", "fig07")
+        assert (file is not None) == shown == drawings.captions("real")["fig07"].startswith("Figure 7. Attention")
+        assert len(list(folder.glob("fig07.*"))) == shown * len(FORMATS)
+        assert drawings.not_drawn("real") == ({} if shown else {"fig07": "no attention recorded."})
+        assert shown or reason == "no attention recorded"
