@@ -48,8 +48,8 @@ test: .venv/llm
 # come out the same, and the numbers that no processor changes must be the committed ones.
 smoke: .venv/llm
 	$(BIN)/lrrecsys reproduce --profile smoke
-	$(BIN)/python -m pytest -q --nbval-lax --nbval-current-env --nbval-sanitize-with notebooks/sanitize.cfg \
-	  results/smoke/notebooks tests/after_smoke.py
+	$(BIN)/python -m pytest -q -n auto --dist loadfile --nbval-lax --nbval-current-env \
+	  --nbval-sanitize-with notebooks/sanitize.cfg results/smoke/notebooks tests/after_smoke.py
 	$(BIN)/lrrecsys verify
 
 # What the embedded model writes about Figure 2 and the first market of each domain, as it comes with the repository
