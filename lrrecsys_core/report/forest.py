@@ -16,6 +16,7 @@ from lrrecsys_core.report.evidence import Evidence
 from lrrecsys_core.report.kept import kept, runs
 from lrrecsys_core.report.rules import writers
 from lrrecsys_core.report.style import (
+    NOT_RUN,
     OTHER,
     OURS,
     SMALL,
@@ -36,7 +37,6 @@ SHOWN: Final = ("RMSE", "AUC")
 ALL_SETS: Final = "real_ratings"  # its files above the runs
 LINE, MARGINS = 0.135, 0.95  # inches a line, and of heads and foot
 PLACEBO: Final = "placebo"
-NOT_RUN: Final = "not run"
 CAPTION: Final = (
     "Gains in percent of the row behind 'over', with 95% intervals (t over markets; on real data users resampled, the "
     "predictions of all seeds averaged). Filled: contrasts that should gain if what the texts say helps; open: "

@@ -246,8 +246,10 @@ def sections(
     for k, one in enumerate(made):
         wanted = FIGURES.get(one.short, ())
         of = [drawn[name] for name in wanted if name in drawn]
-        told = [f"{BY_NAME[name].title} is not drawn: {absent[name]}" for name in wanted if name in absent]
-        made[k] = replace(one, pictures=of, notes=[*one.notes, *told], open=one.short not in FOLDED)
+        for reason in dict.fromkeys(absent[name] for name in wanted if name in absent):
+            titles = "; ".join(BY_NAME[name].title for name in wanted if absent.get(name) == reason)
+            one = replace(one, notes=[*one.notes, f"Not drawn, {reason}: {titles}."])
+        made[k] = replace(one, pictures=of, open=one.short not in FOLDED)
     for short, title, theory in (("Theory", "Simulations of the theory", True), ("More", "More figures", False)):
         rest = [drawn[name] for name in drawn if name not in placed and BY_NAME[name].theory == theory]
         made += [Section(short, title, pictures=rest)] if rest else []

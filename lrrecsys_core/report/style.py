@@ -38,6 +38,7 @@ OURS: Final = "#029e73"
 BASELINE: Final = "#333333"
 OTHER: Final = "#949494"
 DENSE: Final = 500
+NOT_RUN: Final = "not run"
 # What a figure is written as, with the marks of time and version that are left out of it.
 FORMATS: Final[dict[str, dict[str, Any]]] = {
     "png": {"Software": None},
@@ -178,7 +179,7 @@ def levels(values: Iterable[float]) -> dict[float, str]:
     return dict(zip(found, colours, strict=False))
 
 
-def empty(ax: Axes, title: str, reason: str = "not run") -> None:
+def empty(ax: Axes, title: str, reason: str = NOT_RUN) -> None:
     """A panel that says why it shows nothing."""
     ax.set_title(plain(named(title)))
     ax.text(0.5, 0.5, plain(reason, 26), ha="center", va="center", transform=ax.transAxes, color="#666666")
@@ -191,7 +192,8 @@ def nothing_drawn(fig: Figure) -> str:
     if any(ax.has_data() for ax in fig.axes):
         return ""
     reasons = dict.fromkeys(" ".join(text.get_text().split()) for ax in fig.axes for text in ax.texts)
-    return "; ".join(reasons).removeprefix("not run: ")
+    told = "; ".join(reasons).removeprefix("not run: ")
+    return "none of the rows it shows was run" if told == NOT_RUN else told
 
 
 def table(

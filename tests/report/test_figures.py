@@ -272,5 +272,5 @@ def test_a_figure_without_anything_to_show_is_a_sentence_and_no_picture(root: Pa
         file, reason = drawings.draw("real", "fig07")
         assert (file is not None) == shown == drawings.captions("real")["fig07"].startswith("Figure 7. Attention")
         assert len(list(folder.glob("fig07.*"))) == shown * len(FORMATS)
-        assert drawings.not_drawn("real") == ({} if shown else {"fig07": "no attention recorded."})
+        assert drawings.not_drawn("real") == ({} if shown else {"fig07": "no attention recorded"})
         assert shown or reason == "no attention recorded"

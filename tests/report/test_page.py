@@ -156,7 +156,7 @@ def test_a_run_with_next_to_nothing_still_gets_its_page(root: Path, monkeypatch:
     metrics, _ = study({r.GLOBAL_MEAN: 0.2}, replicates=1, users=5)
     collected("smoke", metrics.filter(pl.col("metric") == "RMSE"))
     text = write_report("smoke").read_text(encoding="utf-8")
-    assert "not run" in text and "not tested" in text and "Figure 7 is not drawn: no attention recorded." in text
+    assert "not run" in text and "not tested" in text and "no attention recorded: Figure 9;" in text
 
 
 def test_a_run_without_aggregates_says_how_to_get_them(root: Path) -> None:
