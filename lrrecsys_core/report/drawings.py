@@ -219,7 +219,8 @@ def captions(run: str) -> dict[str, str]:
 
 def not_drawn(run: str) -> dict[str, str]:
     """Why a run has no picture of a figure although it kept its numbers, by name."""
-    return {name: told.removeprefix(NOT_DRAWN).removesuffix(".") for name, told in captions(run).items() if told.startswith(NOT_DRAWN)}
+    absent = {name: told for name, told in captions(run).items() if told.startswith(NOT_DRAWN)}
+    return {name: told.removeprefix(NOT_DRAWN).removesuffix(".") for name, told in absent.items()}
 
 
 def _caption(run: str, name: str, caption: str) -> None:
