@@ -22,7 +22,7 @@ PROFILED = "amazon_upr"  # one whose users have profiles by LLMs
 NAMES = (
     r"arXiv \d{4}\.\d{5}(?:v\d)?", r"\bv[123]\b", r"version 1\b", r"Python 3\.11", r"\b\d{1,2} [A-Z][a-z]+ 20\d\d",
     r"\b(?:Sec|App|Fig|Tab)s? \d[\d.]*(?:(?:, | and )\d[\d.]*)*", r"\b(?:KDD|ACL|SIGIR|UMAP|TiiS) 20\d\d",
-    r"(?:, 20\d\d)(?= \(EILLS\)|\. )", r"width 8\b", r"EXP3RT", r"Llama-2-7B", r"Mistral-7B",
+    r"(?:, 20\d\d)(?= \(EILLS\)|\. )", r"width 8\b", r"EXP3RT", r"Llama-2-7B", r"Mistral-7B", r"SmolLM2-135M",
 )  # fmt: skip
 
 
@@ -82,7 +82,7 @@ FACTS: dict[str, Callable[[], tuple[str, ...]]] = {
     r"the same gain is (\.\d+) \(": lambda: (gain("demo-movielens", "movielens"),),
     r", (\.\d+) \(\[TripAdvisor": lambda: (gain("demo-tripadvisor", "tripadvisor"),),
     r"and (\.\d+) \(\[Yelp": lambda: (gain("demo-yelp", "yelp"),),
-    r"and (\d+) of (\d+) cells are": lambda: held("real"),
+    r"and (\d+) of (\d+) cells is": lambda: held("real"),
     r"\(([\d.]+) ms for 1,000 candidates\)": lambda: (f"{read('bench/scoring.json')['ours']:.1f}",),
     r"train for ([\d.]+) hours of one core": hours,
     r"one of them:\) \| ([\d,]+) \| (\d+) \| (\d+) to (\d+) \|": market,
