@@ -192,7 +192,7 @@ def nothing_drawn(fig: Figure) -> str:
     if any(ax.has_data() for ax in fig.axes):
         return ""
     reasons = dict.fromkeys(" ".join(text.get_text().split()) for ax in fig.axes for text in ax.texts)
-    told = "; ".join(reasons).removeprefix("not run: ")
+    told = "; ".join(reasons).removeprefix(f"{NOT_RUN}: ")
     return "none of the rows it shows was run" if told == NOT_RUN else told
 
 
