@@ -298,11 +298,11 @@ def _first_line(source: str) -> str:
 def _named_texts() -> dict[str, Path]:
     """The stores that the environment names; its relative paths, the encoder's too, become absolute, as for data."""
     from lrrecsys_core.explain.embeddings import ENCODER_VARIABLE
-    from lrrecsys_core.explain.named_stores import STORES_VARIABLE, stores
+    from lrrecsys_core.explain.named_stores import STORES_VARIABLE, listed, stores
 
     named = stores()
     if named:
-        os.environ[STORES_VARIABLE] = ",".join(f"{model}={store}" for model, store in named.items())
+        os.environ[STORES_VARIABLE] = listed(named.values())
     encoder = os.environ.get(ENCODER_VARIABLE)
     if encoder and Path(encoder).is_dir():
         os.environ[ENCODER_VARIABLE] = str(Path(encoder).resolve())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,8 +35,8 @@ class NamedStore:
     chosen: str = ""
 
     def __str__(self) -> str:
-        """As it stands in the environment behind the model's name."""
-        return f"{self.path}?prompts={self.chosen}" if self.chosen else self.path
+        """As it stands in the environment."""
+        return f"{self.model}={self.path}" + (f"?prompts={self.chosen}" if self.chosen else "")
 
     @property
     def prompts(self) -> PromptSet:
@@ -61,6 +62,11 @@ def store_of(model: str) -> NamedStore | None:
 def programmes_first() -> bool:
     """Whether the environment says that rows which name no writer read no store."""
     return _entries()[:1] == [PROGRAMMES]
+
+
+def listed(named: Iterable[NamedStore]) -> str:
+    """The value of LRRECSYS_STORES that names these stores, and programmes before them where it does now."""
+    return ",".join([*[PROGRAMMES] * programmes_first(), *map(str, named)])
 
 
 def _entries() -> list[str]:

@@ -100,7 +100,8 @@ class _Lines:
             words += ["simulated" if e.simulated else "", "by construction" if e.by_construction(source) else ""]
             words += ["" if e.ordered else "unordered data"]
             words += [f"explanations: {explainer}" if explainer else "", e.words(source, "note")]
-            words += [notes.behind(e, source)] if metric == "RMSE" else []
+            if metric == "RMSE" and (lost := notes.gap(e, source)):
+                words.append(f"RMSE {lost:.4f} behind the biases: {notes.reason(source)}")
             rmse = np.array(list(e.values(source, "RMSE").values()))
             if metric == "MAE" and mean is not None and rmse.size:
                 words.append(f"MAE/RMSE {mean / rmse.mean():.3f}")

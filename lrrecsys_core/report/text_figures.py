@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.explain.explanations import Explanations
-from lrrecsys_core.explain.keywords import NEARLY_ALL, counts, said, top
+from lrrecsys_core.explain.keywords import NEARLY_ALL, counts, said, top, words_of
 from lrrecsys_core.report.formats import named
 from lrrecsys_core.report.style import (
     BASELINE,
@@ -98,7 +98,8 @@ def collect_keywords(split: Split, texts: Explanations, title: str, k: int = 10)
     """Top phrases of the explanations of the item with the most records (Sec 5.5.3).
 
     Stop words, the words of the answer sentence, the fixed wording of a programmed explainer and phrases in nearly all
-    texts are left out, which the column ``left_out`` says.
+    texts are left out, and on real data phrases with a word of an item's name, unless some item is described by it;
+    the column ``left_out`` says so.
 
     Parameters
     ----------
@@ -118,12 +119,15 @@ def collect_keywords(split: Split, texts: Explanations, title: str, k: int = 10)
     about = np.flatnonzero(split.item_position == item)
     sides = {slot: texts.texts(slot) for slot in ("positive", "negative")}
     everything = [text for side in sides.values() for text in side if text]
+    simulated = split.dataset.simulated
+    names = frozenset() if simulated else _words(split, "name") - _words(split, "details")
     usual = {word for word, n in counts(everything).items() if n > NEARLY_ALL * len(everything)}
+    usual = {word for word in usual if names.isdisjoint(word.split())}
     of_item = {slot: [side[at] for at in about if side[at]] for slot, side in sides.items()}
     left_out = ["stop words", "words of the answer sentence"]
     left_out += ["the explainer's fixed wording"] if any(said(t) != t for s in of_item.values() for t in s) else []
     left_out += [f"phrases in over {NEARLY_ALL:.0%} of all texts ({', '.join(sorted(usual))})"] if usual else []
-    simulated = split.dataset.simulated
+    left_out += [] if simulated else ["words of items' names"]
     name = str(split.dataset.items["name"][item]) if simulated else "the item with the most records"
     by = f" ({texts.explainer})" if texts.explainer else ""
     common: Line = {"title": f"{title}: {name}, {len(about)} records{by}", "left_out": ", ".join(left_out)}
@@ -131,9 +135,14 @@ def collect_keywords(split: Split, texts: Explanations, title: str, k: int = 10)
     for slot, own in of_item.items():
         mute = sum(not counts([text]) for text in own)
         common |= {"slot": slot, "note": f"{len(own)} texts" + (f", {mute} name nothing" if mute else "")}
-        words = top(Counter({word: n for word, n in counts(own).items() if word not in usual}), k)
+        told = {word: n for word, n in counts(own).items() if word not in usual and names.isdisjoint(word.split())}
+        words = top(Counter(told), k)
         lines += [common | {"word": word, "texts": n} for word, n in words if n > 0] or [dict(common)]
     return table(lines, ("title", "slot", "word", "note", "left_out"), (), ("texts",))
+
+
+def _words(split: Split, column: str) -> frozenset[str]:
+    return frozenset(words_of(" ".join(split.dataset.items[column].drop_nulls())))
 
 
 def keywords(frame: pl.DataFrame) -> Figure:

@@ -91,6 +91,9 @@ def test_stores_of_texts_are_found_from_the_callers_folder(root: Path, monkeypat
     write_notebook(root, "01_first", names + check)
     run_notebooks("smoke", progress=False)
     assert manifest_of(root)["texts"] == {"gpt-2": paths.digest(root / "mine.sqlite")}
+    monkeypatch.setenv("LRRECSYS_STORES", "metadata,gpt-2=mine.sqlite")
+    run_notebooks("smoke", progress=False)
+    assert os.environ["LRRECSYS_STORES"] == f"metadata,gpt-2={root / 'mine.sqlite'}", "programmes still come first"
     monkeypatch.setenv("LRRECSYS_STORES", "gpt-2=other.sqlite")
     with pytest.raises(InputError, match="nothing is"):
         run_notebooks("smoke", progress=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import polars as pl
@@ -73,6 +75,18 @@ def test_phrases_of_nearly_all_texts_are_left_out_and_named() -> None:
     figure = text_figures.keywords(words)
     assert set(words.filter(slot="positive")["word"]) == {"lake", "music"}
     assert "(cosy evening)" in figure.get_supxlabel() and "fixed wording" not in figure.get_supxlabel()
+
+
+def test_no_word_of_a_real_items_name_is_drawn_unless_items_are_described_by_it() -> None:
+    split = inns()
+    items = split.dataset.items.with_columns(name=pl.lit("Gandria's Lake Spa"))
+    named = replace(split, dataset=replace(split.dataset, items=items))
+    sentences = ("", "Gandria's Lake Spa offers sunny terraces, and a spa", "A sunny terrace, near Gandria's")
+    codes = np.arange(len(split.user), dtype=np.int32) % 2 + 1
+    texts = Explanations("an LLM", "full", sentences, {"positive": codes, "negative": codes})
+    words = text_figures.collect_keywords(named, texts, "inns")
+    assert set(words["word"]) == {"spa", "offers", "sunny", "terraces", "sunny terrace"}
+    assert "words of items' names" in words["left_out"][0]
 
 
 def test_lengths_have_the_colours_of_the_other_figures_and_a_legend_outside() -> None:
