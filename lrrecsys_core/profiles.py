@@ -16,7 +16,7 @@ class Profile:
 
     Attributes
     ----------
-    name : smoke, demo or paper.
+    name : smoke, demo, paper or paper_strict.
     users, items, records_per_user : size of a simulated market (records per user is a mean).
     replicates : simulated markets per domain.
     first_markets : those of a run that is not asked for all; 0 for all of them.

@@ -95,6 +95,7 @@ LASSO_REASONER: Final = "Lasso reasoner (own training data)"
 FRACTIONS: Final = (100, 50, 25, 12)
 NULL_PREFIX: Final = "null-"
 NO_ITEM_TEXT: Final = "no item text"
+RAW_VECTORS: Final = "raw text vectors"  # begins the note of a row that reads them
 NO_ORDER: Final = "no order"
 # The markets stand in for the paper's data sets, the public data sets for their domain; neither is the paper's data.
 PAPER_DATASET: Final = {

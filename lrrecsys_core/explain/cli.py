@@ -68,7 +68,7 @@ def _llm(command: Command) -> Command:
             "llm_spec",
             required=True,
             metavar="KIND:MODEL",
-            help="endpoint:MODEL, transformers:MODEL, metadata.",
+            help="smollm2, gguf:FILE, endpoint:MODEL, transformers:MODEL or metadata; for batch files endpoint:MODEL.",
         ),
     ):
         command = option(command)

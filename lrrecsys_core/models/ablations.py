@@ -50,7 +50,8 @@ class FreeVectors(LRRecsys):
 
 
 class RawVectors(LRRecsys):
-    """Ablation 2: the LLM's own vectors, (B, raw_width), through a trained linear map to d; no autoencoder."""
+    """Ablation 2: an LLM's own vectors or what stands in, (B, raw_width), through a trained linear map to d; no
+    autoencoder."""
 
     def __init__(self, sizes: Sizes, rate: float = 0.5, biases: bool = True, *, raw_width: int, **params: Any) -> None:
         self.raw_width = raw_width  # before the rest, whose `draw_inputs` asks for it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -128,6 +129,17 @@ def silent_rows(table: int | str, metrics: pl.DataFrame) -> list[str]:
     return sentences
 
 
+def vectors_told(table: int | str, metrics: pl.DataFrame) -> list[str]:
+    """One sentence per kind of vectors: which rows of a table read them, in place of codes, on which data sets."""
+    told: dict[tuple[str, str], list[str]] = {}
+    for name in datasets_in_order(metrics):
+        for spec in r.rows_of(table, metrics["row"]):
+            note = Evidence(name, metrics).words(spec.name, "note") if spec.texts and spec.texts.raw else ""
+            if whose := re.search(rf"{r.RAW_VECTORS}: ([^;]*)", note):
+                told.setdefault((spec.name, whose[1]), []).append(named(name))
+    return [f"{row} reads {whose}: {', '.join(names)}." for (row, whose), names in told.items()]
+
+
 def sizes_told(table: int | str, metrics: pl.DataFrame) -> list[str]:
     """One sentence per size: the baselines of a table that were trained at it."""
     names = [row.name for row in r.rows_of(table, metrics["row"])]
@@ -203,7 +215,7 @@ def table_notes(table: int | str, metrics: pl.DataFrame) -> list[str]:
         notes.append("Every row on the same replicates: the first ones, where the other tables may rest on more.")
     else:
         notes += sizes_told(table, metrics) + short_rows(table, metrics)
-    notes += silent_rows(table, metrics) + rows_behind(table, metrics)
+    notes += silent_rows(table, metrics) + rows_behind(table, metrics) + vectors_told(table, metrics)
     authors = metrics.filter(pl.col("explainer") != "").group_by("row").agg(pl.col("explainer").unique().sort())
     written = {row: "; ".join(names) for row, names in authors.iter_rows()}
     by_author: dict[str, list[str]] = {}

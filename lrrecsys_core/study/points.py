@@ -2,7 +2,7 @@
 
 Step size and L2 weight are chosen for each task apart: squared errors on [0, 1] and cross-entropies differ in scale,
 so what regularises one shuts the other off. The network's own settings are shared by both tasks. The points for
-markets come from settling markets (seeds 0-9); those of a public data set from a sample of its records. Other data
+markets come from settling markets (seeds 0-2); those of a public data set from its validation records. Other data
 train at the points of the markets until `lrrecsys search` has chosen their own.
 """
 

@@ -2,9 +2,9 @@
 
 On markets all eight points of every grid are tried, on settling markets (seeds 0-2), which no table shows: there
 the test records judge, because a network's epoch was chosen on validation already, which favours steps so large that
-its loss jumps about. On a real data set a balanced half of them is: the network is chosen on a sample of the training
-and validation records, its steps on all of them, and test records are left out of sight. All points of a model that
-share a network, and all markets, train side by side in one pass of `fit`.
+its loss jumps about. On a real data set validation judges, and test records are left out of sight: all eight points on
+all records of fewer than `LARGER`, else a balanced half of them, whose networks are compared on a sample.
+All points of a model that share a network, and all markets, train side by side in one pass of `fit`.
 """
 
 from __future__ import annotations

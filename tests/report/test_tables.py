@@ -323,6 +323,12 @@ def test_a_network_behind_the_biases_says_why(dataset: str) -> None:
     assert not any("Behind the biases" in note for note in table_notes(3, frame)), "nor is one with half the records"
 
 
+def test_whose_vectors_a_row_reads_in_place_of_codes_is_told() -> None:
+    metrics = _metrics({r.LR: [0.1], r.ABLATION2: [0.1]}, note=f"{r.RAW_VECTORS}: TF-IDF; another note")
+    assert f"{r.ABLATION2} reads TF-IDF: Hotels." in table_notes(6, metrics)
+    assert not any("TF-IDF" in note for note in table_notes(2, metrics))
+
+
 def test_no_committed_table_has_a_network_behind_the_biases_without_its_reason() -> None:
     tables = sorted((Path(__file__).parents[2] / "paper_tables").glob("*/table[2-6].csv"))
     notes = [note for file in tables for note in pl.read_csv(file, infer_schema=False)["note"].drop_nulls()]
