@@ -10,7 +10,18 @@ from matplotlib.ticker import MaxNLocator
 
 from lrrecsys_core import rows as r
 from lrrecsys_core.report.evidence import Evidence
-from lrrecsys_core.report.style import BASELINE, OTHER, OURS, by_column, empty, headed, legend_below, titled
+from lrrecsys_core.report.style import (
+    BASELINE,
+    NOT_RUN,
+    OTHER,
+    OURS,
+    SMALL,
+    by_column,
+    empty,
+    headed,
+    legend_below,
+    titled,
+)
 from lrrecsys_core.report.tables import result_table
 
 SHOWN: Final = ("RMSE", "AUC")
@@ -28,13 +39,16 @@ def against(metrics: pl.DataFrame) -> Figure:
             lines = [line for line in part.filter(metric=metric).to_dicts() if line["row"] in names]
             both = [line for line in lines if line["paper_mean"] is not None and line["ours_mean"] is not None]
             if not both:
-                empty(ax, title, "no published number for these data" if not theirs else "not run")
+                empty(ax, title, "no published number for these data" if not theirs else NOT_RUN)
                 continue
             for line in both:
                 y, colour = names.index(line["row"]), OURS if line["row"] == r.LR else BASELINE
                 ax.plot([line["paper_mean"], line["ours_mean"]], [y, y], color=OTHER, lw=1)
                 ax.plot(line["paper_mean"], y, "o", mfc="white", mec=colour, label="published" if y else "")
                 ax.plot(line["ours_mean"], y, "o", color=colour, label="ours" if y else "")
+            for row in {*names} - {line["row"] for line in both}:
+                at = ax.get_yaxis_transform()
+                ax.text(0.02, names.index(row), NOT_RUN, transform=at, va="center", size=SMALL, color=OTHER)
             ax.xaxis.set_major_locator(MaxNLocator(5))
             ax.set_yticks(range(len(names)), names)
             ax.set_ylim(len(names) - 0.5, -0.5)

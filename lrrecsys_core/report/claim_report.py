@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 import polars as pl
@@ -40,8 +41,8 @@ def failures(claims: pl.DataFrame) -> list[str]:
         "in mind."
         for f in failed
     ]
-    told = f"{tested} of {tested + len(failed)} pass" if tested or failed else "none could be tested in this run"
-    return [*lines, f"Controls: {told}."]
+    some = f"{tested} of {tested + len(failed)} controls pass."
+    return [*lines, some if tested or failed else "No control could be tested in this run."]
 
 
 def headlines(claims: pl.DataFrame) -> list[str]:
@@ -78,9 +79,9 @@ def _told(failed: dict[str, object]) -> str:
     """A failing control in words."""
     if failed["unit"] == "share":
         return f"{failed['contrast']}: {failed['note']}"
-    unit = "%" if failed["unit"] == "%" else ""
-    interval = f"[{effect(failed['low'])}, {effect(failed['high'])}]{unit}"
-    return f"{failed['contrast']}: gain {effect(failed['effect'])}{unit} {interval}"
+    unit, shown = ("%", partial(number, digits=2)) if failed["unit"] == "%" else ("", effect)
+    interval = f"[{shown(failed['low'])}, {shown(failed['high'])}]{unit}"
+    return f"{failed['contrast']}: gain {shown(failed['effect'])}{unit} {interval}"
 
 
 def write_claims(run: str, evidence: pl.DataFrame, metrics: pl.DataFrame) -> pl.DataFrame:
@@ -116,13 +117,15 @@ def claim_grids(claims: pl.DataFrame, summary: pl.DataFrame) -> list[Grid]:
         unit = claim["unit"] or "" if number(claim["effect"]) else ""
         unit = unit if unit[:1] in ("%", "") else f" {unit}"
         interval = f"[{effect(claim['low'])}, {effect(claim['high'])}]" if number(claim["low"]) else ""
-        share, equal = number(claim["of_ceiling"], 1), p_value(claim["p_equal"])
+        interval = interval if claim["low"] != claim["high"] else ""  # of what is counted, not estimated
+        share, chance, equal = number(claim["of_ceiling"], 1), p_value(claim["p_holm"]), p_value(claim["p_equal"])
+        ps = [*filter(None, (chance, f"within: {equal}" if equal else "")), "", ""]
         where = one_note(claim["metric"] or "", claim["evidence"])
         line = [
             claim["claim"], Cell(named(claim["dataset"]), where), _verdict(claim["verdict"]),
             Cell(claim["contrast"] or "", claim["note"] or ""),
             Cell(effect(claim["effect"]) + unit, one_note(interval, f"{share}% of ceiling" if share else "")),
-            effect(claim["smallest"]), Cell(p_value(claim["p_holm"]), f"within: {equal}" if equal else ""),
+            effect(claim["smallest"]), Cell(*ps[:2]),
         ]  # fmt: skip
         body[claim["claim"] == CONTROL].append(line)
     margins = ", ".join(f"{metric} {MARGIN[metric]:g}" for metric in METRICS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -223,6 +224,11 @@ def not_drawn(run: str) -> dict[str, str]:
     return {name: told.removeprefix(NOT_DRAWN).removesuffix(".") for name, told in absent.items()}
 
 
+def _in_words(sentence: str) -> str:
+    """What stands beside a figure: no mathematics, and numbers with a minus."""
+    return re.sub(r"(?<!\w)-(?=[\d.])", "\N{MINUS SIGN}", sentence.replace("$S^*$", "S*").replace("$", ""))
+
+
 def _caption(run: str, name: str, caption: str) -> None:
     """Write the caption of a figure, or why there is none, into ``captions.md``, in its place."""
     told = captions(run) | {name: caption}
@@ -277,7 +283,7 @@ def draw(run: str, name: str, *, anew: bool = True) -> tuple[Path | None, str]:
                     return None, reason
                 continue
             save(figure, run, stem)
-            told, sentence = (False, words) if stem == name else (told, sentence)
+            told, sentence = (False, _in_words(words)) if stem == name else (told, sentence)
     if not told:
         _caption(run, name, f"{drawing.caption}." + (f" {sentence}" if sentence else ""))
     return paths.figures(run) / f"{name}.png", sentence

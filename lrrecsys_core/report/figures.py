@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from lrrecsys_core import rows as r
 from lrrecsys_core import stats
 from lrrecsys_core.report.evidence import ATTENTION, Evidence, Panel, attention_panels
-from lrrecsys_core.report.formats import p_value, significant
+from lrrecsys_core.report.formats import minus, p_value, significant
 from lrrecsys_core.report.style import (
     BASELINE,
     NEGATIVE,
@@ -34,7 +34,6 @@ from lrrecsys_core.report.style import (
     empty,
     headed,
     legend_below,
-    minus,
     plain,
     table,
     titled,
@@ -119,7 +118,7 @@ def _slope(line: Line) -> str:
     p = p_value(line["p"])
     relation = f"p {p}" if p.startswith("<") else f"p = {p}" if p else "p unknown"
     name = "LR-Recsys" if line["model"] == r.LR else f"placebo {line['model']}"
-    return f"{name}: {minus(significant(line['effect']))} ({relation})"
+    return f"{name}: {significant(line['effect'])} ({relation})"
 
 
 def _regression(ax: Axes, line: Line, middle: Sequence[float]) -> None:
@@ -195,6 +194,7 @@ def fig09(frame: pl.DataFrame) -> Figure:
             _attention(ax, f"{title}: {word}", part.filter(records=word))
         axes[0].set_ylabel("density")
         axes[1].sharey(axes[0])
+        axes[0].set_ylim(0, 1.08 * float(str(part["density"].max())))
     for ax in lines[-1][1] if lines else ():
         ax.set_xlabel("share of attention")
     legend_below(fig, [ax for _, axes, _ in lines for ax in axes])

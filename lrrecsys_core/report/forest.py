@@ -22,6 +22,7 @@ from lrrecsys_core.report.style import (
     SMALL,
     WIDTH,
     Line,
+    empty,
     legend_below,
     parts_of,
     plain,
@@ -86,6 +87,10 @@ def forest(frame: pl.DataFrame) -> Figure:
     count = sum(1 + len(labels) for _, _, labels in parts)
     fig = Figure(figsize=(WIDTH, MARGINS + LINE * max(count, 3)))
     axes = fig.subplots(1, len(SHOWN), sharey=True, squeeze=False)[0]
+    if not frame["metric"].count():
+        for ax in axes:
+            empty(ax, "", NOT_RUN)
+        return fig
     names: list[str] = []
     for title, part, labels in parts:
         top = len(names)
@@ -93,8 +98,7 @@ def forest(frame: pl.DataFrame) -> Figure:
         for ax, metric in zip(axes, SHOWN, strict=True):
             _panel(ax, part.filter(metric=metric).to_dicts(), top + 1, labels)
     for ax, metric in zip(axes, SHOWN, strict=True):
-        if frame["metric"].count():
-            ax.axvline(0, color="black", lw=0.6)
+        ax.axvline(0, color="black", lw=0.6)
         ax.set_xlabel(f"gain in {metric}, %")
         ax.xaxis.set_major_locator(MaxNLocator(4))
         ax.grid(axis="y", visible=False)

@@ -37,6 +37,7 @@ NAMES: Final = {
     "amazon_upr": "Amazon (UPR)", "tripadvisor_peter_fifth": "TripAdvisor, a fifth",
     "tripadvisor-peter": "TripAdvisor (PETER)",
     "yelp-open": "Yelp (open)", "hotels": "Hotels", "restaurants": "Restaurants", "movies": "Movies",
+    "theory": "Theory",
     "null-hotels": "Null hotels", "null-restaurants": "Null restaurants", "null-movies": "Null movies",
 }  # fmt: skip
 NOTES: Final = 3  # lines of notes under a table; further ones lie in a file beside it
@@ -90,7 +91,7 @@ class Grid:
 
 def latex(text: str) -> str:
     """Text in which nothing is a LaTeX command any more."""
-    return text.translate(_LATEX)
+    return re.sub(r"(?:\\\(\*\\\))+", lambda stars: rf"\(^{{{'*' * (len(stars[0]) // 5)}}}\)", text.translate(_LATEX))
 
 
 def markdown(text: str) -> str:
@@ -98,13 +99,21 @@ def markdown(text: str) -> str:
     return text.translate(_MARKDOWN)
 
 
+def minus(text: str) -> str:
+    """A number with the sign that its axis has."""
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
 def number(value: object, digits: int = 4) -> str:
-    """A figure with fixed decimals; "" for None and NaN."""
+    """A figure with fixed decimals, no sign before zero; "" for None and NaN."""
     if value is None or not isinstance(value, int | float) or math.isnan(value):
         return ""
-    if math.isinf(value):
-        return "inf" if value > 0 else "-inf"
-    return f"{value:.{digits}f}"
+    return minus(str(value) if math.isinf(value) else f"{value:z.{digits}f}")
+
+
+def percent(value: float) -> str:
+    """A gain in percent, signed."""
+    return minus(f"{value:+z.2f}%")
 
 
 def effect(value: object) -> str:
@@ -116,7 +125,7 @@ def effect(value: object) -> str:
 
 def significant(value: float, digits: int = 2) -> str:
     """A number with so many significant digits and no exponent: a small slope is not a slope of zero."""
-    return np.format_float_positional(value, precision=digits, unique=False, fractional=False).rstrip(".")
+    return minus(np.format_float_positional(value, precision=digits, unique=False, fractional=False).rstrip("."))
 
 
 def named(title: str) -> str:

@@ -12,6 +12,7 @@ from lrrecsys_core import rows as r
 from lrrecsys_core import stats
 from lrrecsys_core.report.evidence import Evidence, Panel, attention_panels
 from lrrecsys_core.report.finding import Finding, absent, judged
+from lrrecsys_core.report.formats import percent
 from lrrecsys_core.report.scale import beyond
 from lrrecsys_core.stats import Estimate
 
@@ -78,7 +79,7 @@ def share(evidence: Evidence) -> Iterable[Finding]:
     note = f"uniform attention would give {100 * 2 / (6 if context else 5):.0f}%; "
     worse = evidence.improvement("AUC", r.PERMUTED, r.LR)
     note += (
-        f"permuting the explanations at test changes the AUC by {worse.effect:+.2f}%"
+        f"permuting the explanations at test changes the AUC by {percent(worse.effect)}"
         if worse
         else "permutation importance not run"
     )

@@ -20,8 +20,6 @@ from lrrecsys_core import stats
 from lrrecsys_core.report.evidence import Evidence, Panel
 from lrrecsys_core.report.style import (
     OTHER,
-    OURS,
-    POSITIVE,
     Line,
     by_column,
     common_labels,
@@ -39,7 +37,7 @@ SHARES: Final = tuple(range(0, 101, 10))
 FEWEST: Final = "fewest training records"
 DISAGREEMENT: Final = "disagreement of the baselines"
 RANDOM: Final = "random order"
-COLOURS: Final = {FEWEST: OURS, DISAGREEMENT: POSITIVE, RANDOM: OTHER}
+COLOURS: Final = {FEWEST: "#6a3d9a", DISAGREEMENT: "#b15928", RANDOM: OTHER}
 CAPTION: Final = (
     "Routing (Sec 6). RMSE if LR-Recsys predicts a share of the records and Ablation 1 the rest, and what the order "
     "saves beyond a random one. The paper routes by uncertainty, of which two measures are known before an explanation "

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from lrrecsys_core import paths
 from lrrecsys_core.report.evidence import Evidence
-from lrrecsys_core.report.formats import Cell, Grid, named, number, write_all
+from lrrecsys_core.report.formats import Cell, Grid, minus, named, number, write_all
 from lrrecsys_core.report.kept import needed
 from lrrecsys_core.report.scale import MARGIN
 from lrrecsys_core.report.style import (
@@ -27,7 +27,6 @@ from lrrecsys_core.report.style import (
     by_column,
     empty,
     kinds_of,
-    minus,
     panels,
     plain,
     table,

@@ -146,11 +146,6 @@ def plain(text: str, width: int | None = None) -> str:
     return "\n".join(lines).replace("$", r"\$").replace("S*", "$S^*$").replace("|E|", "$|E|$")
 
 
-def minus(text: str) -> str:
-    """A number with the sign that its axis has."""
-    return text.replace("-", "\N{MINUS SIGN}")
-
-
 def headed(ax: Axes, title: str, *small: str, width: int = 42) -> None:
     """The title of a panel, and beneath it in small print what would lie on the data inside."""
     lines = [line for text in small for line in text.splitlines() if line]

@@ -14,7 +14,7 @@ from lrrecsys_core import paths
 from lrrecsys_core import rows as r
 from lrrecsys_core.report import notes, stars
 from lrrecsys_core.report.evidence import Evidence, datasets_in_order, null_markets
-from lrrecsys_core.report.formats import Cell, Grid, named, number, one_note, write_all
+from lrrecsys_core.report.formats import Cell, Grid, named, number, one_note, percent, write_all
 from lrrecsys_core.report.notes import BY_CONSTRUCTION, MISPRINT, SIGNS, markets_told, shown, table_notes
 from lrrecsys_core.report.published import improved, misprinted, published
 from lrrecsys_core.report.scale import row_of_ceiling
@@ -81,11 +81,12 @@ class _Lines:
         best = self.evidence.best_baseline(metric)
         values = self.evidence.paired(metric, r.LR, best) if best else []
         spec = r.Row(r.IMPROVED, (2,), "ours", same_as=r.LR)
+        told = f"over {best}, best on validation" if best else ""
         if best is None or not values[0].size:
-            return self._finish(spec, "", metric, np.array([]), "")
+            return self._finish(spec, "", metric, np.array([]), told)
         # As the paper computes it: from the two means. The spread is that of the replicates' own percentages.
         gains = np.asarray(m.improvement(metric, *values))
-        line = self._finish(spec, "", metric, gains, f"over {best}, best on validation")
+        line = self._finish(spec, "", metric, gains, told)
         mean = float(m.improvement(metric, values[0].mean(), values[1].mean()))
         return line | {"ours_mean": mean, "cell": self.evidence.cells(metric, r.LR, best)}
 
@@ -187,7 +188,7 @@ def grids(table: pl.DataFrame) -> list[Grid]:
     there = list({r.PAPER_DATASET[d]: d for d in reversed(there)}.values())[::-1]
     out = [_wide(own, ordinary, "ours", "This run")]
     if there:
-        out.append(_wide(theirs, there, "paper", "Published"))
+        out.append(_wide(theirs, there, "paper", "Published by the paper, on real data of its own"))
     for caption, rows in APART.items():
         if not (part := table.filter(pl.col("row").is_in(rows))).is_empty():
             out.append(_wide(part, ordinary, "ours", caption))
@@ -263,8 +264,8 @@ def _misprints(table: pl.DataFrame, names: Sequence[str]) -> list[str]:
     """What the paper prints as an improvement and its own means do not give."""
     printed = table.filter(pl.col("row") == r.IMPROVED, pl.col("dataset").is_in(list(names)))
     return [
-        f"{MISPRINT} {r.PAPER_DATASET[x['dataset']]} {x['metric']}: the paper prints {x['paper_mean']:+.2f}%; its own "
-        f"means give {improved(x['dataset'], x['metric']):+.2f}%."
+        f"{MISPRINT} {r.PAPER_DATASET[x['dataset']]} {x['metric']}: the paper prints {percent(x['paper_mean'])}; its "
+        f"own means give {percent(improved(x['dataset'], x['metric']))}."
         for x in printed.to_dicts()
         if misprinted(x)
     ]
@@ -309,8 +310,8 @@ def _cell(line: Line | None, side: str, look: str) -> str | Cell:
     if line["row"] != r.IMPROVED:
         return Cell(number(mean) + sign, below, look)
     if not ours:  # the paper prints three stars at each of them
-        return Cell(f"{mean:+.2f}%", "***" + (MISPRINT if misprinted(line) else ""))
-    return Cell(f"{mean:+.2f}%{sign}", str(line.get("stars") or ""), look)
+        return Cell(percent(mean), "***" + (MISPRINT if misprinted(line) else ""))
+    return Cell(percent(mean) + sign, str(line.get("stars") or ""), look)
 
 
 def write_tables(

@@ -31,7 +31,7 @@ RULES: Final = {
     "oracle": ("oracle: least squares on $S^*$", METHODS["oracle"], "P"),
 }
 LEARNERS: Final = ("net", "nearest neighbours", "kernel ridge")
-LAW: Final = r"$\sqrt{1 + 2\,\log p}$"
+LAW: Final = r"$(1 + 2\,\log p)^{1/2}$"
 
 
 def curve(ax: Axes, band: pl.DataFrame, x: str, label: str, color: str, **style: Any) -> None:
@@ -60,10 +60,10 @@ def fig05(linear: pl.DataFrame) -> Reading:
     part = linear.filter((pl.col("rho") == 0) & (pl.col("signal") == STRONG))
     n, s = int(part["n"][0]), int(part["s"][0])
     p = np.geomspace(*_range(part["p"]), 100)
-    left.plot(p, formula.lasso_rate(n, s, p), color=RULES["theory"][1], label=r"Lasso: $\sqrt{s\,\log p\,/\,n}$")
-    sharp = r"Lasso: $\sqrt{s\,\log(p/s)\,/\,n}$"
+    left.plot(p, formula.lasso_rate(n, s, p), color=RULES["theory"][1], label=r"Lasso: $(s\,\log p\,/\,n)^{1/2}$")
+    sharp = r"Lasso: $(s\,\log(p/s)\,/\,n)^{1/2}$"
     left.plot(p, formula.sharp_lasso_rate(n, s, p), color=RULES["theory"][1], ls=":", label=sharp)
-    left.plot(p, np.full(100, formula.oracle_rate(n, s)), color=RULES["oracle"][1], label=r"oracle: $\sqrt{s/n}$")
+    left.plot(p, np.full(100, formula.oracle_rate(n, s)), color=RULES["oracle"][1], label=r"oracle: $(s/n)^{1/2}$")
     law = formula.oracle_rate(n, s) * formula.lasso_oracle_law(p)
     right.plot(p, law, color=OTHER, ls="--", lw=1, label=f"predicted: oracle times {LAW}")
     band = bands(part, ["rule", "p"], "error")

@@ -458,7 +458,7 @@ def test_the_matrix_has_a_word_for_every_claim_and_data_set() -> None:
         ("C17", "two", "theory", "theory simulation", "supported", ""),
     ]  # fmt: skip
     grid = matrix(pl.DataFrame(lines, schema=names, orient="row"))
-    assert grid.header == ["Claim", "", "Hotels", "Yelp", "theory or benchmark"]
+    assert grid.header == ["Claim", "", "Hotels", "Yelp", "Theory or benchmark"]
     words = [[cell.text for cell in row] for row in grid.cells]
     assert words == [["C1", "one", "supported", "not supported", ""], ["C17", "two", "", "", "supported"]]
     assert grid.cells[0][3].look == "not-supported"

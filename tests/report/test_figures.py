@@ -151,7 +151,7 @@ def test_cold_records_are_a_group_of_their_own_unless_they_are_few() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.00012345, "0.00012"), (-0.0000449, "-0.000045"), (0.1, "0.10"), (12.3, "12"), (0.0, "0.0")]
+    ("value", "text"), [(0.00012345, "0.00012"), (-0.0000449, "−0.000045"), (0.1, "0.10"), (12.3, "12"), (0.0, "0.0")]
 )
 def test_small_slopes_keep_their_digits(value: float, text: str) -> None:
     assert significant(value) == text

@@ -19,9 +19,9 @@ from lrrecsys_core.explain.answers import Answer
 from lrrecsys_core.explain.fault_report import count_faults
 from lrrecsys_core.report import drawings, environment_figures, figures, theory_figures
 from lrrecsys_core.report.evidence import null_markets, sources
-from lrrecsys_core.report.formats import named
+from lrrecsys_core.report.formats import minus, named
 from lrrecsys_core.report.kept import keep
-from lrrecsys_core.report.style import FORMATS, SMALL, WIDTH, log_ticks, minus, panels, plain
+from lrrecsys_core.report.style import FORMATS, SMALL, WIDTH, log_ticks, panels, plain
 from lrrecsys_core.theory.repetitions import bands
 from tests.report.synthetic import everything
 

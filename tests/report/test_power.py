@@ -65,7 +65,7 @@ def test_a_reasoner_that_knows_nothing_is_level_with_free_vectors(factor: float,
     errors = {r.DIAL[0]: factor * 0.2 + 1e-5 * WAVE, r.ABLATION1: 0.2}
     assert judged(errors, CONTROL, f"{r.DIAL[0]} vs")["verdict"] == verdict
     told = " ".join(headlines(claims_table(evidence_table(with_errors(errors)))))
-    assert ("gain -2.0000% [" in told) == (factor == 1.02)
+    assert ("gain −2.00% [" in told) == (factor == 1.02)
 
 
 def test_a_loss_of_shuffled_texts_holds_the_control_and_is_told_first() -> None:

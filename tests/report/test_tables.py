@@ -161,7 +161,7 @@ def test_hostile_text_is_escaped(root: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        (0.0123456, "0.0123"), (-1.5, "-1.5000"), (0.00043219, "0.00043"), (-0.0000456, "-0.000046"),
+        (0.0123456, "0.0123"), (-1.5, "−1.5000"), (0.00043219, "0.00043"), (-0.0000456, "−0.000046"),
         (0.0010, "0.0010"), (0.0, "0.0000"), (1e-9, "0.0000"), (None, ""), (float("nan"), ""), (float("inf"), "inf"),
     ],
 )  # fmt: skip
@@ -281,6 +281,20 @@ def test_the_best_and_the_best_baseline_are_marked_as_printed() -> None:
     groups = [ours.rules[k] for k in sorted(ours.rules)]
     assert groups[:4] == ["", "Aspect-based baselines", "Sequential baselines", "Interpretable baselines"]
     assert ours.body[min(k for k, name in ours.rules.items() if name.startswith("Sequential"))][0] == "SASRec"
+
+
+def test_the_baseline_that_validation_chose_is_marked_without_lr_recsys_too() -> None:
+    # DIN is the better one on the test records, ANR on validation.
+    metrics = _metrics({"ANR": [0.25], "DIN": [0.24], r.BIASES: [0.2]})
+    chosen = pl.col("row").replace_strict({"ANR": 0.1, "DIN": 0.3}, default=0.3)
+    metrics = metrics.with_columns(value=pl.when(part="validation").then(chosen).otherwise("value"))
+    looks = {row[0]: row[1].look for row in grids(result_table(2, metrics))[0].body if isinstance(row[1], Cell)}
+    assert "underlined" in looks["ANR"] and "underlined" not in looks["DIN"]
+
+
+def test_numbers_in_tables_have_a_minus_and_zero_has_no_sign() -> None:
+    assert (formats.number(-0.25, 2), formats.number(-0.001, 2), formats.percent(-0.001)) == ("−0.25", "0.00", "+0.00%")
+    assert formats.latex("−0.42% ***") == r"\(-\)0.42\% \(^{***}\)" and formats.latex("S*") == r"S\(^{*}\)"
 
 
 def test_published_shows_what_is_printed_and_what_it_should_be() -> None:
