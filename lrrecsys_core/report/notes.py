@@ -9,7 +9,7 @@ from typing import Final
 import polars as pl
 
 from lrrecsys_core import rows as r
-from lrrecsys_core.models.aspect import mter
+from lrrecsys_core.models.aspect import mter, sulm
 from lrrecsys_core.report.evidence import SILENT, Evidence, datasets_in_order
 from lrrecsys_core.report.formats import named
 
@@ -33,7 +33,8 @@ _LINEAR: Final = (
 )
 REASONS: Final = {
     mter.MTER.name: _LINEAR,
-    r.COMPARER: _LINEAR,
+    r.COMPARER: f"{_LINEAR}; where it is further behind than MTER, by its comparisons, which are all that it adds",
+    sulm.SULM.name: "training stretches the biases it starts from, which were shrunk on the same records",
     r.LETTER: "no residual biases: users and items are learnt from what Adam leaves of few records",
 }
 
