@@ -74,9 +74,9 @@ def bridge(frame: pl.DataFrame) -> Figure:
     for title, axes, part in columns:
         for ax, environment in zip(axes, ("own", "shifted"), strict=True):
             own = part.filter(environment=environment)
-            for method in METHODS:
+            for method, aside in zip(METHODS, (0.95, 1.05), strict=True):
                 lines = own.filter(method=method)
-                points(ax, lines["environments"].to_list(), lines.to_dicts(), _COLOURS[method], method)
+                points(ax, (lines["environments"] * aside).to_list(), lines.to_dicts(), _COLOURS[method], method)
             for level in own.filter(method=LASSO)["effect"]:
                 ax.axhline(level, color=COLOURS["Lasso"], ls="--", label=LASSO)
             ax.axhline(0, color="black", lw=0.6)

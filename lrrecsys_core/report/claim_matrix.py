@@ -19,6 +19,7 @@ NAME: Final = "claim_matrix"
 PROFILE: Final = "demo"
 LABELS, LINE, FONT = 2.3, 0.2, 7.5  # inches, and points
 NARROW: Final = 0.65  # inches of a column below which its head is slanted
+SLANT: Final = 0.3  # inches left free for the end of the last one
 
 
 class Look(NamedTuple):
@@ -66,7 +67,9 @@ def claim_matrix(cells: pl.DataFrame) -> Figure:
     columns = [(kind, str(name)) for kind in GROUPS for name in _sets(cells, kind)]
     wide = (WIDTH - LABELS) / max(len(columns), 1)
     slanted = wide < NARROW
-    first = LINE * (5.0 if slanted else 2.2)
+    right = WIDTH - SLANT * slanted  # the last head reaches beyond its column
+    wide = (right - LABELS) / max(len(columns), 1)
+    first = LINE * (6.0 if slanted else 2.2)
     height = first + LINE * (len(SHORT) + 4)
     fig = Figure(figsize=(WIDTH, height))
     fig.set_layout_engine("none")
@@ -75,12 +78,12 @@ def claim_matrix(cells: pl.DataFrame) -> Figure:
     for kind, title in GROUPS.items():
         mine = [k for k, column in enumerate(columns) if column[0] == kind]
         if mine:
-            left, right = LABELS + mine[0] * wide, LABELS + (mine[-1] + 1) * wide
-            ax.text((left + right) / 2, 0.55 * LINE, title, ha="center", va="center", size=FONT, weight="bold")
-            ax.plot([left + 0.04, right - 0.04], [1.1 * LINE] * 2, color="#444444", lw=0.8)
-    turned = {"rotation": -35, "ha": "right", "rotation_mode": "anchor"} if slanted else {"ha": "center"}
+            start, end = LABELS + mine[0] * wide, LABELS + (mine[-1] + 1) * wide
+            ax.text((start + end) / 2, 0.55 * LINE, title, ha="center", va="center", size=FONT, weight="bold")
+            ax.plot([start + 0.04, end - 0.04], [1.1 * LINE] * 2, color="#444444", lw=0.8)
+    turned = {"rotation": 60, "ha": "left", "rotation_mode": "anchor"} if slanted else {"ha": "center"}
     for k, (_, name) in enumerate(columns):
-        middle = LABELS + (k + (0.8 if slanted else 0.5)) * wide
+        middle = LABELS + (k + (0.4 if slanted else 0.5)) * wide
         ax.text(middle, first - 0.3 * LINE, plain(named(name)), size=FONT, **turned)
     at = {claim: first + k * LINE for k, claim in enumerate(SHORT)}
     for claim, top in at.items():
@@ -90,7 +93,7 @@ def claim_matrix(cells: pl.DataFrame) -> Figure:
         column = (line["evidence"], line["dataset"])
         whole = column not in columns
         left = LABELS + (0 if whole else columns.index(column) * wide)
-        box = left, at[line["claim"]], WIDTH - LABELS if whole else wide
+        box = left, at[line["claim"]], right - LABELS if whole else wide
         _cell(ax, box, line["verdict"], f": {line['dataset']}" if whole else "", f"{line['claim']}-{line['dataset']}")
     ax.legend(handles=_keys(cells), loc="lower left", ncols=2, fontsize=FONT, borderaxespad=0.2, handlelength=1.2)
     return fig

@@ -128,7 +128,8 @@ DRAWINGS: Final = (
     ),
     Drawing(
         "attention_map", "Who attends to whom: attention of each token (line) on every token (column) in one network, "
-        "of one market record and the mean of all test records", figures.attention_map,
+        "of one market record and the mean of all test records. Colour: difference from uniform attention",
+        figures.attention_map,
     ),
     Drawing(
         "paper_against_ours", "Paper against ours: published number and ours for every row of Table 2. The data sets "
@@ -161,7 +162,8 @@ DRAWINGS: Final = (
     Drawing("routing", routing.CAPTION, routing.routing, lambda found, _: routing.collect_routing(found)),
     Drawing(
         "learning_curves", "Less training data, same test set. Shaded: one standard deviation over the n replicates "
-        "that all rows of a panel share", more_figures.learning, lambda found, _: more_figures.collect_learning(found),
+        "that all rows of a panel share, where these are three or more", more_figures.learning,
+        lambda found, _: more_figures.collect_learning(found),
     ),
     Drawing(
         "signal", f"{TITLE}: validation, where links are compared, and test. 95% intervals by t over markets; none on "

@@ -289,8 +289,9 @@ def attention_map(frame: pl.DataFrame) -> Figure:
             words = [
                 [f"{share:.2f}".removeprefix("0") for share in line] for line in shares
             ]  # six fit beside each other
+            uniform = 1 / len(names)
             sns.heatmap(
-                shares, ax=ax, vmin=0, vmax=0.5, cmap="Greys", annot=np.array(words), fmt="",
+                shares, ax=ax, vmin=uniform - 0.1, vmax=uniform + 0.1, cmap="PRGn", annot=np.array(words), fmt="",
                 annot_kws={"fontsize": SMALL}, cbar=False, square=True, xticklabels=names, yticklabels=names,
             )  # fmt: skip
             ax.tick_params(axis="y", rotation=0)

@@ -22,6 +22,7 @@ from lrrecsys_core.report.style import (
     BASELINE,
     OTHER,
     OURS,
+    SMALLEST_SAMPLE,
     Line,
     by_column,
     common_labels,
@@ -329,9 +330,11 @@ def _curve(ax: Axes, role: str, lines: pl.DataFrame) -> None:
     if x == [100] and role == "best":
         ax.axhline(y[0], ls="--", color=colour, label=label)
         return
+    if len(x) == 1 and role == "other":
+        return  # a point of a line without points
     ax.plot(x, y, style, lw=width, color=colour, label=label)
     n = lines["n"][0]
-    if role == "ours" and n > 1:
-        # The interval is t standard errors wide on either side; of two replicates it would fill the panel.
+    if role == "ours" and n >= SMALLEST_SAMPLE:
+        # The interval is t standard errors wide on either side; of a few replicates it would fill the panel.
         spread = (lines["high"] - lines["low"]).to_numpy() / 2 * np.sqrt(n) / student.ppf(0.975, n - 1)
         ax.fill_between(x, y - spread, y + spread, color=colour, alpha=0.2, lw=0, label=f"{label}, mean ± sd")

@@ -57,11 +57,11 @@ STATEMENTS: Final = {
 # The same in at most six words, where a line of a figure must do.
 SHORT: Final = {
     "C1": "Beats every baseline", "C2": "Gain as large as published", "C3": "A quarter of the data suffices",
-    "C4": "Better reasoners recommend better", "C5": "LLM's direct rating is worse", "C6": "Profiles add little",
+    "C4": "Better reasoners do better", "C5": "LLM's direct rating is worse", "C6": "Profiles add little",
     "C7": "Summaries do worse than reasons", "C8": "GPT-2's explanations suffice", "C9": "Harder records gain more",
     "C10": "Both explanations are needed", "C11": "Attention follows the rating",
     "C12": "Explanations: 30-40% attention", "C13": "Explanations beat free vectors",
-    "C14": "AutoEncoder beats raw embeddings", "C15": "Prompts do not matter",
+    "C14": "AutoEncoder beats raw vectors", "C15": "Prompts do not matter",
     "C16": "Another network gains too (NCF)", "C17": "Lasso's gap grows with p", "C18": "EILLS recovers S*",
     "C19": "One environment is not enough", "C20": "Nonlinear gap grows with p", "C21": "Scoring within milliseconds",
     "C22": "Negatives matter for disliked items", "C23": "Sparse users and items gain", "C24": "ID embeddings help",
