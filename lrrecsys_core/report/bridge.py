@@ -76,7 +76,8 @@ def bridge(frame: pl.DataFrame) -> Figure:
             own = part.filter(environment=environment)
             for method, aside in zip(METHODS, (0.95, 1.05), strict=True):
                 lines = own.filter(method=method)
-                points(ax, (lines["environments"] * aside).to_list(), lines.to_dicts(), _COLOURS[method], method)
+                at = [count and aside * count for count in lines["environments"]]
+                points(ax, at, lines.to_dicts(), _COLOURS[method], method)
             for level in own.filter(method=LASSO)["effect"]:
                 ax.axhline(level, color=COLOURS["Lasso"], ls="--", label=LASSO)
             ax.axhline(0, color="black", lw=0.6)

@@ -17,6 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 from lrrecsys_core import rows as r
 from lrrecsys_core import stats
+from lrrecsys_core.report.claims import ALPHA
 from lrrecsys_core.report.evidence import ATTENTION, Evidence, Panel, attention_panels
 from lrrecsys_core.report.formats import minus, p_value, significant
 from lrrecsys_core.report.style import (
@@ -110,7 +111,20 @@ def fig06(frame: pl.DataFrame) -> tuple[Figure, str]:
         ax.tick_params(labelleft=ax is first)
     common_labels(columns, "disagreement of the models (1: the largest of any record)", ["squared-error gain"])
     legend_below(fig, axes)
-    return fig, f"Slope of the gain over the best baseline on disagreement: {'; '.join(words)}." if words else ""
+    if not words:
+        return fig, ""
+    return fig, f"Slope of the gain over the best baseline on disagreement: {'; '.join(words)}. {_above(frame)}"
+
+
+def _above(frame: pl.DataFrame) -> str:
+    """How many slopes are above 0, ours and the placebo's."""
+    slopes = frame.filter(pl.col("effect").is_not_null(), pl.col("p").is_not_nan())
+    counted = [
+        f"{part.filter(pl.col('effect') > 0, pl.col('p') < ALPHA).height} of {part.height} {whose}"
+        for whose, mine in (("of LR-Recsys", True), ("of the placebo", False))
+        if (part := slopes.filter((pl.col("model") == r.LR) == mine)).height
+    ]
+    return f"Above 0 with p below {ALPHA:g}: {', '.join(counted)}." if counted else ""
 
 
 def _slope(line: Line) -> str:
