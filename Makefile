@@ -38,11 +38,10 @@ llm: .venv/llm
 reproduce: .venv/llm
 	$(BIN)/lrrecsys reproduce --profile "$(PROFILE)" --datasets "$(DATASETS)" $(if $(MARKETS),--markets "$(MARKETS)")
 
-# Files start in the order of their paths: by number of tests, as xdist would have it, long single tests come last.
 test: .venv/llm
 	$(BIN)/ruff check .
 	$(BIN)/mypy lrrecsys_core
-	$(BIN)/python -m pytest tests -q -p no:nbval -n auto --dist loadfile --no-loadscope-reorder --durations 20
+	$(BIN)/python -m pytest tests -q -p no:nbval -n auto --dist loadfile --durations 20
 	$(MAKE) --no-print-directory smoke
 
 # Trains once. The notebooks that the run leaves are then run again on what it kept: their numbers and its files must

@@ -271,7 +271,7 @@ def test_a_store_is_read_with_the_set_it_was_asked_in(
         assert recorded_profiles(split, path, "my/model", prompts=chosen) == source.profiles(split)
         assert source.profiles(split) == item_profiles(split, Counting(), prompts=source.prompts)
         assert stored_variants(split, path, "my/model", prompts=chosen) == {"full"}
-    assert str(stores()["my/model"]) == f"{tmp_path / 'own.sqlite'}?prompts={mine}", "found from any folder"
+    assert str(stores()["my/model"]) == f"my/model={tmp_path / 'own.sqlite'}?prompts={mine}", "found from any folder"
     assert not stored_variants(split, zero, "my/model", prompts=HOUSE)
     with pytest.raises(InputError, match="no answer of 'my/model'"):
         recorded_explanations(split, zero, "my/model", prompts=HOUSE)
