@@ -74,6 +74,8 @@ def use_style() -> None:
         style="whitegrid",
         palette="colorblind",
         rc={
+            "axes.formatter.useoffset": False,
+            "axes.formatter.limits": (-7, 7),  # ticks are the numbers themselves
             "figure.constrained_layout.use": True,
             "figure.dpi": 110,
             "savefig.dpi": 150,

@@ -177,3 +177,11 @@ def test_reliability_finds_a_network_that_says_too_much() -> None:
         ratings = frame.filter(task="regression")
         assert np.allclose(ratings["predicted"], ratings["effect"]) == right
         np.testing.assert_allclose(ratings["predicted"] - ratings["effect"], lean, atol=1e-9)
+
+
+def test_ticks_are_the_numbers_themselves() -> None:
+    fig, ((ax,),) = panels(1, 1)
+    ax.plot([0, 1], [0.24955, 0.24957])
+    fig.draw_without_rendering()
+    assert ax.yaxis.get_offset_text().get_text() == ""
+    assert all(text.get_text().startswith("0.2495") for text in ax.get_yticklabels())
