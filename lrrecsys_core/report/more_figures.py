@@ -18,6 +18,7 @@ from lrrecsys_core import metrics as m
 from lrrecsys_core import rows as r
 from lrrecsys_core import stats
 from lrrecsys_core.report.evidence import Evidence, Panel
+from lrrecsys_core.report.formats import named
 from lrrecsys_core.report.style import (
     BASELINE,
     OTHER,
@@ -97,7 +98,7 @@ def dial(frame: pl.DataFrame) -> Figure:
 
 
 def collect_controls(sources: Sequence[Evidence], null: Sequence[Evidence]) -> pl.DataFrame:
-    """Improvement over Ablation 1 of LR-Recsys, its controls and the null market, with what the title has to add."""
+    """Improvement over Ablation 1 of LR-Recsys, its controls and the null market, with what the caption has to add."""
     markets = {e.dataset.removeprefix(r.NULL_PREFIX): e for e in null}
     lines: list[Line] = []
     for source in sources:
@@ -122,14 +123,13 @@ def _small_print(source: Evidence, metric: str) -> str:
     return "\n".join(words)
 
 
-def controls(frame: pl.DataFrame) -> Figure:
+def controls(frame: pl.DataFrame) -> tuple[Figure, str]:
     """Improvement over Ablation 1 of LR-Recsys, its shuffled controls and the null markets, with 95% intervals."""
-    fig, columns = by_column(frame, 2, 2.2)
+    fig, columns = by_column(frame, 2, 1.9)
     places = [word for word in (*CONTROLS.values(), "null market") if word in set(frame["row"])]
     for title, axes, part in columns:
         for ax, metric in zip(axes, SHOWN, strict=True):
-            own = part.filter(metric=metric)
-            known = own.filter(pl.col("row").is_not_null()).to_dicts()
+            known = part.filter(pl.col("row").is_not_null(), metric=metric).to_dicts()
             if not known:
                 empty(ax, title)
                 continue
@@ -141,14 +141,21 @@ def controls(frame: pl.DataFrame) -> Figure:
             ax.tick_params(labelleft=title == columns[0][0])
             ax.axvline(0, color="black", lw=0.6)
             ax.xaxis.set_major_locator(MaxNLocator(4))
-            small = (own["small_print"][0] or "").splitlines()
-            if ax is axes[0]:
-                headed(ax, title, *small, width=36)
-            else:  # who explains stands above already
-                headed(ax, "", *(line for line in small if not line.startswith("explanations")), width=36)
+            headed(ax, title if ax is axes[0] else "")
     for ax, metric in zip(columns[(len(columns) - 1) // 2][1], SHOWN, strict=True):
         ax.set_xlabel(f"% better than Ablation 1 ({metric})")
-    return fig
+    return fig, _in_words(frame)
+
+
+def _in_words(frame: pl.DataFrame) -> str:
+    """The small print of all panels as sentences for the caption; what several share is said once."""
+    said: dict[str, dict[str, None]] = {}
+    for title, metric, small in frame.select("title", "metric", "small_print").unique(maintain_order=True).rows():
+        for line in (small or "").splitlines():
+            # who explains is the same for both metrics
+            place = named(title) if line.startswith("explanations") else f"{named(title)}, {metric}"
+            said.setdefault(line, {})[place] = None
+    return " ".join(f"{line[0].upper()}{line[1:]}, in {'; '.join(places)}." for line, places in said.items())
 
 
 def collect_cold_start(sources: Sequence[Evidence]) -> pl.DataFrame:

@@ -49,6 +49,9 @@ def test_a_finished_run_is_stored_without_its_machine(root: Path) -> None:
     assert str(root) not in path.read_text()
     before = path.read_bytes()
     assert list(store("smoke")) == [path] and path.read_bytes() == before
+    notebook.cells.append(nbformat.v4.new_markdown_cell("Mended since."))
+    nbformat.write(notebook, path)
+    assert list(store("smoke")) == [path] and "Mended since." in path.read_text()
 
 
 def test_what_may_not_be_stored_is_refused_and_nothing_written(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

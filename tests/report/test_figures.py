@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from lrrecsys_core import rows as r
-from lrrecsys_core.report import drawings, environment_figures, more_figures, schematics, text_figures
+from lrrecsys_core.report import drawings, environment_figures, figures, more_figures, schematics, text_figures
 from lrrecsys_core.report.evidence import null_markets, sources
 from lrrecsys_core.report.formats import significant
 from lrrecsys_core.report.kept import file_of
@@ -235,16 +235,32 @@ def test_numbers_of_paper_and_ours_are_joined_row_by_row() -> None:
     joined = [line.get_xdata() for line in ax.lines if list(line.get_ydata()) == [place, place]]
     np.testing.assert_allclose(joined, [[published, ours]])
     assert "published: TripAdvisor" in _texts(ax.figure)
+    absent = [text.get_position()[1] for text in ax.texts if text.get_text() == "not run"]
+    assert len(absent) > 10 and absent == sorted(absent), "in one order in every process: files have equal bytes"
     own = metrics.with_columns(dataset=pl.lit("shop"), simulated=pl.lit(False))
     assert "no published number" in _texts(drawings.BY_NAME["paper_against_ours"].draw(own)).replace("\n", " ")  # type: ignore[arg-type]
 
 
-def test_controls_say_who_explains_and_what_is_silent() -> None:
+def test_the_caption_of_controls_says_who_explains_and_what_is_silent() -> None:
     metrics, _ = study({r.LR: 0.1, r.ABLATION1: 0.1, r.SHUFFLE_ALL: 0.1}, replicates=2)
-    part = pl.when(row=r.ABLATION1).then(0.0).otherwise(0.5)
-    text = _texts(drawn("controls", metrics.with_columns(own_part=part)))
-    assert "explanations: simulated reasoner" in text and f"{r.ABLATION1}: bias-only" in text
-    assert "bias-only" not in _texts(drawn("controls", metrics.with_columns(own_part=pl.lit(0.5))))
+
+    def caption(metrics: pl.DataFrame) -> str:
+        return more_figures.controls(more_figures.collect_controls(sources(metrics, None), []))[1]
+
+    silent = pl.when(row=r.ABLATION1).then(0.0).otherwise(0.5)
+    text = caption(metrics.with_columns(own_part=silent))
+    assert text.count("Explanations: simulated reasoner") == 1
+    assert f"{r.ABLATION1}: bias-only, in Hotels (simulated), RMSE; Hotels (simulated), AUC." in text
+    assert "bias-only" not in caption(metrics.with_columns(own_part=pl.lit(0.5)))
+
+
+def test_where_no_record_may_be_shown_the_attention_map_is_the_mean_alone() -> None:
+    pairs = pl.DataFrame([(a, b) for a in "ab" for b in "ab"], schema=["from", "to"], orient="row")
+    mean = pairs.with_columns(title=pl.lit("Yelp"), what=pl.lit(figures.MAPS[1]), share=0.5)
+    assert len(figures.attention_map(mean).axes) == 1
+    record = mean.with_columns(title=pl.lit("Hotels (simulated)"), what=pl.lit(figures.MAPS[0]))
+    both = figures.attention_map(pl.concat([mean, record]))
+    assert len(both.axes) == 4 and "records of real data are" in _texts(both)
 
 
 def test_unordered_data_are_said_to_be() -> None:
