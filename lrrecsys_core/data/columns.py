@@ -179,8 +179,8 @@ def refuse_repeats(
     mixed = np.zeros(frame.height, np.uint64)
     for key in keys:
         mixed = mixed * _MIX + frame[key].hash().to_numpy()
-    mixed.sort()
-    if (mixed[1:] != mixed[:-1]).all():
+    ranked = pl.Series(mixed).sort().to_numpy()
+    if (ranked[1:] != ranked[:-1]).all():
         return  # no two hashes agree, which takes a fraction of the memory of comparing the keys
     for row in frame.select((~pl.struct(keys).is_first_distinct()).arg_true().head(1)).to_series():
         pairs = list(zip(keys, frame.select(keys).row(row), strict=True))

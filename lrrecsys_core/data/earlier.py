@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
@@ -52,9 +53,11 @@ class Earlier:
         for begin in range(0, len(found), _ROWS):
             part = slice(begin, begin + _ROWS)
             own, start, stop = self.own[part], self.start[part], self.stop[part]
+            some_own = (own >= 0).any()  # none where time is known
             for place in range(n):
                 position = stop + (place - n)
-                position -= (own >= 0) & (position <= own)
+                if some_own:
+                    position -= (own >= 0) & (position <= own)
                 inside = position >= start
                 position[~inside] = 0
                 found[part, place] = np.where(inside, self.order[position], -1)
@@ -115,8 +118,7 @@ def order_by(*keys: Ints) -> Ints:
         if n and (int(key.max()) - int(key.min())) >> (63 - bits) == 0:
             # A key and its place in one number: sorting the numbers is stable, and many times faster than an argsort.
             places = ((key - key.min()) << bits) | np.arange(n)
-            places.sort()
-            places &= (1 << bits) - 1
+            places = pl.Series(places).sort().to_numpy() & ((1 << bits) - 1)  # numpy's sort takes twice the time
         else:
             places = np.argsort(key, kind="stable")
         order = order[places]

@@ -89,7 +89,7 @@ def described(records: pl.DataFrame, about: pl.DataFrame, where: str) -> tuple[p
         item_id, name, details; and a sentence on how many have no name, if any.
     """
     first = about.drop_nulls("item_id").unique("item_id", keep="first", maintain_order=True)
-    items = records.select("item_id").unique().sort("item_id")
+    items = records["item_id"].unique().sort().to_frame()
     items = items.join(first, on="item_id", how="left", maintain_order="left")
     named = pl.col("name").fill_null("") != ""
     nameless = items.height - int(items.select(named.sum()).item())
