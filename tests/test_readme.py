@@ -23,7 +23,8 @@ GPT = "gpt-3.5-turbo item summaries"
 NAMES = (
     r"arXiv \d{4}\.\d{5}(?:v\d)?", r"\bv[123]\b", r"version 1\b", r"Python 3\.11", r"\b\d{1,2} [A-Z][a-z]+ 20\d\d",
     r"\b(?:Sec|App|Fig|Tab)s? \d[\d.]*(?:(?:, | and )\d[\d.]*)*", r"\b(?:KDD|ACL|SIGIR|UMAP|TiiS) 20\d\d",
-    r"(?:, 20\d\d)(?= \(EILLS\)|\. )", r"width 8\b", r"EXP3RT", r"Llama-2-7B", r"Mistral-7B", r"SmolLM2-135M", r"gpt-3\.5-turbo",
+    r"(?:, 20\d\d)(?= \(EILLS\)|\. )", r"width 8\b", r"EXP3RT", r"Llama-2-7B", r"Mistral-7B", r"SmolLM2-135M",
+    r"gpt-3\.5-turbo",
 )  # fmt: skip
 
 
