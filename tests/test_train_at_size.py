@@ -18,8 +18,9 @@ def test_steps_of_a_network_and_evaluations_of_the_biases_are_measured(
     entropies = biases._entropies
     for size in train_at_size.SIZES:
         train_at_size.make(tmp_path, size)
-    for found in (train_at_size.biases_of(tmp_path), train_at_size.steps_of("Biased MF", tmp_path, 4)):
+    of_biases, of_network = train_at_size.biases_of(tmp_path), train_at_size.steps_of("Biased MF", tmp_path, 4)
+    for found in (of_biases, of_network):
         assert list(found) == ["small", "large"]
         assert all(told["cpu_seconds_per_million"] > 0 for told in found.values())
-    assert all(told["evaluations"] > 3 for told in train_at_size.biases_of(tmp_path).values())
+    assert all(told["evaluations"] > 3 for told in of_biases.values())
     assert biases._entropies is entropies
