@@ -16,13 +16,14 @@ Loss: the rating's + [squared errors on the observed cells of X, Y, Z + `ranking
 found the later item better on a. MTER has no constraints, ComparER-Sub has.
 
 Deviations: D1 every training rating enters by its own loss. D2 affine link (rule P3): (x - 1) / 4 for ratings, the sum
-with the biases clipped to [0, 1]; c (x - t) with trained c > 0 and t for high/low. D3 Adam with projection instead of AdaGrad; every sum
-is a mean, and auxiliary terms are divided by 16 (rule P5); cells and pairs are the batch's own instead of separate
-samples. D4 the A most frequent aspects. D5 opinion words are not at hand: the polarity of a mention is its opinion, so
-the row is *reduced*. D6 reference items are the last five, and both items must mention the aspect. D7 residual biases
-(rule P2) through the link they were fitted behind, for linear in stars they are worse than in logits; an unseen user or
-item gets the base rate in place of x. D8 factors start in U(.495 c, .505 c), where c makes E[x] the mean rating; the
-released U(0, 1) starts at 32 or more, and with a spread that a user with few records never loses. D9 ComparER's own ranking mixes in aspect scores; ratings do not.
+with the biases clipped to [0, 1]; c (x - t) with trained c > 0 and t for high/low. D3 Adam with projection instead of
+AdaGrad; every sum is a mean, and auxiliary terms are divided by 16 (rule P5); cells and pairs are the batch's own
+instead of separate samples. D4 the A most frequent aspects. D5 opinion words are not at hand: the polarity of a mention
+is its opinion, so the row is *reduced*. D6 reference items are the last five, and both items must mention the aspect.
+D7 residual biases (rule P2) through the link they were fitted behind, for linear in stars they are worse than in
+logits; an unseen user or item gets the base rate in place of x. D8 factors start in U(.495 c, .505 c), where c makes
+E[x] the mean rating; the released U(0, 1) starts at 32 or more, and with a spread that a user with few records never
+loses. D9 ComparER's own ranking mixes in aspect scores; ratings do not.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ the utilities in these losses. The aspects of a record are targets only: a score
 
 Deviations: D1 ratings in [0, 1] are soft labels of the same log loss (high/low is native); early stopping watches the
 task's own loss. D2 Adam on minibatches instead of block-wise SGD, L2 as weight decay of the rows a batch touches. D3
-where sentiments are missing the rating stands in. D4 base rate and shared biases (rule P2) are added to s, held fixed, and
-mu of the constant aspect is 0: as parts of its utility the rating's weights would stretch them.
+where sentiments are missing the rating stands in. D4 base rate and shared biases (rule P2) are added to s, held fixed,
+and mu of the constant aspect is 0: as parts of its utility the rating's weights would stretch them.
 """
 
 from __future__ import annotations
