@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -53,8 +53,13 @@ def _tree(file: Path) -> ast.Module:
     return ast.parse(file.read_text(encoding="utf-8"))
 
 
-def _imports(file: Path) -> Iterable[str]:
+@cache
+def _imports(file: Path) -> tuple[str, ...]:
     """Names of what a file imports at run time, wherever in it; a package's members are tried as modules too."""
+    return tuple(_imported(file))
+
+
+def _imported(file: Path) -> Iterator[str]:
     typing = {
         node
         for block in ast.walk(_tree(file))

@@ -50,7 +50,10 @@ ESTIMATE = ("effect", "low", "high")
 COLD = 0.01  # of the test records, for a group of their own
 OUTCOMES = {"regression": "target", "classification": "liked"}
 BETTER = [f"% better than\nAblation 1 ({metric})" for metric in SHOWN]
-LEVELS = {r.TRUE_ATTRIBUTES: ("--", "S* as input"), r.ALL_ATTRIBUTES: (":", "all attributes as input")}
+# Where these stand beside the shares, so that none hides another.
+LEVELS = {
+    r.TRUE_ATTRIBUTES: (115, "s", "S* as input, no texts"), r.ALL_ATTRIBUTES: (125, "D", "all attributes as input"),
+}  # fmt: skip
 CONTROLS = {
     r.LR: "LR-Recsys", r.SHUFFLE_ITEM: "shuffled in item", r.SHUFFLE_USER: "shuffled in user",
     r.SHUFFLE_ALL: "shuffled", r.SPURIOUS: "spurious only", r.shifted(r.SPURIOUS): "spurious, shifted",
@@ -86,9 +89,8 @@ def dial(frame: pl.DataFrame) -> Figure:
                 empty(ax, title)
                 continue
             points(ax, found["share"].to_list(), found.to_dicts(), OURS, "reasoner")
-            for name, (style, label) in LEVELS.items():
-                for level in own.filter(row=name)["effect"].drop_nulls():
-                    ax.axhline(level, color=OTHER, ls=style, label=plain(label))
+            for name, (at, marker, label) in LEVELS.items():
+                points(ax, [at], own.filter(row=name).to_dicts(), OTHER, plain(label), marker=marker)
             ax.axhline(0, color="black", lw=0.6)
             ax.set_title(plain(title) if ax is axes[0] else "")
             ax.set_xticks(list(r.DIAL))

@@ -222,13 +222,15 @@ def whiskers(line: Line) -> NDArray[np.float64]:
     return np.maximum([[effect - low], [high - effect]], 0.0)
 
 
-def points(ax: Axes, x: Sequence[float], lines: Sequence[Line], colour: str, label: str = "") -> None:
+def points(
+    ax: Axes, x: Sequence[float], lines: Sequence[Line], colour: str, label: str = "", *, marker: str = "o"
+) -> None:
     """Estimates at `x` with their 95% intervals, joined by a line; those that are not known are left out."""
     known = [(at, line) for at, line in zip(x, lines, strict=True) if line.get("effect") is not None]
     if known:
         reach = np.hstack([whiskers(line) for _, line in known])
         at, effect = [at for at, _ in known], [line["effect"] for _, line in known]
-        ax.errorbar(at, effect, yerr=reach, fmt="o-", capsize=2, color=colour, label=label or None)
+        ax.errorbar(at, effect, yerr=reach, fmt=f"{marker}-", capsize=2, color=colour, label=label or None)
 
 
 def with_missing(frame: pl.DataFrame, *columns: str) -> pl.DataFrame:

@@ -76,10 +76,11 @@ class TextJob:
     @property
     def content(self) -> str | None:
         """Hash of the kept texts and codes, which cells that read them are filed under; None if not kept whole."""
-        done = self.folder / f"{self.key}.json"
+        folder, key = self.folder, self.key
+        done = folder / f"{key}.json"
         parts = ["whitening.safetensors", "codes.parquet", "sentences.parquet"]
         parts += [] if self.texts.raw else ["safetensors", "words.json"]
-        if not all(paths.sound(self.folder / f"{self.key}.{part}") for part in ["json", *parts]):
+        if not all(paths.sound(folder / f"{key}.{part}") for part in ["json", *parts]):
             return None
         return _content(done, done.stat().st_mtime_ns)
 
