@@ -74,7 +74,7 @@ def _box(text: str, *, update: bool) -> Markdown:
 
 
 def table(frame: pl.DataFrame) -> Markdown:
-    """A frame to be read: left-aligned, data sets by proper names, of a column of numbers three digits of its largest."""
+    """A frame to be read: left-aligned, data sets by proper names, three digits of the largest number of a column."""
     columns = [_printed(column) for column in frame]
     heads = ["data set" if name == "dataset" else named(name).replace("_", " ") for name in frame.columns]
     lines = [heads, *(list(row) for row in zip(*columns, strict=True))]
