@@ -28,13 +28,13 @@ SIZES: Final = {
 
 BEHIND: Final = 0.0015  # RMSE by which a network may stay behind the biases without a reason
 _LINEAR: Final = (
-    "ratings are linear in stars, where biases fitted behind a sigmoid lose .0006 to .0023, and users of few records "
-    "keep the noise of factors that start at random"
+    "a run of before its mending: ratings linear in stars, where biases fitted behind a sigmoid lose .0006 to .0023, "
+    "and noise in the factors of users with few records (docs/deviations.md)"
 )
 REASONS: Final = {
     mter.MTER.name: _LINEAR,
     r.COMPARER: f"{_LINEAR}; where it is further behind than MTER, by its comparisons, which are all that it adds",
-    sulm.SULM.name: "training stretches the biases it starts from, which were shrunk on the same records",
+    sulm.SULM.name: "a run of before its mending: training stretches the biases, which were shrunk on the same records",
     r.LETTER: "no residual biases: users and items are learnt from what Adam leaves of few records",
 }
 
