@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -56,24 +55,21 @@ def _tree(file: Path) -> ast.Module:
 @cache
 def _imports(file: Path) -> tuple[str, ...]:
     """Names of what a file imports at run time, wherever in it; a package's members are tried as modules too."""
-    return tuple(_imported(file))
-
-
-def _imported(file: Path) -> Iterator[str]:
     typing = {
         node
         for block in ast.walk(_tree(file))
         if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
         for node in ast.walk(block)
     }
+    names: list[str] = []
     for node in ast.walk(_tree(file)):
         if node in typing:
             continue
         if isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
+    return tuple(names)
 
 
 @cache

@@ -74,7 +74,8 @@ def _box(text: str, *, update: bool) -> Markdown:
 
 
 def table(frame: pl.DataFrame) -> Markdown:
-    """A frame to be read: left-aligned, data sets by proper names, three digits of the largest number of a column."""
+    """A frame to be read: left-aligned, data sets by proper names (in columns `dataset` or `data set`, and as headings),
+    three digits of the largest number of a column."""
     columns = [_printed(column) for column in frame]
     heads = ["data set" if name == "dataset" else named(name).replace("_", " ") for name in frame.columns]
     lines = [heads, *(list(row) for row in zip(*columns, strict=True))]
@@ -112,7 +113,7 @@ def with_texts(study: Study) -> list[str]:
     reasons = {name: study.absence(name) for name in study.datasets}
     for name, reason in reasons.items():
         if reason:
-            display(Markdown(f"**{markdown(name)}** is left out below, not run: {markdown(reason)}."))
+            display(Markdown(f"**{markdown(named(name))}** is left out below, not run: {markdown(reason)}."))
     return [name for name, reason in reasons.items() if not reason]
 
 

@@ -50,9 +50,9 @@ ESTIMATE = ("effect", "low", "high")
 COLD = 0.01  # of the test records, for a group of their own
 OUTCOMES = {"regression": "target", "classification": "liked"}
 BETTER = [f"% better than\nAblation 1 ({metric})" for metric in SHOWN]
-# Where these stand beside the shares, so that none hides another.
-LEVELS = {
-    r.TRUE_ATTRIBUTES: (115, "s", "S* as input, no texts"), r.ALL_ATTRIBUTES: (125, "D", "all attributes as input"),
+# Rows without texts, drawn right of the shares: place, marker, label.
+INPUTS = {
+    r.TRUE_ATTRIBUTES: (115, "s", "S* as input, no texts"), r.ALL_ATTRIBUTES: (125, "D", "all attributes, no texts"),
 }  # fmt: skip
 CONTROLS = {
     r.LR: "LR-Recsys", r.SHUFFLE_ITEM: "shuffled in item", r.SHUFFLE_USER: "shuffled in user",
@@ -65,7 +65,7 @@ def collect_dial(sources: Sequence[Evidence]) -> pl.DataFrame:
     lines: list[Line] = []
     for source in filter(lambda source: source.simulated, sources):
         for metric in SHOWN:
-            rows = [(name, share) for share, name in r.DIAL.items()] + [(name, None) for name in LEVELS]
+            rows = [(name, share) for share, name in r.DIAL.items()] + [(name, None) for name in INPUTS]
             lines += [
                 {"title": titled(source), "metric": metric, "row": name, "share": share}
                 | told(source.improvement(metric, name, r.ABLATION1))
@@ -75,7 +75,8 @@ def collect_dial(sources: Sequence[Evidence]) -> pl.DataFrame:
 
 
 def dial(frame: pl.DataFrame) -> Figure:
-    """Improvement over Ablation 1 in percent against the share of S* the reasoner knows, with 95% intervals."""
+    """Improvement over Ablation 1 in percent against the share of S* the reasoner knows, and beside it that of two
+    networks that read attributes in place of texts, all with 95% intervals."""
     if frame.is_empty():
         fig, ((ax,),) = panels(1, 1)
         empty(ax, "Knowledge of the reasoner", "only simulated markets have a known S*")
@@ -89,7 +90,7 @@ def dial(frame: pl.DataFrame) -> Figure:
                 empty(ax, title)
                 continue
             points(ax, found["share"].to_list(), found.to_dicts(), OURS, "reasoner")
-            for name, (at, marker, label) in LEVELS.items():
+            for name, (at, marker, label) in INPUTS.items():
                 points(ax, [at], own.filter(row=name).to_dicts(), OTHER, plain(label), marker=marker)
             ax.axhline(0, color="black", lw=0.6)
             ax.set_title(plain(title) if ax is axes[0] else "")

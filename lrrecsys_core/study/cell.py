@@ -171,16 +171,16 @@ class Cell:
         return None if key is None else self.filed(key, kind)
 
     def filed(self, key: str, kind: str) -> Path:
-        """File of one of the cell's `tables`, whose key takes time to compute, under a key that is known."""
+        """File of one of the cell's `tables` under `key`, for callers that have it: computing it takes time."""
         return self.run.folder / "cells" / f"{key}.{kind}.parquet"
 
     @property
     def done(self) -> bool:
         """Whether everything the cell leaves is kept and can be read."""
-        return self.kept is not None
+        return self.kept_key is not None
 
     @property
-    def kept(self) -> str | None:
+    def kept_key(self) -> str | None:
         """The cell's key where its tables and the model served are kept and can be read, else None."""
         key = self.key
         if key is None or not all(paths.sound(self.filed(key, kind)) for kind in self.tables):

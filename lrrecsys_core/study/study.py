@@ -167,7 +167,7 @@ class Study(Run):
         frames = [
             pl.read_parquet(cell.filed(key, kind)).with_columns(cell=pl.lit(key))
             for cell in cells
-            if (key := cell.kept)
+            if (key := cell.kept_key)
         ]
         if not frames:
             raise InputError(f"run {self.run!r} has no results yet: call run_rows first, or run `make reproduce`.")

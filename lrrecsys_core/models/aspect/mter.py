@@ -20,10 +20,10 @@ with the biases clipped to [0, 1]; c (x - t) with trained c > 0 and t for high/l
 AdaGrad; every sum is a mean, and auxiliary terms are divided by 16 (rule P5); cells and pairs are the batch's own
 instead of separate samples. D4 the A most frequent aspects. D5 opinion words are not at hand: the polarity of a mention
 is its opinion, so the row is *reduced*. D6 reference items are the last five, and both items must mention the aspect.
-D7 residual biases (rule P2) through the link they were fitted behind, for linear in stars they are worse than in
-logits; an unseen user or item gets the base rate in place of x. D8 factors start in U(.495 c, .505 c), where c makes
-E[x] the mean rating; the released U(0, 1) starts at 32 or more, and with a spread that a user with few records never
-loses. D9 ComparER's own ranking mixes in aspect scores; ratings do not.
+D7 residual biases (rule P2) enter ratings through the sigmoid they were fitted behind, since added in stars they
+predict worse; an unseen user or item gets the base rate in place of x. D8 factors start in U(.495 c, .505 c), where c
+makes E[x] the mean rating; the released U(0, 1) starts at 32 or more, and with a spread that a user with few records
+never loses. D9 ComparER's own ranking mixes in aspect scores; ratings do not.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class MTER(Recommender):
         return torch.where(batch["known"] > 0, stars.squeeze(-1), base)
 
     def bias(self, batch: Batch) -> Tensor:
-        """b_u + b_i (B,), in logits of the task."""
+        """b_u + b_i (B,), in logits of the task; 0 without biases."""
         if not self.biases:
             return torch.zeros_like(batch["known"])
         return (self.user_bias(batch["user"]) + self.item_bias(batch["item"])).squeeze(-1)

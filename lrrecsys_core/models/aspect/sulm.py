@@ -6,16 +6,16 @@ User Reviews. KDD 2017, 717-725.
 For aspects k = 1..A and the constant aspect 0 (the release puts it last), user and item rows (A + 1)(F + 2) wide::
 
     g_k = mu_k + b_{u,k} + b_{i,k} + p_{u,k} . q_{i,k}          sentiment utilities, (B, A + 1)
-    s   = sum_k g_k (z_k + w_{u,k} + v_{i,k})                   rating utility, (B,)
+    s   = mu + b_u + b_i + sum_k g_k (z_k + w_{u,k} + v_{i,k})  base rate, shared biases, rating utility, (B,)
 
-mu is fixed: the logit of the mean sentiment of each aspect, and of the mean rating for the constant one. Objective:
+mu_k is fixed: the logit of the mean sentiment of each aspect; mu_0 is 0, or without biases the base rate. Objective:
 ``alpha`` x log loss of the rating + (1 - alpha) x log losses of the *mentioned* aspects' sentiments + 0.05 x squares of
 the utilities in these losses. The aspects of a record are targets only: a score needs the two ids.
 
 Deviations: D1 ratings in [0, 1] are soft labels of the same log loss (high/low is native); early stopping watches the
 task's own loss. D2 Adam on minibatches instead of block-wise SGD, L2 as weight decay of the rows a batch touches. D3
-where sentiments are missing the rating stands in. D4 base rate and shared biases (rule P2) are added to s, held fixed,
-and mu of the constant aspect is 0: as parts of its utility the rating's weights would stretch them.
+where sentiments are missing the rating stands in. D4 base rate and shared biases (rule P2) stand beside the sum and are
+held fixed, instead of a base rate within g_0: there the weights would stretch them, and the squares pull at them.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class SULM(Recommender):
             for table in (self.users, self.items):
                 # Biases and weights start at 0: twenty random ones would drown the rating of a user with few records.
                 table.weight.unflatten(-1, (aspects + 1, -1))[..., :2] = 0.0
-        # The constant aspect alone adds to the rating at first: mu_0 up to noise.
+        # The constant aspect alone adds to the sum at first: mu_0, up to noise.
         self.weight = nn.Parameter(F.one_hot(torch.tensor(0), aspects + 1).float())
         self.register_buffer("mean_utility", F.pad(self.offset.view(1) * (not biases), (0, aspects)))
 
