@@ -74,7 +74,7 @@ def _box(text: str, *, update: bool) -> Markdown:
 
 
 def table(frame: pl.DataFrame) -> Markdown:
-    """A frame to be read: left-aligned, data sets by proper names (in columns `dataset` or `data set`, and as headings),
+    """A frame to be read: left-aligned, data sets by name (in columns `dataset` or `data set`, and as headings),
     three digits of the largest number of a column."""
     columns = [_printed(column) for column in frame]
     heads = ["data set" if name == "dataset" else named(name).replace("_", " ") for name in frame.columns]
