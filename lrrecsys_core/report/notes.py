@@ -32,8 +32,8 @@ _LINEAR: Final = (
     "ratings are linear in stars, where biases fitted behind a sigmoid lose .0006 to .0023, and users of few records "
     "keep the noise of factors that start at random"
 )
-# Of methods mended since (docs/deviations.md): words that the deviations of a mended version have, and the reason of one
-# that has not.
+# Of methods mended since (docs/deviations.md): words that the deviations of a mended version have, and the reason of
+# one that has not.
 MENDED: Final = {
     mter.MTER.name: ("U(.495 c", _LINEAR),
     r.COMPARER: (
