@@ -14,10 +14,8 @@ the utilities in these losses. The aspects of a record are targets only: a score
 
 Deviations: D1 ratings in [0, 1] are soft labels of the same log loss (high/low is native); early stopping watches the
 task's own loss. D2 Adam on minibatches instead of block-wise SGD, L2 as weight decay of the rows a batch touches. D3
-where sentiments are missing the rating stands in.
-
-The constant aspect holds the biases of rule P2: they start at the
-shared ones and are trained.
+where sentiments are missing the rating stands in. D4 base rate and shared biases (rule P2) are added to s, held fixed,
+and mu of the constant aspect is 0: as parts of its utility the rating's weights would stretch them.
 """
 
 from __future__ import annotations
@@ -45,7 +43,7 @@ class SULM(Recommender):
     width : F, factors per aspect.
     alpha : weight of the rating against the sentiments.
     utility : weight of the squared utilities.
-    biases : start the biases of the constant aspect at the shared ones (rule P2) instead of near 0.
+    biases : add base rate and shared biases (rule P2) to s; without them mu of the constant aspect is the base rate.
     """
 
     name: ClassVar[str] = "SULM"
@@ -57,7 +55,7 @@ class SULM(Recommender):
     as_published: ClassVar[dict[str, Any]] = {"aspects": 20, "width": 3}
     grid: ClassVar[list[dict[str, Any]]] = [
         {"lr": lr, "weight_decay": 1e-4, "aspects": aspects, "width": width}
-        for lr in (1e-3, 1e-2)
+        for lr in (1e-4, 1e-3)
         for aspects in (10, 20)
         for width in (3, 8)
     ]
@@ -75,8 +73,7 @@ class SULM(Recommender):
         alpha: float = 0.5,
         utility: float = 0.05,
     ) -> None:
-        super().__init__(sizes, rate, biases=False)
-        self.told = biases
+        super().__init__(sizes, rate, biases)
         self.aspects, self.alpha, self.utility = aspects, alpha, utility
         self.users = embedding(sizes.users, (aspects + 1) * (width + 2))
         self.items = embedding(sizes.items, (aspects + 1) * (width + 2))
@@ -84,9 +81,9 @@ class SULM(Recommender):
             for table in (self.users, self.items):
                 # Biases and weights start at 0: twenty random ones would drown the rating of a user with few records.
                 table.weight.unflatten(-1, (aspects + 1, -1))[..., :2] = 0.0
-        # The constant aspect alone makes the rating at first: s = mu_0 up to noise.
+        # The constant aspect alone adds to the rating at first: mu_0 up to noise.
         self.weight = nn.Parameter(F.one_hot(torch.tensor(0), aspects + 1).float())
-        self.register_buffer("mean_utility", F.pad(self.offset.view(1), (0, aspects)))
+        self.register_buffer("mean_utility", F.pad(self.offset.view(1) * (not biases), (0, aspects)))
 
     @classmethod
     def build(cls, split: Split, sizes: Sizes, task: str, **params: Any) -> Self:
@@ -101,13 +98,6 @@ class SULM(Recommender):
     def record_fields(cls, split: Split, sizes: Sizes, *, aspects: int = 20, **_: Any) -> dict[str, np.ndarray]:
         """`own_sentiment` (N, A + 1): the record's own sentiments, read by the loss only."""
         return {"own_sentiment": own_mentions(split, mentions(split), aspects).astype(np.float32)}
-
-    def hold_biases(self, of_user: Tensor, of_item: Tensor) -> None:
-        """The constant aspect starts from them, since it has biases of its own, which are trained."""
-        if self.told:
-            with torch.no_grad():
-                for table, biases in ((self.users, of_user), (self.items, of_item)):
-                    table.weight[: len(biases), 0] = biases
 
     def utilities(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Sentiment utilities g and their coefficients z + w + v, each (B, A + 1)."""
@@ -125,8 +115,8 @@ class SULM(Recommender):
 
     def loss(self, batch: Batch) -> Tensor:
         utility, coefficient = self.utilities(batch)
-        said = batch["own_sentiment"]
-        rating = F.binary_cross_entropy_with_logits((utility * coefficient).sum(-1), batch["target"], reduction="none")
+        said, logits = batch["own_sentiment"], self.with_biases((utility * coefficient).sum(-1), batch)
+        rating = F.binary_cross_entropy_with_logits(logits, batch["target"], reduction="none")
         mentioned = said.abs()
         sentiment = (F.softplus(-said * utility) * mentioned).sum(-1)
         squares = (utility**2 * mentioned).sum(-1) + utility[..., 0] ** 2

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
+from scipy.special import expit
 
 from lrrecsys_core.data.dataset import DOMAINS, make_dataset
 from lrrecsys_core.data.split import make_split
 from lrrecsys_core.models.aspect.cells import attention, cells, others, quality
 from lrrecsys_core.models.aspect.mter import MTER, ComparER
 from lrrecsys_core.models.base import Sizes
+from lrrecsys_core.models.biases import bias_logits, residual_biases
 from lrrecsys_core.training.fit import Replicate, as_tensors, fit
 from tests.models.markets import fields_of, market, replicates
 from tests.models.training import area, assert_trainable_side_by_side, batch_of, count, train
@@ -69,9 +72,12 @@ def test_score_by_hand_and_cold_rows() -> None:
         model.user_bias.weight[1] = 0.25
     batch = batch_of({"user": [1, 1], "item": [1, 0], "known": [1.0, 0.0]})
     assert model.score(batch).tolist() == pytest.approx([2.5, 4.0])
-    assert torch.sigmoid(model(batch)).tolist() == pytest.approx([(2.75 - 1) / 4, (4.25 - 1) / 4], abs=1e-5)
+    lifted = 1 / (1 + math.exp(-math.log(3) - 0.25)) - 0.75  # what the bias adds to the base rate of .75
+    expected = [1.5 / 4 + lifted, 3 / 4 + lifted]
+    assert torch.sigmoid(model(batch)).tolist() == pytest.approx(expected, abs=1e-5)
     model.classification = torch.tensor(1.0)
-    assert torch.sigmoid(model.double()(batch)[0]).item() < 0.75  # 2.75 stars are below the mean of 3
+    at_three = math.log(3)  # c = 1 and t = 3 - log 3, so that three stars are worth the base rate
+    assert model(batch).tolist() == pytest.approx([at_three - 0.5 + 0.25, at_three + 0.25], abs=1e-5)
 
 
 @pytest.mark.parametrize("kind", [MTER, ComparER])
@@ -86,7 +92,7 @@ def test_everyone_starts_at_the_mean_rating_or_at_three_stars(kind: type[MTER], 
         torch.manual_seed(seed)
         model = kind.build(split, sizes, task)
         start = model.score({k: v[split.train.copy()] for k, v in fields.items()})
-        assert start.mean().item() == pytest.approx(stars, abs=0.15) and start.std() < 0.15
+        assert start.mean().item() == pytest.approx(stars, abs=0.02) and start.std() < 0.02
 
 
 def test_every_factor_stays_nonnegative() -> None:
@@ -100,24 +106,20 @@ def test_every_factor_stays_nonnegative() -> None:
     assert len(lowest) == 7 and min(lowest) == 0.0
 
 
-def test_a_logit_of_bias_is_worth_its_slope_in_stars_or_one_logit_of_high_and_low() -> None:
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_at_first_predictions_are_those_of_the_biases(task: str) -> None:
     split = market()
     sizes = Sizes.of(split)
     told = as_tensors(fields_of(MTER, split, sizes))
     batch = {name: value[split.train.copy()] for name, value in told.items()}
-    for task in ("regression", "classification"):
+    biases = residual_biases(split, task)
+    expected = expit(bias_logits(split, task, *biases))[split.train]
+    for biased in (True, False):
         torch.manual_seed(0)
-        model = MTER.build(split, sizes, task)
-        before, logits = model.stars(batch), model(batch)
-        model.hold_biases(torch.full((split.n_users,), 0.1), torch.full((split.n_items,), -0.3))
-        rate = float(split.target[split.train].mean())
-        unit = 4 * rate * (1 - rate) if task == "regression" else 1.0
-        torch.testing.assert_close(model.stars(batch) - before, torch.full_like(before, -0.2 * unit))
-        assert (model(batch) - logits).mean().item() == pytest.approx(-0.2, rel=0.05)
-    without = MTER.build(split, sizes, "regression", biases=False)
-    stars = without.stars(batch)
-    without.hold_biases(torch.ones(split.n_users), torch.ones(split.n_items))
-    assert torch.equal(without.stars(batch), stars)
+        model = MTER.build(split, sizes, task, biases=biased)
+        model.hold_biases(*(torch.tensor(part, dtype=torch.float32) for part in biases))
+        apart = torch.sigmoid(model(batch)).detach().numpy() - expected
+        assert (np.abs(apart).max() < 0.02) == biased
 
 
 def planted_qualities(seed: int = 0) -> tuple[dict[str, Any], Sizes]:
@@ -205,7 +207,7 @@ def test_weights_of_the_terms() -> None:
     torch.manual_seed(0)
     model = ComparER(sizes, aspects=4, constraint=2.0)
     batch = batch_of(fields)
-    rating = (((model.stars(batch) - 1) / 4 - 0.5) ** 2).mean()
+    rating = ((model.rating(batch) - 0.5) ** 2).mean()
     extra = model.cell_loss(batch) + 2 * model.constraint_loss(batch)
     assert model.loss(batch).item() == pytest.approx((rating + extra / 16).item(), rel=1e-5)
 

@@ -36,24 +36,25 @@ def without_factors(model: SULM) -> SULM:
     return model
 
 
-def test_it_starts_at_the_shared_biases_and_trains_them() -> None:
+def test_base_rate_and_shared_biases_stand_beside_the_utilities_and_are_held() -> None:
     of_user, of_item = torch.tensor([0.0, 0.5, -1.0]), torch.tensor([0.0, -0.25, 0.75])
     torch.manual_seed(0)
     model = SULM(Sizes(4, 4), rate=0.8, aspects=3, width=2)  # a replicate with more users and items sets the sizes
     model.hold_biases(of_user, of_item)
-    for table, told in ((model.users.weight, of_user), (model.items.weight, of_item)):
+    for table in (model.users.weight, model.items.weight):
         columns = table.detach().view(4, 4, 4)[..., :2].clone()  # bias and weight of every aspect
-        assert torch.equal(columns[:3, 0, 0], told)
-        columns[:, 0, 0] = 0
         assert not columns.any()
         assert (table.detach().view(4, 4, 4)[1:, :, 2:] != 0).all()
     fields = {"user": [1, 2, 2, 0], "item": [1, 2, 0, 2], "own_sentiment": np.zeros((4, 4), np.float32)}
     mu = math.log(4)
     expected = [mu + 0.5 - 0.25, mu - 1 + 0.75, mu - 1, mu + 0.75]
     assert without_factors(model)(batch_of(fields)).tolist() == pytest.approx(expected, abs=1e-6)
-    before = model.users.weight[1, 0].item()
+    with torch.no_grad():
+        model.weight[0] = 2.0  # stretches neither
+    assert model(batch_of(fields)).tolist() == pytest.approx(expected, abs=1e-6)
     train(model, fields, steps=3)
-    assert abs(model.users.weight[1, 0].item() - before) > 0.01
+    assert model.user_bias.weight[:3, 0].tolist() == of_user.tolist()
+    assert model.users.weight[1, 0].abs() > 0.01  # the constant aspect's own, which are trained
 
 
 def test_without_biases_it_starts_at_the_base_rate() -> None:
@@ -112,7 +113,9 @@ def test_the_constants_are_those_of_training() -> None:
     own = own_mentions(split, mentions(split), 10)[split.train]
     share = np.array([(own[:, k] == 1).sum() + 1 for k in range(1, 11)]) / ((own[:, 1:] != 0).sum(0) + 2)
     np.testing.assert_allclose(torch.sigmoid(model.mean_utility[1:]), share, rtol=1e-4)
-    assert torch.sigmoid(model.mean_utility[0]).item() == pytest.approx(split.target[split.train].mean(), rel=1e-4)
+    assert model.mean_utility[0] == 0  # the base rate stands beside the utilities
+    alone = SULM.build(split, Sizes.of(split), "regression", biases=False, aspects=10).mean_utility[0]
+    assert torch.sigmoid(alone).item() == pytest.approx(split.target[split.train].mean(), rel=1e-4)
     assert "mean_utility" not in dict(model.named_parameters())
 
 
