@@ -100,7 +100,7 @@ def direct() -> tuple[str, ...]:
     """RMSE of the LLM's own ratings and of LR-Recsys, on the set where there are such."""
     table = [line for line in lines(f"demo-{RATED}/table4.csv") if line["metric"] == "RMSE" and line["ours_mean"]]
     found = {line["row"]: float(line["ours_mean"]) for line in table}
-    ours = next(line for line in lines(f"demo-{RATED}/table2.csv") if (line["row"], line["metric"]) == (rows.LR, "RMSE"))
+    (ours,) = [line for line in lines(f"demo-{RATED}/table5.csv") if (line["row"], line["metric"]) == (rows.LR, "RMSE")]
     return tuple(f"{value:.4f}".removeprefix("0") for value in (found[rows.DIRECT], float(ours["ours_mean"])))
 
 
