@@ -112,7 +112,7 @@ FACTS: dict[str, Callable[[], tuple[str, ...]]] = {
         lambda: tuple(gain("demo", name) for name in ("hotels", "restaurants", "movies")),
     r"(\d+) of (\d+) cells\]": lambda: held("simulated")[:2],
     r"the same gain is (\.\d+) \(": lambda: (gain("demo-movielens", "movielens"),),
-    r", (\.\d+) \(\[TripAdvisor": lambda: (gain("demo-tripadvisor", "tripadvisor"),),
+    r", (-?\.\d+) \(\[TripAdvisor": lambda: (gain("demo-tripadvisor", "tripadvisor"),),
     r"and (\.\d+) \(\[Yelp": lambda: (gain("demo-yelp", "yelp"),),
     r"and (\d+) of (\d+) cells are supported, of (\d+) that": lambda: held("real"),
     r"the largest gain is (\.\d+) \(sentences about movies": largest,
