@@ -51,5 +51,7 @@ def compare(split: Split, training: Training = TRAINING) -> dict[str, tuple[floa
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("name the ratings, one KIND:PATH as for `lrrecsys data`: movielens:FOLDER, for example")
     for name, (validation, test) in compare(make_split(load_dataset(sys.argv[1]))).items():
         print(f"{name:20} validation {validation:.4f}  test {test:.4f}", flush=True)

@@ -187,10 +187,13 @@ class Recommender(nn.Module):
 
     def with_biases(self, score: Tensor, batch: Batch) -> Tensor:
         """Base rate and residual biases (rule P2) added to a score, where the instance has them."""
+        return score + self.offset + self.bias(batch) if self.biases else score
+
+    def bias(self, batch: Batch) -> Tensor:
+        """Residual biases b_u + b_i (B,), in logits of the task; a single 0 where the instance has none."""
         if not self.biases:
-            return score
-        bias = self.user_bias(batch["user"]) + self.item_bias(batch["item"])
-        return score + self.offset + bias.squeeze(-1)
+            return torch.zeros_like(self.offset)
+        return (self.user_bias(batch["user"]) + self.item_bias(batch["item"])).squeeze(-1)
 
     def hold_biases(self, of_user: Tensor, of_item: Tensor) -> None:
         """Take over the residual biases, (users,) and (items,), in logits of the task: see `biases`."""

@@ -35,21 +35,49 @@ def dealt(folder: Path, deal: int) -> Path:
     return file
 
 
-# In the second, four contrasts of single metrics pass their own test: a network that learns less noise does gain over
-# one that learns more. A claim asks for more than one of them.
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> dict[int, pl.DataFrame]:
+    """The evidence on two deals of the ratings."""
+    found = {}
+    for deal in (5, 2):
+        with pytest.MonkeyPatch.context() as patch:
+            folder = tmp_path_factory.mktemp(f"deal_{deal}")
+            patch.setenv("LRRECSYS_ROOT", str(folder))
+            for name in ("LRRECSYS_STORES", "LRRECSYS_ENCODER"):
+                patch.delenv(name, raising=False)
+            profile = get_profile("smoke", epochs=6, patience=6, autoencoder_epochs=20)
+            market = dealt(folder, deal)
+            study = Study(profile, [f"table:{market}?timestamp=timestamp&name=name&details=details&domain=movie"])
+            study.run_rows([2, 5, 6], only=RUN, jobs=1, progress=False)
+            found[deal] = evidence_table(study.metrics(), study.predictions())
+    return found
+
+
+def gains(evidence: pl.DataFrame) -> pl.DataFrame:
+    """The contrasts in which something gains: not "no gain left" of shuffled texts, which ought to hold."""
+    found = evidence.filter(pl.col("claim").is_in(GAINS), pl.col("effect").is_not_null())
+    return found.filter(~pl.col("contrast").str.ends_with("no gain left"))
+
+
+def supported(evidence: pl.DataFrame) -> list[dict[str, object]]:
+    return evidence.filter(verdict="supported").select("claim", "metric", "contrast", "effect", "p_holm").to_dicts()
+
+
 @pytest.mark.parametrize("deal", [5, 2])
-def test_no_gain_is_supported(deal: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LRRECSYS_ROOT", str(tmp_path))
-    for name in ("LRRECSYS_STORES", "LRRECSYS_ENCODER"):
-        monkeypatch.delenv(name, raising=False)
-    profile = get_profile("smoke", epochs=6, patience=6, autoencoder_epochs=20)
-    market = dealt(tmp_path, deal)
-    study = Study(profile, [f"table:{market}?timestamp=timestamp&name=name&details=details&domain=movie"])
-    study.run_rows([2, 5, 6], only=RUN, jobs=1, progress=False)
-    found = evidence_table(study.metrics(), study.predictions())
-    judged = found.filter(pl.col("claim").is_in(GAINS), pl.col("effect").is_not_null())
-    assert set(judged["claim"]) == set(GAINS), "every claim was put to the test"
-    told = verdicts(claims_table(found)).filter(pl.col("claim").is_in(GAINS))
+def test_no_claim_of_a_gain_is_supported(judged: dict[int, pl.DataFrame], deal: int) -> None:
+    assert set(gains(judged[deal])["claim"]) == set(GAINS), "every claim was put to the test"
+    told = verdicts(claims_table(judged[deal])).filter(pl.col("claim").is_in(GAINS))
     assert "not supported" in set(told["verdict"]) and "supported" not in set(told["verdict"]), told.to_dicts()
-    controls = found.filter(claim=CONTROL, verdict=FAIL)
+    controls = judged[deal].filter(claim=CONTROL, verdict=FAIL)
     assert controls.filter(pl.col("contrast").str.contains("vs")).is_empty(), controls.to_dicts()
+
+
+def test_no_contrast_is_supported(judged: dict[int, pl.DataFrame]) -> None:
+    assert supported(gains(judged[5]).filter(pl.col("claim") != "C23")) == []
+
+
+@pytest.mark.xfail(strict=True, reason="C23 has no placebo: noise that a baseline learns of rare items is a slope")
+    strict=True, reason="C23 has no placebo: noise that a baseline learns of rare items is a slope"
+)
+def test_no_slope_is_supported(judged: dict[int, pl.DataFrame]) -> None:
+    assert supported(gains(judged[5]).filter(claim="C23")) == []

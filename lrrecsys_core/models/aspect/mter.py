@@ -141,12 +141,6 @@ class MTER(Recommender):
         base = torch.where(self.classification > 0, high, rating)
         return torch.where(batch["known"] > 0, stars.squeeze(-1), base)
 
-    def bias(self, batch: Batch) -> Tensor:
-        """b_u + b_i (B,), in logits of the task; 0 without biases."""
-        if not self.biases:
-            return torch.zeros_like(batch["known"])
-        return (self.user_bias(batch["user"]) + self.item_bias(batch["item"])).squeeze(-1)
-
     def rating(self, batch: Batch) -> Tensor:
         """Expected rating (B,) on [0, 1], not clipped."""
         of_biases = torch.sigmoid(self.offset + self.bias(batch)) - torch.sigmoid(self.offset)
