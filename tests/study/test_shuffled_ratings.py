@@ -77,7 +77,5 @@ def test_no_contrast_is_supported(judged: dict[int, pl.DataFrame]) -> None:
 
 
 @pytest.mark.xfail(strict=True, reason="C23 has no placebo: noise that a baseline learns of rare items is a slope")
-    strict=True, reason="C23 has no placebo: noise that a baseline learns of rare items is a slope"
-)
 def test_no_slope_is_supported(judged: dict[int, pl.DataFrame]) -> None:
     assert supported(gains(judged[5]).filter(claim="C23")) == []
