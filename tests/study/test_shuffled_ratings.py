@@ -73,9 +73,7 @@ def test_no_claim_of_a_gain_is_supported(judged: dict[int, pl.DataFrame], deal: 
 
 
 def test_no_contrast_is_supported(judged: dict[int, pl.DataFrame]) -> None:
-    assert supported(gains(judged[5]).filter(pl.col("claim") != "C23")) == []
-
-
-@pytest.mark.xfail(strict=True, reason="C23 has no placebo: noise that a baseline learns of rare items is a slope")
-def test_no_slope_is_supported(judged: dict[int, pl.DataFrame]) -> None:
-    assert supported(gains(judged[5]).filter(claim="C23")) == []
+    """C23 over the best baseline apart: its noise on rare items is a slope, wherefore free vectors decide the claim."""
+    slope = (pl.col("claim") == "C23") & ~pl.col("contrast").str.contains(f"over {rows.ABLATION1}", literal=True)
+    assert judged[5].filter(slope)["contrast"].n_unique() == 2
+    assert supported(gains(judged[5]).filter(~slope)) == []
