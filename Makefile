@@ -16,7 +16,7 @@ export MKL_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: reproduce test smoke llm texts bench lab clean
+.PHONY: reproduce test unit smoke llm texts bench lab clean
 .DEFAULT_GOAL := reproduce
 
 # The stamp is written last, so an installation cut short is taken up again; pip itself skips what is already there.
@@ -38,11 +38,14 @@ llm: .venv/llm
 reproduce: .venv/llm
 	$(BIN)/lrrecsys reproduce --profile "$(PROFILE)" --datasets "$(DATASETS)" $(if $(MARKETS),--markets "$(MARKETS)")
 
+# Both halves wait a good part of their time, for processes they kill and for kernels they start: side by side they take less.
 test: .venv/llm
 	$(BIN)/ruff check .
 	$(BIN)/mypy lrrecsys_core
+	$(MAKE) --no-print-directory --jobs 2 unit smoke
+
+unit: .venv/llm
 	$(BIN)/python -m pytest tests -q -p no:nbval -n auto --dist loadfile --durations 20
-	$(MAKE) --no-print-directory smoke
 
 # Trains once. The notebooks that the run leaves are then run again on what it kept: their numbers and its files must
 # come out the same, and the numbers that no processor changes must be the committed ones.

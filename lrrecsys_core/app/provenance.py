@@ -85,9 +85,9 @@ def status(told: Mapping[str, Mapping[str, object]], notebooks: Iterable[Path]) 
 
 
 def source(notebook: Path) -> str:
-    """SHA-256 of the cells of a notebook, without the outputs stored in it: those come and go, what it does stays."""
+    """SHA-256 of the code of a notebook: outputs stored in it come and go, and prose changes no result."""
     try:
-        cells = [(cell.cell_type, cell.source) for cell in nbformat.read(notebook, as_version=4).cells]
+        cells = [cell.source for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"]
     except ValueError:  # it cannot be run either, which is told when it is asked for
         return ""
     return hashlib.sha256(json.dumps(cells).encode()).hexdigest()

@@ -46,9 +46,10 @@ def against(metrics: pl.DataFrame) -> Figure:
                 ax.plot([line["paper_mean"], line["ours_mean"]], [y, y], color=OTHER, lw=1)
                 ax.plot(line["paper_mean"], y, "o", mfc="white", mec=colour, label="published" if y else "")
                 ax.plot(line["ours_mean"], y, "o", color=colour, label="ours" if y else "")
-            for row in {*names} - {line["row"] for line in both}:
-                at = ax.get_yaxis_transform()
-                ax.text(0.02, names.index(row), NOT_RUN, transform=at, va="center", size=SMALL, color=OTHER)
+            drawn, at = {line["row"] for line in both}, ax.get_yaxis_transform()
+            for y, row in enumerate(names):
+                if row not in drawn:
+                    ax.text(0.02, y, NOT_RUN, transform=at, va="center", size=SMALL, color=OTHER)
             ax.xaxis.set_major_locator(MaxNLocator(5))
             ax.set_yticks(range(len(names)), names)
             ax.set_ylim(len(names) - 0.5, -0.5)

@@ -290,10 +290,14 @@ def _dot(ax: Axes, y: float, line: Line, colour: str) -> None:
 
 
 def attention_map(frame: pl.DataFrame) -> Figure:
-    """Attention of each token (line) on every token (column): above of one market record, below the mean of all."""
-    fig, columns = by_column(frame, 2, 2.3)
+    """Attention of each token (line) on every token (column): above of one market record, below the mean of all.
+
+    Of real data alone there is the mean alone.
+    """
+    shown = [what for what in MAPS if what in set(frame["what"])] or list(MAPS[1:])
+    fig, columns = by_column(frame, len(shown), 2.3)
     for title, axes, part in columns:
-        for ax, what in zip(axes, MAPS, strict=True):
+        for ax, what in zip(axes, shown, strict=True):
             own = part.filter(what=what)
             if own.is_empty():
                 empty(ax, title, "records of real data are not shown" if what == MAPS[0] else NO_ATTENTION)
@@ -311,5 +315,5 @@ def attention_map(frame: pl.DataFrame) -> Figure:
             ax.tick_params(axis="y", rotation=0)
             ax.tick_params(axis="x", rotation=90)
             headed(ax, title if ax is axes[0] else "", what)
-    common_labels(columns, "attention on", ["attention of"] * 2)
+    common_labels(columns, "attention on", ["attention of"] * len(shown))
     return fig

@@ -130,8 +130,8 @@ def significant(value: float, digits: int = 2) -> str:
 
 def named(title: str) -> str:
     """A title with the proper name of its data set."""
-    name, space, rest = title.partition(" ")
-    return NAMES.get(name, name) + space + rest
+    name = re.split("[ :]", title, maxsplit=1)[0]
+    return NAMES.get(name, name) + title[len(name) :]
 
 
 def p_value(value: object) -> str:

@@ -235,8 +235,9 @@ def collect_codes(title: str, codes: NDArray[np.floating], positive: NDArray[np.
 def codes(frame: pl.DataFrame) -> Figure:
     """Codes of sentences on their first two principal axes."""
     fig, [[ax]] = panels(1, 1, 3.0)
+    size = min(8, 8_000 / frame.height)  # thousands of points must not hide each other
     for (slot,), part in frame.group_by("slot", maintain_order=True):
-        ax.scatter(part["first"], part["second"], s=8, alpha=0.6, color=SLOTS[str(slot)], label=str(slot))
+        ax.scatter(part["first"], part["second"], s=size, alpha=0.6, color=SLOTS[str(slot)], label=str(slot))
     title = plain(f"{named(frame['title'][0])}: codes (principal axes)")
     ax.set(xlabel="first axis", ylabel="second axis", title=title)
     legend_below(fig, [ax])

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -20,14 +20,17 @@ from lrrecsys_core import paths, rows
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.errors import InputError, NothingToRead
 from lrrecsys_core.explain.explanations import Explanations
+from lrrecsys_core.explain.recorded import EXPECTED
 from lrrecsys_core.explain.source import Source
 from lrrecsys_core.models.autoencoder import AutoEncoder, TextCodes, Vocabulary
-from lrrecsys_core.models.whitening import named_arrays, read_maps
+from lrrecsys_core.models.whitening import Whitening, named_arrays, read_maps
 from lrrecsys_core.rows import Row, Texts
 from lrrecsys_core.source_code import code_hash
 from lrrecsys_core.study.fingerprints import TEXT_CODE, array_hash, content_hash, plain, split_hash
 from lrrecsys_core.study.run import Run
 from lrrecsys_core.study.texts import TextSet, make_text_set
+
+RATINGS: Final = ("direct", EXPECTED)  # variants whose texts are the writer's own ratings, which no network reads
 
 
 @dataclass(frozen=True)
@@ -76,10 +79,11 @@ class TextJob:
     @property
     def content(self) -> str | None:
         """Hash of the kept texts and codes, which cells that read them are filed under; None if not kept whole."""
-        done = self.folder / f"{self.key}.json"
+        folder, key = self.folder, self.key
+        done = folder / f"{key}.json"
         parts = ["whitening.safetensors", "codes.parquet", "sentences.parquet"]
-        parts += [] if self.texts.raw else ["safetensors", "words.json"]
-        if not all(paths.sound(self.folder / f"{self.key}.{part}") for part in ["json", *parts]):
+        parts += [] if self.texts.raw or self.texts.variant in RATINGS else ["safetensors", "words.json"]
+        if not all(paths.sound(folder / f"{key}.{part}") for part in ["json", *parts]):
             return None
         return _content(done, done.stat().st_mtime_ns)
 
@@ -107,6 +111,10 @@ class TextJob:
             return _load(self.folder, self.key)
         if self.nothing:
             raise NothingToRead(self.nothing)
+        if self.texts.variant in RATINGS:
+            made = _as_told(self.explanations(), self.source.llm)
+            _save(self.folder, self.key, made, None)
+            return made
         profile, seed = self.run.profile, self.run.seeds[self.replicate]
         try:
             made, coder = make_text_set(
@@ -146,6 +154,13 @@ def text_job(run: Run, name: str, row: Row, replicate: int) -> TextJob:
     # Networks with and without the whitening read the same set, too.
     texts = replace(row.texts, source=source, slots=slots, whitened=True)
     return TextJob(run, name, texts, replicate, row.fraction)
+
+
+def _as_told(told: Explanations, llm: str) -> TextSet:
+    """Texts without a code, which therefore may be about test records alone."""
+    no_codes = np.zeros((len(told.sentences), 1))
+    maps = {slot: Whitening.of(no_codes) for slot in told.codes}
+    return TextSet(told.explainer, tuple(told.sentences), no_codes, dict(told.codes), {}, maps, {"note": ""}, llm)
 
 
 @lru_cache(maxsize=4096)

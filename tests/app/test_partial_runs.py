@@ -25,9 +25,10 @@ def test_one_notebook_alone_keeps_what_the_manifest_tells_of_the_others(root: Pa
     path = root / "notebooks" / "02_second.ipynb"
     shown = nbformat.read(path, as_version=4)
     shown.cells[-1].outputs = [nbformat.v4.new_output("stream", text="0")]
+    shown.cells.append(nbformat.v4.new_markdown_cell("What came out."))
     nbformat.write(shown, path)
     run_notebooks("smoke", only=["01"], progress=False)
-    assert manifest_of(root)["status"] == "complete", "outputs stored in a notebook are not what it does"
+    assert manifest_of(root)["status"] == "complete", "neither outputs stored in a notebook nor prose are what it does"
     write_notebook(root, "02_second", "seed + 1")
     run_notebooks("smoke", only=["01"], progress=False)
     assert manifest_of(root)["status"] == "partial"

@@ -49,6 +49,9 @@ def test_a_finished_run_is_stored_without_its_machine(root: Path) -> None:
     assert str(root) not in path.read_text()
     before = path.read_bytes()
     assert list(store("smoke")) == [path] and path.read_bytes() == before
+    notebook.cells.append(nbformat.v4.new_markdown_cell("Mended since."))
+    nbformat.write(notebook, path)
+    assert list(store("smoke")) == [path] and "Mended since." in path.read_text()
 
 
 def test_what_may_not_be_stored_is_refused_and_nothing_written(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -109,7 +112,7 @@ def test_cells_below_do_nothing_once_they_are_skipped(monkeypatch: pytest.Monkey
 
 def test_verdicts_are_told_a_claim_at_a_time() -> None:
     verdicts = pl.DataFrame(
-        {"claim": ["C1", "C1", "C2"], "statement": ["wins", "wins", "by much"], "dataset": ["a", "b", "a"],
+        {"claim": ["C1", "C1", "C2"], "statement": ["wins", "wins", "by much"], "dataset": ["yelp", "b", "yelp"],
          "verdict": ["supported", "supported", "not tested"]}
     )  # fmt: skip
-    assert shown.verdict_lines(verdicts) == ["C1, wins: supported (a, b)", "C2, by much: not tested (a)"]
+    assert shown.verdict_lines(verdicts) == ["C1, wins: supported (Yelp, b)", "C2, by much: not tested (Yelp)"]

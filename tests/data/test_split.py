@@ -213,6 +213,18 @@ def test_mentions_without_time_belong_to_the_latest_meeting() -> None:
     assert split.records_of(dated).tolist() == [0, 1]
 
 
+def test_users_and_items_whose_hashes_agree_stay_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    records = [*one_user("abcd", user="v"), *one_user("bcda", user="u"), *one_user("cd", user="w")]
+    apart = make_split(dataset_of(records))
+    for same in (
+        lambda ids, *_: ids.is_null().cast(pl.UInt64),
+        lambda ids, *_: (ids.cast(pl.String) == "w").cast(pl.UInt64),
+    ):
+        monkeypatch.setattr(pl.Series, "hash", same)
+        found = make_split(dataset_of(records))
+        assert found.user.tolist() == apart.user.tolist() and found.item.tolist() == apart.item.tolist()
+
+
 # --- properties -------------------------------------------------------------------------------------------------------
 
 ratings = st.builds(

@@ -382,6 +382,25 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_ratings_of_test_records_alone_make_the_direct_row(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No network reads them, so that there need be none of training records, whose texts would be learnt from."""
+    data = f"table:{shop / 'shop.csv'}?timestamp=timestamp"
+    profile = get_profile("smoke", seeds_on_files=1, epochs=1)
+    split = Study(profile, [data]).split("shop")
+    tested = split.dataset.interactions[split.test.tolist()]
+    guesses = tested.select(*KEYS, guess=pl.int_range(pl.len()) % 5 + 1)
+    guesses.write_csv(tmp_path / "guesses.csv")
+    import_table(split.dataset, tmp_path / "guesses.csv", "oracle", "titles", tmp_path / "out", rating="guess")
+    monkeypatch.setenv("LRRECSYS_STORES", f"oracle={tmp_path / 'out'}")
+    study = Study(profile, [data])
+    study.run_rows([4], only=[rows.DIRECT], jobs=1, progress=False)
+    (found,) = study.metrics().filter(row=rows.DIRECT, part="test", metric="RMSE")["value"]
+    off = (guesses["guess"] - tested["rating"]).to_numpy() / 4
+    assert found == pytest.approx(float(np.sqrt((off**2).mean())))
+
+
 def test_own_writers_have_rows_of_table_4(
     shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

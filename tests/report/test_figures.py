@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from lrrecsys_core import rows as r
-from lrrecsys_core.report import drawings, environment_figures, more_figures, schematics, text_figures
+from lrrecsys_core.report import drawings, environment_figures, figures, groups, more_figures, schematics, text_figures
 from lrrecsys_core.report.evidence import null_markets, sources
 from lrrecsys_core.report.formats import significant
 from lrrecsys_core.report.kept import file_of
@@ -140,14 +140,14 @@ def test_keywords_take_any_text() -> None:
 def test_no_group_of_activity_is_empty(seed: int) -> None:
     rng = np.random.default_rng(seed)
     activity = rng.choice(rng.integers(1, 40, size=1 + seed % 6), size=3 + 7 * seed)
-    group = np.searchsorted(more_figures._edges(activity), activity, side="left")
-    assert set(group) == set(range(len(more_figures._edges(activity)) + 1))
+    group = np.searchsorted(groups.edges_of(activity), activity, side="left")
+    assert set(group) == set(range(len(groups.edges_of(activity)) + 1))
 
 
 def test_cold_records_are_a_group_of_their_own_unless_they_are_few() -> None:
     many, few = np.repeat([0.0, 4, 5], [2, 90, 8]), np.repeat([0.0, 4, 5], [1, 190, 9])
-    assert more_figures._ranges(many, more_figures._edges(many)) == ["0", "4", "5"]
-    assert more_figures._ranges(few, more_figures._edges(few)) == ["0-4", "5"]
+    assert groups.ranges(many, groups.edges_of(many)) == ["0", "4", "5"]
+    assert groups.ranges(few, groups.edges_of(few)) == ["0-4", "5"]
 
 
 @pytest.mark.parametrize(
@@ -235,16 +235,44 @@ def test_numbers_of_paper_and_ours_are_joined_row_by_row() -> None:
     joined = [line.get_xdata() for line in ax.lines if list(line.get_ydata()) == [place, place]]
     np.testing.assert_allclose(joined, [[published, ours]])
     assert "published: TripAdvisor" in _texts(ax.figure)
+    absent = [text.get_position()[1] for text in ax.texts if text.get_text() == "not run"]
+    assert len(absent) > 10 and absent == sorted(absent), "in one order in every process: files have equal bytes"
     own = metrics.with_columns(dataset=pl.lit("shop"), simulated=pl.lit(False))
     assert "no published number" in _texts(drawings.BY_NAME["paper_against_ours"].draw(own)).replace("\n", " ")  # type: ignore[arg-type]
 
 
-def test_controls_say_who_explains_and_what_is_silent() -> None:
+def test_the_caption_of_controls_says_who_explains_and_what_is_silent() -> None:
     metrics, _ = study({r.LR: 0.1, r.ABLATION1: 0.1, r.SHUFFLE_ALL: 0.1}, replicates=2)
-    part = pl.when(row=r.ABLATION1).then(0.0).otherwise(0.5)
-    text = _texts(drawn("controls", metrics.with_columns(own_part=part)))
-    assert "explanations: simulated reasoner" in text and f"{r.ABLATION1}: bias-only" in text
-    assert "bias-only" not in _texts(drawn("controls", metrics.with_columns(own_part=pl.lit(0.5))))
+
+    def caption(metrics: pl.DataFrame) -> str:
+        return more_figures.controls(more_figures.collect_controls(sources(metrics, None), []))[1]
+
+    silent = pl.when(row=r.ABLATION1).then(0.0).otherwise(0.5)
+    text = caption(metrics.with_columns(own_part=silent))
+    assert text.count("Explanations: simulated reasoner") == 1
+    assert f"{r.ABLATION1}: bias-only, in Hotels (simulated), RMSE; Hotels (simulated), AUC." in text
+    assert "bias-only" not in caption(metrics.with_columns(own_part=pl.lit(0.5)))
+
+
+@pytest.mark.parametrize("size", [1e-8, 0.1])
+def test_differences_of_rounding_do_not_fill_a_panel(size: float) -> None:
+    panel = study({r.LR: 0.1, r.ABLATION1: 0.1}, replicates=2)[1]
+    panel = panel.with_columns(prediction=pl.col("target") + size * (pl.col("prediction") - 0.5))
+    frame = drawings.BY_NAME["routing"].collect(sources(study({r.LR: 0.1}, replicates=2)[0], panel), [])
+    above, below = drawings.BY_NAME["routing"].draw(frame).axes  # type: ignore[arg-type]
+    for ax in (above, below):
+        low, high = ax.get_ylim()
+        assert high - low >= 1e-4 and (high - low < 1.001e-4) == (size == 1e-8)
+    assert below.get_ylim()[0] < 0 < below.get_ylim()[1]
+
+
+def test_where_no_record_may_be_shown_the_attention_map_is_the_mean_alone() -> None:
+    pairs = pl.DataFrame([(a, b) for a in "ab" for b in "ab"], schema=["from", "to"], orient="row")
+    mean = pairs.with_columns(title=pl.lit("Yelp"), what=pl.lit(figures.MAPS[1]), share=0.5)
+    assert len(figures.attention_map(mean).axes) == 1
+    record = mean.with_columns(title=pl.lit("Hotels (simulated)"), what=pl.lit(figures.MAPS[0]))
+    both = figures.attention_map(pl.concat([mean, record]))
+    assert len(both.axes) == 4 and "records of real data are" in _texts(both)
 
 
 def test_unordered_data_are_said_to_be() -> None:

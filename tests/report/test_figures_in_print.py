@@ -131,6 +131,7 @@ def test_a_logarithmic_axis_has_several_plain_numbers(low: float, high: float) -
 def test_words_names_and_signs() -> None:
     assert plain("share of S* for $5") == r"share of $S^*$ for \$5"
     assert named("movielens (unordered)") == "MovieLens (unordered)" and named("my shop") == "my shop"
+    assert named("movielens: one item") == "MovieLens: one item" and named("yelp") == "Yelp" and named("") == ""
     assert minus("-0.5") == "\N{MINUS SIGN}0.5"
 
 
