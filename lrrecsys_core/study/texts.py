@@ -19,7 +19,7 @@ from lrrecsys_core.explain.generate import explain_records
 from lrrecsys_core.explain.sources import default_source
 from lrrecsys_core.models.autoencoder import TextCodes, collapsed, complain_if_collapsed, train_autoencoder
 from lrrecsys_core.models.whitening import Whitening, condition, far, spectrum
-from lrrecsys_core.rows import RAW_VECTORS, Texts
+from lrrecsys_core.rows import Texts
 
 RAW_WIDTH, RAW_SPREAD = 64, 0.5
 PAPER_RATE = 0.1  # App 10.1
@@ -97,7 +97,7 @@ def make_text_set(
     embeddings: NDArray[np.floating]
     if texts.raw:
         embeddings, name = raw_vectors(listed, [listed[k] for k in np.flatnonzero(counts)], source.embedder())
-        notes = [f"{RAW_VECTORS}: {name}"]
+        notes = [f"raw text vectors: {name}"]
         report: dict[str, Any] = {}
     else:
         coder, codes, notes = _codes(listed, counts, seen, same, seed, epochs, strict)
