@@ -295,11 +295,12 @@ def _floor_outcome(floor: str, one: Given, task: str) -> NDArray[np.float64]:
 
 
 def direct_answers(split: Split, texts: TextSet) -> tuple[NDArray[np.float64], dict[str, int]]:
-    """The LLM's own ratings on [0, 1], NaN where it gave none, and how many answers of each kind there were."""
+    """The LLM's own ratings on [0, 1], NaN where it gave none, and how many answers on test there were of each kind."""
     data = split.dataset
+    low, high = data.rating_min, data.rating_max
     told = Explanations(texts.explainer, "direct", texts.sentences, texts.codes)
-    read = direct_ratings(told, data.rating_min, data.rating_max)
-    return (read.values - data.rating_min) / (data.rating_max - data.rating_min), read.counts
+    judged = replace(told, codes={slot: codes[split.test] for slot, codes in told.codes.items()})
+    return (direct_ratings(told, low, high).values - low) / (high - low), direct_ratings(judged, low, high).counts
 
 
 def _described(
@@ -322,11 +323,11 @@ def _described(
         note = told
     if row.floor == "direct":
         kinds: Counter[str] = Counter()
-        for one in given:
+        for one in given if data.simulated else given[:1]:  # seeds on real data share the LLM's answers
             kinds.update(direct_answers(one.split, one.texts)[1] if one.texts is not None else {})
         # On markets a cell may hold a part of a table's replicates, so its counts say of how many they are.
         of = f" on {len(given)} market{'s'[: len(given) > 1]}" if data.simulated else ""
-        note = f"answers{of}: " + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+        note = f"answers{of} for test records: " + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
     about = {
         "tier": tier, "explainer": first.explainer if first else "", "llm": first.llm if first else "", "note": note,
         "simulated": data.simulated, "same_data": same_as_paper(data), "ordered": data.ordered,
