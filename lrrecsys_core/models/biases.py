@@ -43,6 +43,7 @@ Floats = NDArray[np.float64]
 PRIORS: Final = {"regression": (100.0, 30.0, 10.0, 5.0, 2.0, 1.0), "classification": (1000.0, 300.0, 100.0, 30.0, 10.0)}
 DEFAULT_PRIOR: Final = {"regression": 5.0, "classification": 100.0}
 LARGEST_FACTOR: Final = 10.0
+BLOCK: Final = 1 << 16  # records looked at together: what is made of them stays in a processor's cache
 
 
 @lru_cache(maxsize=128)
@@ -94,16 +95,28 @@ def fit_biases(
     outcome = _outcome(split, task)[split.train]
     rate = base_rate(split, task)
     prior = np.repeat([float(prior_user), float(prior_item)], [split.n_users, split.n_items]) * rate * (1 - rate) / 2
-    centre = np.zeros(len(prior)) if around is None else np.concatenate(around)
+    n = len(prior)
+    centre = np.zeros(n) if around is None else np.concatenate(around)
+    # In units in which all curvatures at 0 are 1, where those of one record and of a thousand differ a hundredfold
+    # otherwise: a tenth of the steps, and as many for a million users as for a thousand.
+    met = np.bincount(user, minlength=n) + np.bincount(item, minlength=n)
+    unit = 1 / np.sqrt(2 * prior + rate * (1 - rate) * np.maximum(met, 1))
+    slope = np.empty(len(user))
 
-    def penalised(b: Floats) -> tuple[float, Floats]:
-        logits, away = logit(rate) + b[user] + b[item], b - centre
-        slope = expit(logits) - outcome
-        gradient = np.bincount(user, slope, len(b)) + np.bincount(item, slope, len(b))
-        return float(_entropies(logits, outcome).sum() + prior @ away**2), gradient + 2 * prior * away
+    def penalised(scaled: Floats) -> tuple[float, Floats]:
+        b = scaled * unit
+        away = b - centre
+        loss = prior @ away**2
+        for begin in range(0, len(user), BLOCK):
+            part = slice(begin, begin + BLOCK)
+            logits = logit(rate) + b[user[part]] + b[item[part]]
+            slope[part] = expit(logits) - outcome[part]
+            loss += _entropies(logits, outcome[part]).sum()
+        gradient = np.bincount(user, slope, n) + np.bincount(item, slope, n)
+        return float(loss), (gradient + 2 * prior * away) * unit
 
     first = centre if start is None else np.concatenate(start)
-    found = minimize(penalised, first, jac=True, method="L-BFGS-B", options={"maxiter": 500}).x
+    found = minimize(penalised, first / unit, jac=True, method="L-BFGS-B", options={"maxiter": 500}).x * unit
     return found[: split.n_users], found[split.n_users :]
 
 
