@@ -19,6 +19,8 @@ from lrrecsys_core import rows as r
 from lrrecsys_core import stats
 from lrrecsys_core.report.evidence import Evidence, Panel
 from lrrecsys_core.report.formats import named
+from lrrecsys_core.report.groups import edges_of, grouped, ranges
+from lrrecsys_core.report.scale import MARGIN_PERCENT
 from lrrecsys_core.report.style import (
     BASELINE,
     OTHER,
@@ -30,6 +32,7 @@ from lrrecsys_core.report.style import (
     empty,
     headed,
     legend_below,
+    no_closer,
     panels,
     plain,
     points,
@@ -47,7 +50,6 @@ ROLES = {  # label, colour, line and its width
     "ours": ("LR-Recsys", OURS, "o-", 1.4),
 }
 ESTIMATE = ("effect", "low", "high")
-COLD = 0.01  # of the test records, for a group of their own
 OUTCOMES = {"regression": "target", "classification": "liked"}
 BETTER = [f"% better than\nAblation 1 ({metric})" for metric in SHOWN]
 # Rows without texts, drawn right of the shares: place, marker, label.
@@ -144,6 +146,7 @@ def controls(frame: pl.DataFrame) -> tuple[Figure, str]:
             ax.tick_params(labelleft=title == columns[0][0])
             ax.axvline(0, color="black", lw=0.6)
             ax.xaxis.set_major_locator(MaxNLocator(4))
+            no_closer(ax.xaxis, MARGIN_PERCENT / 10)
             headed(ax, title if ax is axes[0] else "")
     for ax, metric in zip(columns[(len(columns) - 1) // 2][1], SHOWN, strict=True):
         ax.set_xlabel(f"% better than Ablation 1 ({metric})")
@@ -180,49 +183,18 @@ def collect_cold_start(sources: Sequence[Evidence]) -> pl.DataFrame:
 
 def _by_activity(source: Evidence, found: Sequence[Panel], count: str, references: Sequence[str]) -> list[Line]:
     activity = [panel.column(count) for panel in found]
-    edges = _edges(np.concatenate(activity))
-    labels = _ranges(np.concatenate(activity), edges)
+    edges = edges_of(np.concatenate(activity))
+    labels = ranges(np.concatenate(activity), edges)
     lines: list[Line] = []
     for reference in references:
         usable = [(p, x) for p, x in zip(found, activity, strict=True) if reference in p.predictions]
         gains = [p.squared_error_gain(r.LR, reference) for p, _ in usable]
-        estimates = _grouped(source, [p for p, _ in usable], edges, [x for _, x in usable], gains)
+        estimates = grouped(source, [p for p, _ in usable], edges, [x for _, x in usable], gains)
         lines += [
             {"reference": reference, "group": group, "records": label} | told(estimate)
             for group, (label, estimate) in enumerate(zip(labels, estimates, strict=True))
         ]
     return lines
-
-
-def _grouped(
-    source: Evidence, found: Sequence[Panel], edges: np.ndarray, x: Sequence[np.ndarray], y: Sequence[np.ndarray]
-) -> list[stats.Estimate | None]:
-    """Mean of `y` over the records of every group of `x`, whose upper ends are `edges`."""
-    groups = [np.searchsorted(edges, values, side="left") for values in x]
-    estimates = []
-    for group in range(edges.size + 1):
-        inside = [own == group for own in groups]
-        parts = [(p, at, values) for p, at, values in zip(found, inside, y, strict=True) if at.any()]
-        chosen = [Panel(p.records.filter(pl.Series(at)), {}) for p, at, _ in parts]
-        estimates.append(source.mean(chosen, [values[at] for _, at, values in parts]))
-    return estimates
-
-
-def _edges(activity: np.ndarray, groups: int = 5) -> np.ndarray:
-    """Upper ends of all groups of about equal size but the last, none of them empty.
-
-    Quantiles may coincide where many share one count, so there may be fewer groups. Users or items without training
-    records are a group of their own if they have one record in a hundred: they alone are cold.
-    """
-    cold = [0.0] if np.mean(activity == 0) >= COLD else []
-    edges = np.unique([*cold, *np.quantile(activity, np.arange(1, groups) / groups, method="lower")])
-    return edges[edges < activity.max()]
-
-
-def _ranges(activity: np.ndarray, edges: np.ndarray) -> list[str]:
-    group = np.searchsorted(edges, activity, side="left")
-    ends = [(int(activity[group == k].min()), int(activity[group == k].max())) for k in range(edges.size + 1)]
-    return [str(low) if low == high else f"{low}-{high}" for low, high in ends]
 
 
 def cold_start(frame: pl.DataFrame) -> Figure:
@@ -260,8 +232,8 @@ def collect_reliability(sources: Sequence[Evidence]) -> pl.DataFrame:
                 lines.append(common)
                 continue
             x, y = [p.predictions[r.LR] for p in found], [p.column(outcome) for p in found]
-            edges = _edges(np.concatenate(x), 10)
-            predicted, true = (_grouped(source, found, edges, x, values) for values in (x, y))
+            edges = edges_of(np.concatenate(x), 10)
+            predicted, true = (grouped(source, found, edges, x, values) for values in (x, y))
             lines += [
                 common | {"predicted": at.effect} | told(estimate)
                 for at, estimate in zip(predicted, true, strict=True)

@@ -176,6 +176,14 @@ def levels(values: Iterable[float]) -> dict[float, str]:
     return dict(zip(found, colours, strict=False))
 
 
+def no_closer(axis: Axis, least: float) -> None:
+    """Widen the view of an axis that shows less than `least`: rounding should not look like an effect."""
+    low, high = axis.get_view_interval()
+    if high - low < least:
+        move = axis.axes.set_xlim if axis is axis.axes.xaxis else axis.axes.set_ylim
+        move((low + high - least) / 2, (low + high + least) / 2)
+
+
 def empty(ax: Axes, title: str, reason: str = NOT_RUN) -> None:
     """A panel that says why it shows nothing."""
     ax.set_title(plain(named(title)))
