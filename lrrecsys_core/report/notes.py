@@ -219,7 +219,8 @@ def table_notes(table: int | str, metrics: pl.DataFrame) -> list[str]:
         notes.append(
             "Late ensemble: Ablation 1 and LR-Recsys without user and item tokens, trained apart, their predictions "
             "averaged. Removed and exchanged: the same records in training and test have no text, or another record's. "
-            "Plus product of id vectors: u . v of the user and the item is added to the network's score."
+            "Plus product of id vectors: u . v of the user and the item, which matrix factorisation adds to biases, is "
+            "added to the score of a network that hardly learns it."
         )
     notes.append(
         "Published numbers stand apart: other data and another LLM, not comparable unless a cell's sign says so."
