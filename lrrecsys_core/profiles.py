@@ -90,7 +90,7 @@ _SMOKE = Profile(
     replicates=2,
     epochs=4,
     patience=2,
-    autoencoder_epochs=40,
+    autoencoder_epochs=15,
 )
 _DEMO = Profile(
     "demo",

@@ -22,6 +22,7 @@ from lrrecsys_core.models.biased_mf import BiasedMF
 from lrrecsys_core.models.interpretable import amcf, peter, ucepic
 from lrrecsys_core.models.lr_recsys import LRRecsys
 from lrrecsys_core.models.sequential import bert4rec, din, parsrec, sasrec, unisrec
+from lrrecsys_core.models.with_product import FreeVectorsWithProduct, LRRecsysWithProduct
 from lrrecsys_core.row import LR, Kind, Row, Texts
 
 PAPER_BASELINES: Final[tuple[type[Recommender], ...]] = (
@@ -30,7 +31,8 @@ PAPER_BASELINES: Final[tuple[type[Recommender], ...]] = (
 )  # fmt: skip
 FURTHER_BASELINES: Final[tuple[type[Recommender], ...]] = (mter.ComparER, BiasedMF)  # the paper does not mention them
 LETTER: Final = "LR-Recsys to the letter (no biases)"
-# Side tables, beside the paper's numbered ones: choices of protocol, and other reasons why a row with texts may gain.
+# Side tables, beside the paper's numbered ones: choices of protocol, and other reasons why a row with texts may gain or
+# not.
 SENSITIVITY: Final = "sensitivity"
 RIVALS: Final = "rivals"
 SIDE_TABLES: Final = (SENSITIVITY, RIVALS)
@@ -87,6 +89,10 @@ SHUFFLE_USER: Final = "Shuffled explanations (within user)"
 SHUFFLE_ITEM: Final = "Shuffled explanations (within item)"
 PERMUTED: Final = "Explanations permuted at test only"
 LATE_ENSEMBLE: Final = "Late ensemble (ids and texts apart)"
+_PRODUCT: Final = " plus product of id vectors"
+PRODUCT: Final = f"LR-Recsys{_PRODUCT}"
+PRODUCT_FREE: Final = f"{ABLATION1}{_PRODUCT}"
+PRODUCT_SHUFFLED: Final = f"{SHUFFLE_ITEM}{_PRODUCT}"
 REMOVED: Final = {percent: f"Explanations removed ({percent}% of records)" for percent in (50, 100)}
 EXCHANGED: Final = {percent: f"Explanations exchanged ({percent}% of records)" for percent in (50, 100)}
 ALL_ATTRIBUTES: Final = "Same network, all attributes"
@@ -254,6 +260,11 @@ def _rivals() -> Iterable[Row]:
         yield _lr(name, (RIVALS,), "control", dose=("removed", percent / 100))
     yield _lr(EXCHANGED[50], (RIVALS,), "control", dose=("exchanged", 0.5))
     yield Row(EXCHANGED[100], (RIVALS,), "control", same_as=SHUFFLE_ALL)
+    # Whether the paper's network hides what texts add, for it does not learn what ids alone can tell.
+    yield _lr(PRODUCT, (RIVALS,), "variant", FULL, LRRecsysWithProduct, point=PRODUCT)
+    free = {"slots": FULL.slots}
+    yield _lr(PRODUCT_FREE, (RIVALS,), "ablation", None, FreeVectorsWithProduct, params=free, point=PRODUCT_FREE)
+    yield _lr(PRODUCT_SHUFFLED, (RIVALS,), "control", FULL, LRRecsysWithProduct, shuffle="item", point=PRODUCT)
 
 
 ROWS: Final = (*_table2(), *_table3(), *_sensitivity(), *_table4(), *_table5(), *_table6(), *_rivals())

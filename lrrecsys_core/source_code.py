@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -53,7 +52,8 @@ def _tree(file: Path) -> ast.Module:
     return ast.parse(file.read_text(encoding="utf-8"))
 
 
-def _imports(file: Path) -> Iterable[str]:
+@cache
+def _imports(file: Path) -> tuple[str, ...]:
     """Names of what a file imports at run time, wherever in it; a package's members are tried as modules too."""
     typing = {
         node
@@ -61,14 +61,15 @@ def _imports(file: Path) -> Iterable[str]:
         if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
         for node in ast.walk(block)
     }
+    names: list[str] = []
     for node in ast.walk(_tree(file)):
         if node in typing:
             continue
         if isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
+    return tuple(names)
 
 
 @cache

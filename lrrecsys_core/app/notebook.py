@@ -19,7 +19,7 @@ from matplotlib import rcParams
 from lrrecsys_core import paths
 from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.report.drawings import BY_NAME, draw, place
-from lrrecsys_core.report.formats import markdown, significant
+from lrrecsys_core.report.formats import markdown, named, significant
 from lrrecsys_core.report.kept import keep
 from lrrecsys_core.report.style import titled, use_style
 from lrrecsys_core.study.study import Study
@@ -61,8 +61,9 @@ def verdict_lines(verdicts: pl.DataFrame) -> list[str]:
     """A sentence per claim: its statement, and each verdict with the data sets that gave it."""
     lines = []
     for (claim, statement), part in verdicts.group_by("claim", "statement", maintain_order=True):
-        words = part.group_by("verdict", maintain_order=True).agg(pl.col("dataset").str.join(", ")).rows()
-        lines.append(f"{claim}, {statement}: " + "; ".join(f"{verdict} ({where})" for verdict, where in words))
+        words = part.group_by("verdict", maintain_order=True).agg("dataset").rows()
+        told = (f"{verdict} ({', '.join(map(named, where))})" for verdict, where in words)
+        lines.append(f"{claim}, {statement}: " + "; ".join(told))
     return lines
 
 
@@ -73,16 +74,19 @@ def _box(text: str, *, update: bool) -> Markdown:
 
 
 def table(frame: pl.DataFrame) -> Markdown:
-    """A frame to be read: left-aligned, text as it is, and of each column of numbers three digits of the largest."""
+    """A frame to be read: left-aligned, data sets by name (in columns `dataset` or `data set`, and as headings),
+    three digits of the largest number of a column."""
     columns = [_printed(column) for column in frame]
-    lines = [[name.replace("_", " ") for name in frame.columns], *(list(row) for row in zip(*columns, strict=True))]
+    heads = ["data set" if name == "dataset" else named(name).replace("_", " ") for name in frame.columns]
+    lines = [heads, *(list(row) for row in zip(*columns, strict=True))]
     header, *body = ("| " + " | ".join(markdown(cell) for cell in line) + " |" for line in lines)
     return Markdown("\n".join([header, "|" + " :--- |" * frame.width, *body]))
 
 
 def _printed(column: pl.Series) -> list[str]:
     if not column.dtype.is_numeric():
-        return ["" if value is None else str(value) for value in column]
+        texts = ["" if value is None else str(value) for value in column]
+        return list(map(named, texts)) if column.name in ("dataset", "data set") else texts
     values = column.cast(pl.Float64).to_numpy()
     largest = np.max(np.abs(values), where=np.isfinite(values), initial=0.0)
     exact = column.dtype.is_integer() or not largest
@@ -109,7 +113,7 @@ def with_texts(study: Study) -> list[str]:
     reasons = {name: study.absence(name) for name in study.datasets}
     for name, reason in reasons.items():
         if reason:
-            display(Markdown(f"**{markdown(name)}** is left out below, not run: {markdown(reason)}."))
+            display(Markdown(f"**{markdown(named(name))}** is left out below, not run: {markdown(reason)}."))
     return [name for name, reason in reasons.items() if not reason]
 
 

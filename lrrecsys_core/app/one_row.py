@@ -84,11 +84,12 @@ def _on(cell: Cell, shown: str, again: bool) -> Iterable[str]:
         yield f"  point   {told}; network {point.params or 'as it is'}"
     for job in cell.text_jobs[:1]:
         yield f"  texts   {job.source}, variant {job.texts.variant!r}, slots {', '.join(job.texts.slots)}"
-    place = cell.path("metrics")
-    yield f"  key     {cell.key or 'unknown until its texts are made'}"
+    key = cell.kept_key
+    place = cell.filed(key, "metrics") if key else None
+    yield f"  key     {key or cell.key or 'unknown until its texts are made'}"
     command = "make reproduce" + (" MARKETS=all" if cell.block else "")
-    yield f"  file    {place.relative_to(paths.root()) if place and cell.done else f'not kept: run `{command}`'}"
-    kept = _values(pl.read_parquet(place), shown) if place and cell.done else {}
+    yield f"  file    {place.relative_to(paths.root()) if place else f'not kept: run `{command}`'}"
+    kept = _values(pl.read_parquet(place), shown) if place else {}
     fresh = {}
     if again:
         results = cell.run_sizes()

@@ -77,7 +77,7 @@ def recovery(rows: pl.DataFrame) -> Reading:
         _family(axes[line][0], band, "n", "environments", "|E|")
         _family(axes[line][1], band, "environments", "n", "n")
         limit = rates(rows.filter(design="population"), ["environments"], value)
-        curve(axes[line][1], limit, "environments", "endless records", OTHER, ls=":")
+        curve(axes[line][1], limit, "environments", "endless records", OTHER, ls=":", lw=2.2, zorder=3)
         shared = rates(rows.filter(design="same total"), ["environments"], value)
         total = int(rows.filter(design="same total").select(pl.col("n") * pl.col("environments")).max().item())
         curve(axes[line][1], shared, "environments", f"{total:,} in all", "black", ls="--")

@@ -74,19 +74,19 @@ def needed(run: str, name: str) -> pl.DataFrame:
 
 @contextmanager
 def understood(run: str) -> Iterator[None]:
-    """Read inside what a run keeps: a column that is not there, since an older version kept it, is one sentence.
+    """Read inside what a run keeps: what is not there, since an older version kept it, is one sentence.
 
     Raises
     ------
     InputError
-        A column is missing.
+        A column, or a key, is missing.
     """
     try:
         yield
     except (pl.exceptions.ColumnNotFoundError, KeyError) as error:
         reason = str(error).partition("\n")[0][:100]
         raise InputError(
-            f"run {run!r} keeps aggregates of an older version in figures/{run}/data (no column: {reason}): "
+            f"run {run!r} keeps aggregates of an older version in figures/{run}/data (not found there: {reason}): "
             f"make them anew by {command_of(run)}"
         ) from error
 

@@ -19,6 +19,8 @@ from lrrecsys_core import rows as r
 from lrrecsys_core import stats
 from lrrecsys_core.report.evidence import Evidence, Panel
 from lrrecsys_core.report.formats import named
+from lrrecsys_core.report.groups import edges_of, grouped, ranges
+from lrrecsys_core.report.scale import MARGIN_PERCENT
 from lrrecsys_core.report.style import (
     BASELINE,
     OTHER,
@@ -30,6 +32,7 @@ from lrrecsys_core.report.style import (
     empty,
     headed,
     legend_below,
+    no_closer,
     panels,
     plain,
     points,
@@ -47,10 +50,12 @@ ROLES = {  # label, colour, line and its width
     "ours": ("LR-Recsys", OURS, "o-", 1.4),
 }
 ESTIMATE = ("effect", "low", "high")
-COLD = 0.01  # of the test records, for a group of their own
 OUTCOMES = {"regression": "target", "classification": "liked"}
 BETTER = [f"% better than\nAblation 1 ({metric})" for metric in SHOWN]
-LEVELS = {r.TRUE_ATTRIBUTES: ("--", "S* as input"), r.ALL_ATTRIBUTES: (":", "all attributes as input")}
+# Rows without texts, drawn right of the shares: place, marker, label.
+INPUTS = {
+    r.TRUE_ATTRIBUTES: (115, "s", "S* as input, no texts"), r.ALL_ATTRIBUTES: (125, "D", "all attributes, no texts"),
+}  # fmt: skip
 CONTROLS = {
     r.LR: "LR-Recsys", r.SHUFFLE_ITEM: "shuffled in item", r.SHUFFLE_USER: "shuffled in user",
     r.SHUFFLE_ALL: "shuffled", r.SPURIOUS: "spurious only", r.shifted(r.SPURIOUS): "spurious, shifted",
@@ -62,7 +67,7 @@ def collect_dial(sources: Sequence[Evidence]) -> pl.DataFrame:
     lines: list[Line] = []
     for source in filter(lambda source: source.simulated, sources):
         for metric in SHOWN:
-            rows = [(name, share) for share, name in r.DIAL.items()] + [(name, None) for name in LEVELS]
+            rows = [(name, share) for share, name in r.DIAL.items()] + [(name, None) for name in INPUTS]
             lines += [
                 {"title": titled(source), "metric": metric, "row": name, "share": share}
                 | told(source.improvement(metric, name, r.ABLATION1))
@@ -72,7 +77,8 @@ def collect_dial(sources: Sequence[Evidence]) -> pl.DataFrame:
 
 
 def dial(frame: pl.DataFrame) -> Figure:
-    """Improvement over Ablation 1 in percent against the share of S* the reasoner knows, with 95% intervals."""
+    """Improvement over Ablation 1 in percent against the share of S* the reasoner knows, and beside it that of two
+    networks that read attributes in place of texts, all with 95% intervals."""
     if frame.is_empty():
         fig, ((ax,),) = panels(1, 1)
         empty(ax, "Knowledge of the reasoner", "only simulated markets have a known S*")
@@ -86,9 +92,8 @@ def dial(frame: pl.DataFrame) -> Figure:
                 empty(ax, title)
                 continue
             points(ax, found["share"].to_list(), found.to_dicts(), OURS, "reasoner")
-            for name, (style, label) in LEVELS.items():
-                for level in own.filter(row=name)["effect"].drop_nulls():
-                    ax.axhline(level, color=OTHER, ls=style, label=plain(label))
+            for name, (at, marker, label) in INPUTS.items():
+                points(ax, [at], own.filter(row=name).to_dicts(), OTHER, plain(label), marker=marker)
             ax.axhline(0, color="black", lw=0.6)
             ax.set_title(plain(title) if ax is axes[0] else "")
             ax.set_xticks(list(r.DIAL))
@@ -141,6 +146,7 @@ def controls(frame: pl.DataFrame) -> tuple[Figure, str]:
             ax.tick_params(labelleft=title == columns[0][0])
             ax.axvline(0, color="black", lw=0.6)
             ax.xaxis.set_major_locator(MaxNLocator(4))
+            no_closer(ax.xaxis, MARGIN_PERCENT / 10)
             headed(ax, title if ax is axes[0] else "")
     for ax, metric in zip(columns[(len(columns) - 1) // 2][1], SHOWN, strict=True):
         ax.set_xlabel(f"% better than Ablation 1 ({metric})")
@@ -177,49 +183,18 @@ def collect_cold_start(sources: Sequence[Evidence]) -> pl.DataFrame:
 
 def _by_activity(source: Evidence, found: Sequence[Panel], count: str, references: Sequence[str]) -> list[Line]:
     activity = [panel.column(count) for panel in found]
-    edges = _edges(np.concatenate(activity))
-    labels = _ranges(np.concatenate(activity), edges)
+    edges = edges_of(np.concatenate(activity))
+    labels = ranges(np.concatenate(activity), edges)
     lines: list[Line] = []
     for reference in references:
         usable = [(p, x) for p, x in zip(found, activity, strict=True) if reference in p.predictions]
         gains = [p.squared_error_gain(r.LR, reference) for p, _ in usable]
-        estimates = _grouped(source, [p for p, _ in usable], edges, [x for _, x in usable], gains)
+        estimates = grouped(source, [p for p, _ in usable], edges, [x for _, x in usable], gains)
         lines += [
             {"reference": reference, "group": group, "records": label} | told(estimate)
             for group, (label, estimate) in enumerate(zip(labels, estimates, strict=True))
         ]
     return lines
-
-
-def _grouped(
-    source: Evidence, found: Sequence[Panel], edges: np.ndarray, x: Sequence[np.ndarray], y: Sequence[np.ndarray]
-) -> list[stats.Estimate | None]:
-    """Mean of `y` over the records of every group of `x`, whose upper ends are `edges`."""
-    groups = [np.searchsorted(edges, values, side="left") for values in x]
-    estimates = []
-    for group in range(edges.size + 1):
-        inside = [own == group for own in groups]
-        parts = [(p, at, values) for p, at, values in zip(found, inside, y, strict=True) if at.any()]
-        chosen = [Panel(p.records.filter(pl.Series(at)), {}) for p, at, _ in parts]
-        estimates.append(source.mean(chosen, [values[at] for _, at, values in parts]))
-    return estimates
-
-
-def _edges(activity: np.ndarray, groups: int = 5) -> np.ndarray:
-    """Upper ends of all groups of about equal size but the last, none of them empty.
-
-    Quantiles may coincide where many share one count, so there may be fewer groups. Users or items without training
-    records are a group of their own if they have one record in a hundred: they alone are cold.
-    """
-    cold = [0.0] if np.mean(activity == 0) >= COLD else []
-    edges = np.unique([*cold, *np.quantile(activity, np.arange(1, groups) / groups, method="lower")])
-    return edges[edges < activity.max()]
-
-
-def _ranges(activity: np.ndarray, edges: np.ndarray) -> list[str]:
-    group = np.searchsorted(edges, activity, side="left")
-    ends = [(int(activity[group == k].min()), int(activity[group == k].max())) for k in range(edges.size + 1)]
-    return [str(low) if low == high else f"{low}-{high}" for low, high in ends]
 
 
 def cold_start(frame: pl.DataFrame) -> Figure:
@@ -257,8 +232,8 @@ def collect_reliability(sources: Sequence[Evidence]) -> pl.DataFrame:
                 lines.append(common)
                 continue
             x, y = [p.predictions[r.LR] for p in found], [p.column(outcome) for p in found]
-            edges = _edges(np.concatenate(x), 10)
-            predicted, true = (_grouped(source, found, edges, x, values) for values in (x, y))
+            edges = edges_of(np.concatenate(x), 10)
+            predicted, true = (grouped(source, found, edges, x, values) for values in (x, y))
             lines += [
                 common | {"predicted": at.effect} | told(estimate)
                 for at, estimate in zip(predicted, true, strict=True)

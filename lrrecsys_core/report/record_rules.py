@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
+from itertools import product
 from typing import Final
 
 import numpy as np
@@ -102,14 +103,15 @@ def disliked(evidence: Evidence) -> Iterable[Finding]:
 
 
 def sparse(evidence: Evidence) -> Iterable[Finding]:
-    """C23: fall of the gain with the activity of user and item."""
+    """C23: fall of the gain with the activity of user and item, over the best baseline and over free vectors."""
     best = evidence.best_baseline("RMSE")
-    panels = evidence.panels("regression", [r.LR, best]) if best else []
-    panels = [p for p in panels if best in p.predictions and r.LR in p.predictions]
-    for side in ("user", "item"):
-        count = f"{side}_count"
-        usable = [p for p in panels if count in p.records.columns and p.records[count].null_count() == 0]
-        contrast = f"fall of the gain over {best or 'the best baseline'} per unit of log(1 + records of the {side})"
-        activity = [np.log1p(panel.column(count)) for panel in usable]
-        estimate = evidence.slope(usable, activity, [-panel.squared_error_gain(r.LR, str(best)) for panel in usable])
-        yield judged(evidence, "squared error", contrast, estimate, (r.LR, best), p=Estimate.p_greater)
+    # What a baseline learns of rare users and items may be noise, and whatever learns less then gains most on those.
+    for side, over in product(("user", "item"), (best, r.ABLATION1)):
+        count, names = f"{side}_count", {r.LR, over}
+        panels = evidence.panels("regression", [r.LR, over]) if over else []
+        panels = [p for p in panels if names <= set(p.predictions)]
+        panels = [p for p in panels if count in p.records.columns and p.records[count].null_count() == 0]
+        activity = [np.log1p(panel.column(count)) for panel in panels]
+        estimate = evidence.slope(panels, activity, [-panel.squared_error_gain(r.LR, str(over)) for panel in panels])
+        contrast = f"fall of the gain over {over or 'the best baseline'} per unit of log(1 + records of the {side})"
+        yield judged(evidence, "squared error", contrast, estimate, (r.LR, over), p=Estimate.p_greater)

@@ -206,6 +206,9 @@ def _free_parameters(evidence: Evidence) -> Iterable[Finding]:
     rivals = {"late ensemble": r.LATE_ENSEMBLE, "no texts": r.REMOVED[100], "codes as they come": r.UNWHITENED}
     for word, row in rivals.items():
         yield from _beside(evidence, word, r.LR, row)
+    for word, row in (("", r.PRODUCT_FREE), (", placebo", r.PRODUCT_SHUFFLED)):
+        yield from _beside(evidence, f"with products of ids{word}", r.PRODUCT, row)
+    yield from _beside(evidence, "products of ids alone", r.PRODUCT_FREE, r.ABLATION1)
 
 
 def writers(evidence: Evidence) -> list[str]:

@@ -176,6 +176,14 @@ def levels(values: Iterable[float]) -> dict[float, str]:
     return dict(zip(found, colours, strict=False))
 
 
+def no_closer(axis: Axis, least: float) -> None:
+    """Widen the view of an axis that shows less than `least`: rounding should not look like an effect."""
+    low, high = axis.get_view_interval()
+    if high - low < least:
+        move = axis.axes.set_xlim if axis is axis.axes.xaxis else axis.axes.set_ylim
+        move((low + high - least) / 2, (low + high + least) / 2)
+
+
 def empty(ax: Axes, title: str, reason: str = NOT_RUN) -> None:
     """A panel that says why it shows nothing."""
     ax.set_title(plain(named(title)))
@@ -222,13 +230,15 @@ def whiskers(line: Line) -> NDArray[np.float64]:
     return np.maximum([[effect - low], [high - effect]], 0.0)
 
 
-def points(ax: Axes, x: Sequence[float], lines: Sequence[Line], colour: str, label: str = "") -> None:
+def points(
+    ax: Axes, x: Sequence[float], lines: Sequence[Line], colour: str, label: str = "", *, marker: str = "o"
+) -> None:
     """Estimates at `x` with their 95% intervals, joined by a line; those that are not known are left out."""
     known = [(at, line) for at, line in zip(x, lines, strict=True) if line.get("effect") is not None]
     if known:
         reach = np.hstack([whiskers(line) for _, line in known])
         at, effect = [at for at, _ in known], [line["effect"] for _, line in known]
-        ax.errorbar(at, effect, yerr=reach, fmt="o-", capsize=2, color=colour, label=label or None)
+        ax.errorbar(at, effect, yerr=reach, fmt=f"{marker}-", capsize=2, color=colour, label=label or None)
 
 
 def with_missing(frame: pl.DataFrame, *columns: str) -> pl.DataFrame:

@@ -102,7 +102,7 @@ class _Lines:
             words += ["" if e.ordered else "unordered data"]
             words += [f"explanations: {explainer}" if explainer else "", e.words(source, "note")]
             if metric == "RMSE" and (lost := notes.gap(e, source)):
-                words.append(f"RMSE {lost:.4f} behind the biases: {notes.reason(source)}")
+                words.append(f"RMSE {lost:.4f} behind the biases: {notes.reason(e, source)}")
             rmse = np.array(list(e.values(source, "RMSE").values()))
             if metric == "MAE" and mean is not None and rmse.size:
                 words.append(f"MAE/RMSE {mean / rmse.mean():.3f}")

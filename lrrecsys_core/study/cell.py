@@ -168,15 +168,24 @@ class Cell:
     def path(self, kind: str) -> Path | None:
         """File of one of the cell's `tables`; None while its key is unknown."""
         key = self.key
-        return None if key is None else self.run.folder / "cells" / f"{key}.{kind}.parquet"
+        return None if key is None else self.filed(key, kind)
+
+    def filed(self, key: str, kind: str) -> Path:
+        """File of one of the cell's `tables` under `key`, for callers that have it: computing it takes time."""
+        return self.run.folder / "cells" / f"{key}.{kind}.parquet"
 
     @property
     def done(self) -> bool:
-        """Whether everything the cell leaves is kept and can be read: its tables and the model served."""
-        files = [self.path(kind) for kind in self.tables]
-        if not all(file is not None and paths.sound(file) for file in files):
-            return False
-        return not self.served or kept_cell(model_folder(self.run.run, self.dataset)) == self.key
+        """Whether everything the cell leaves is kept and can be read."""
+        return self.kept_key is not None
+
+    @property
+    def kept_key(self) -> str | None:
+        """The cell's key where its tables and the model served are kept and can be read, else None."""
+        key = self.key
+        if key is None or not all(paths.sound(self.filed(key, kind)) for kind in self.tables):
+            return None
+        return None if self.served and kept_cell(model_folder(self.run.run, self.dataset)) != key else key
 
     @property
     def has_nothing_to_read(self) -> bool:

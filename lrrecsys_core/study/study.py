@@ -165,9 +165,9 @@ class Study(Run):
 
     def _kept(self, kind: str, cells: Iterable[Cell]) -> pl.DataFrame:
         frames = [
-            pl.read_parquet(place).with_columns(cell=pl.lit(cell.key))
+            pl.read_parquet(cell.filed(key, kind)).with_columns(cell=pl.lit(key))
             for cell in cells
-            if cell.done and (place := cell.path(kind))
+            if (key := cell.kept_key)
         ]
         if not frames:
             raise InputError(f"run {self.run!r} has no results yet: call run_rows first, or run `make reproduce`.")

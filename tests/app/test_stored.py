@@ -112,7 +112,7 @@ def test_cells_below_do_nothing_once_they_are_skipped(monkeypatch: pytest.Monkey
 
 def test_verdicts_are_told_a_claim_at_a_time() -> None:
     verdicts = pl.DataFrame(
-        {"claim": ["C1", "C1", "C2"], "statement": ["wins", "wins", "by much"], "dataset": ["a", "b", "a"],
+        {"claim": ["C1", "C1", "C2"], "statement": ["wins", "wins", "by much"], "dataset": ["yelp", "b", "yelp"],
          "verdict": ["supported", "supported", "not tested"]}
     )  # fmt: skip
-    assert shown.verdict_lines(verdicts) == ["C1, wins: supported (a, b)", "C2, by much: not tested (a)"]
+    assert shown.verdict_lines(verdicts) == ["C1, wins: supported (Yelp, b)", "C2, by much: not tested (Yelp)"]

@@ -12,6 +12,7 @@ from lrrecsys_core.models.ablations import FreeVectors, LRRecsysNCF, RawVectors,
 from lrrecsys_core.models.base import Sizes
 from lrrecsys_core.models.layers import PaperGRU, SelfAttention, masked_softmax
 from lrrecsys_core.models.lr_recsys import LRRecsys
+from lrrecsys_core.models.with_product import FreeVectorsWithProduct, LRRecsysWithProduct
 from tests.models.training import assert_trainable_side_by_side
 
 SIZES = Sizes(users=9, items=11, context=6)
@@ -114,8 +115,9 @@ def test_attention_of_a_record_sums_to_one() -> None:
     torch.testing.assert_close(model.attention(batch()).sum(-1), torch.ones(6))
 
 
-def test_one_pass_for_serving_equals_forward_and_attention() -> None:
-    model, given = LRRecsys(SIZES).eval(), batch()
+@pytest.mark.parametrize("kind", [LRRecsys, LRRecsysWithProduct])
+def test_one_pass_for_serving_equals_forward_and_attention(kind: type[LRRecsys]) -> None:
+    model, given = kind(SIZES).eval(), batch()
     logits, attention = model.score_and_attention(given)
     torch.testing.assert_close(logits, model(given))
     torch.testing.assert_close(attention, model.attention(given))
@@ -131,6 +133,8 @@ def test_one_pass_for_serving_equals_forward_and_attention() -> None:
         (LRRecsys, {"context": True}, {"positive", "negative", "user", "item", "context"}),
         (FreeVectors, {}, {"user", "item"}),
         (FreeVectors, {"per_item": True}, {"user", "item"}),
+        (LRRecsysWithProduct, {}, {"positive", "negative", "user", "item"}),
+        (FreeVectorsWithProduct, {}, {"user", "item"}),
         (RawVectors, {"raw_width": 8}, {"positive", "negative", "user", "item"}),
         (WithoutIds, {}, {"positive", "negative"}),
         (WithoutIds, {"slots": ()}, set()),
@@ -174,7 +178,8 @@ def test_the_tower_of_ncf() -> None:
     ("kind", "params"),
     [
         (LRRecsys, {"slots": ()}), (FreeVectors, {}), (FreeVectors, {"per_item": True}), (WithoutIds, {}),
-        (RawVectors, {"raw_width": 8}), (LRRecsysNCF, {}), (LRRecsysNCF, {"slots": ()}),
+        (RawVectors, {"raw_width": 8}), (LRRecsysNCF, {}), (LRRecsysNCF, {"slots": ()}), (LRRecsysWithProduct, {}),
+        (FreeVectorsWithProduct, {}),
     ],
 )  # fmt: skip
 def test_side_by_side(kind: type[LRRecsys], params: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from lrrecsys_core import rows as r
-from lrrecsys_core.report import drawings, environment_figures, figures, more_figures, schematics, text_figures
+from lrrecsys_core.report import drawings, environment_figures, figures, groups, more_figures, schematics, text_figures
 from lrrecsys_core.report.evidence import null_markets, sources
 from lrrecsys_core.report.formats import significant
 from lrrecsys_core.report.kept import file_of
@@ -140,14 +140,14 @@ def test_keywords_take_any_text() -> None:
 def test_no_group_of_activity_is_empty(seed: int) -> None:
     rng = np.random.default_rng(seed)
     activity = rng.choice(rng.integers(1, 40, size=1 + seed % 6), size=3 + 7 * seed)
-    group = np.searchsorted(more_figures._edges(activity), activity, side="left")
-    assert set(group) == set(range(len(more_figures._edges(activity)) + 1))
+    group = np.searchsorted(groups.edges_of(activity), activity, side="left")
+    assert set(group) == set(range(len(groups.edges_of(activity)) + 1))
 
 
 def test_cold_records_are_a_group_of_their_own_unless_they_are_few() -> None:
     many, few = np.repeat([0.0, 4, 5], [2, 90, 8]), np.repeat([0.0, 4, 5], [1, 190, 9])
-    assert more_figures._ranges(many, more_figures._edges(many)) == ["0", "4", "5"]
-    assert more_figures._ranges(few, more_figures._edges(few)) == ["0-4", "5"]
+    assert groups.ranges(many, groups.edges_of(many)) == ["0", "4", "5"]
+    assert groups.ranges(few, groups.edges_of(few)) == ["0-4", "5"]
 
 
 @pytest.mark.parametrize(
@@ -252,6 +252,18 @@ def test_the_caption_of_controls_says_who_explains_and_what_is_silent() -> None:
     assert text.count("Explanations: simulated reasoner") == 1
     assert f"{r.ABLATION1}: bias-only, in Hotels (simulated), RMSE; Hotels (simulated), AUC." in text
     assert "bias-only" not in caption(metrics.with_columns(own_part=pl.lit(0.5)))
+
+
+@pytest.mark.parametrize("size", [1e-8, 0.1])
+def test_differences_of_rounding_do_not_fill_a_panel(size: float) -> None:
+    panel = study({r.LR: 0.1, r.ABLATION1: 0.1}, replicates=2)[1]
+    panel = panel.with_columns(prediction=pl.col("target") + size * (pl.col("prediction") - 0.5))
+    frame = drawings.BY_NAME["routing"].collect(sources(study({r.LR: 0.1}, replicates=2)[0], panel), [])
+    above, below = drawings.BY_NAME["routing"].draw(frame).axes  # type: ignore[arg-type]
+    for ax in (above, below):
+        low, high = ax.get_ylim()
+        assert high - low >= 1e-4 and (high - low < 1.001e-4) == (size == 1e-8)
+    assert below.get_ylim()[0] < 0 < below.get_ylim()[1]
 
 
 def test_where_no_record_may_be_shown_the_attention_map_is_the_mean_alone() -> None:

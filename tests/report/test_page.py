@@ -24,6 +24,7 @@ from lrrecsys_core.report.evidence import null_markets, sources
 from lrrecsys_core.report.formats import Cell, Grid
 from lrrecsys_core.report.kept import keep, runs
 from lrrecsys_core.report.page import Picture, Section, inlined, render, write_report, write_reports
+from lrrecsys_core.report.style import FORMATS
 from tests.report.synthetic import study
 
 
@@ -72,12 +73,19 @@ def files_of(root: Path) -> dict[str, bytes]:
     return {file.relative_to(root).as_posix(): file.read_bytes() for file in found}
 
 
+@pytest.fixture
+def without_pdf(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures without the file that takes most of the time; that its bytes repeat is tested in `test_figures`."""
+    monkeypatch.delitem(FORMATS, "pdf")
+
+
+@pytest.mark.usefixtures("without_pdf")
 def test_the_page_has_the_faults_of_the_answers_where_they_were_counted(root: Path) -> None:
     collected("smoke", *study({r.LR: 0.1, "SASRec": 0.2}, replicates=2, users=10))
     assert "Faults of the answers" not in write_report("smoke").read_text(encoding="utf-8")
     counted = count_faults([Answer("the <b>dull", "positive", "", "I'm sorry.")])
     keep("smoke", "faults", counted.select(pl.lit("inns (simulated)").alias("title"), pl.all()))
-    text = write_report("smoke").read_text(encoding="utf-8")
+    text = write_report("smoke", redraw=False).read_text(encoding="utf-8")
     assert "Faults of the answers (SIMULATED markets)" in text and "the &lt;b&gt;dull" in text
     assert "<figcaption>Faults of the answers, by explainer and slot.</figcaption>" in text
 
@@ -139,6 +147,7 @@ def test_no_element_is_wider_than_the_browser(tmp_path: Path, width: int) -> Non
     assert inner <= width and whole <= width and wide == [] and height > 900
 
 
+@pytest.mark.usefixtures("without_pdf")
 def test_a_fresh_clone_redraws_the_same_bytes_from_aggregates_alone(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

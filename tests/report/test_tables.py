@@ -9,7 +9,7 @@ from lrrecsys_core import metrics as m
 from lrrecsys_core import rows as r
 from lrrecsys_core.report import formats
 from lrrecsys_core.report.formats import Cell
-from lrrecsys_core.report.notes import table_notes, unordered
+from lrrecsys_core.report.notes import MENDED, table_notes, unordered
 from lrrecsys_core.report.published import paper_values
 from lrrecsys_core.report.tables import (
     SCHEMA,
@@ -324,7 +324,7 @@ def test_a_network_behind_the_biases_says_why(dataset: str) -> None:
     frame, _ = study(noise, dataset=dataset, simulated=dataset == "hotels", replicates=2)
     table = result_table(2, frame).filter(metric="RMSE")
     notes = {line["row"]: line["note"] for line in table.to_dicts()}
-    assert "behind the biases: ratings are linear" in notes["MTER"]
+    assert "behind the biases: ratings are linear" in notes["MTER"] and "mended since" in notes["MTER"]
     assert "behind the biases: why is not known" in notes["ANR"]
     assert not any("behind" in notes[name] for name in (r.LR, r.BIASES, r.BOOSTING))
     known, unknown = (note for note in table_notes(2, frame) if note.startswith("Behind the biases"))
@@ -335,6 +335,18 @@ def test_a_network_behind_the_biases_says_why(dataset: str) -> None:
     assert f"ANR on {formats.named(dataset)} by" in unknown and unknown.endswith("Reason: why is not known.")
     assert not any("Behind the biases" in note for note in table_notes(6, frame)), "a control is meant to be worse"
     assert not any("Behind the biases" in note for note in table_notes(3, frame)), "nor is one with half the records"
+
+
+@pytest.mark.parametrize("row", ["MTER", r.COMPARER, "SULM"])
+def test_the_reason_of_a_former_version_is_not_told_of_a_mended_one(row: str) -> None:
+    model = r.row_named(row).model
+    assert model is not None and MENDED[row][0] in model.deviations
+    frame, _ = study({r.BIASES: 0.1, row: 0.3}, replicates=2)
+    reasons = []
+    for note in ("D1 something else", model.deviations):
+        told = result_table(2, frame.with_columns(note=pl.lit(note))).filter(metric="RMSE", row=row)["note"][0]
+        reasons.append(told.split("behind the biases: ")[1])
+    assert MENDED[row][1] in reasons[0] and reasons[1].startswith("why is not known")
 
 
 def test_whose_vectors_a_row_reads_in_place_of_codes_is_told() -> None:

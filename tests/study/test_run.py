@@ -312,7 +312,8 @@ def test_direct_answers_are_parsed_or_counted_never_guessed(market: Dataset) -> 
     outcome, kinds = direct_answers(split, told)
     assert set(outcome[codes["single"] == 1]) == {0.75}
     assert np.isnan(outcome[codes["single"] != 1]).all()
-    assert kinds["ok"] == (codes["single"] == 1).sum() and kinds["off the scale"] > 0
+    assert kinds["ok"] == (codes["single"][split.test] == 1).sum() and sum(kinds.values()) == len(split.test)
+    assert kinds["off the scale"] > 0
 
 
 class _Stranger:

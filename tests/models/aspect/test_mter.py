@@ -76,8 +76,10 @@ def test_score_by_hand_and_cold_rows() -> None:
     expected = [1.5 / 4 + lifted, 3 / 4 + lifted]
     assert torch.sigmoid(model(batch)).tolist() == pytest.approx(expected, abs=1e-5)
     model.classification = torch.tensor(1.0)
-    at_three = math.log(3)  # c = 1 and t = 3 - log 3, so that three stars are worth the base rate
-    assert model(batch).tolist() == pytest.approx([at_three - 0.5 + 0.25, at_three + 0.25], abs=1e-5)
+    with torch.no_grad():
+        model.slope.fill_(math.log(math.e**2 - 1))  # c = 2, which stretches no bias; t = 3 - log 3
+    expected = [2 * (2.5 - 3 + math.log(3)) + 0.25, math.log(3) + 0.25]
+    assert model(batch).tolist() == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("kind", [MTER, ComparER])
