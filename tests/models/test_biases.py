@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,6 +16,7 @@ from scipy.special import expit, log_expit, logit
 from lrrecsys_core.data.dataset import make_dataset
 from lrrecsys_core.data.split import Split, make_split
 from lrrecsys_core.metrics import auc
+from lrrecsys_core.models import biases
 from lrrecsys_core.models.base import base_rate
 from lrrecsys_core.models.biases import DEFAULT_PRIOR, PRIORS, bias_logits, fit_biases, residual_biases
 
@@ -87,6 +89,47 @@ def test_the_optimum_is_what_another_solver_finds(priors: tuple[float, float]) -
     np.testing.assert_allclose(np.concatenate(fit_biases(split, *priors)), expected, atol=3e-3)
     far = np.ones(split.n_users), -np.ones(split.n_items)
     np.testing.assert_allclose(np.concatenate(fit_biases(split, *priors, start=far)), expected, atol=3e-3)
+
+
+def long_tailed() -> Split:
+    """Users of their own taste, with 2 to 600 records."""
+    rng = np.random.default_rng(2)
+    told = [
+        (f"u{k:03d}", f"i{i:03d}", float(np.clip(np.round(3.6 + 1.2 * np.cos(k) + rng.normal()), 1, 5)))
+        for k in range(300)
+        for i in rng.permutation(600)[: 600 // (1 + k)]
+    ]
+    return split_of(told)
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_the_optimum_is_reached_soon_whether_users_have_two_records_or_hundreds(
+    task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Newton step from what was found would move no bias by a thousandth of a logit."""
+    split, steps = long_tailed(), []
+
+    def counted(*given: Any, **options: Any) -> Any:
+        found = minimize(*given, **options)
+        steps.append(found.nfev)
+        return found
+
+    monkeypatch.setattr(biases, "minimize", counted)
+    b = np.concatenate(fit_biases(split, 1.0, 1.0, task=task))
+    assert steps[0] < 30, "one unit for all takes more than 50"
+    user, item = split.user[split.train], split.n_users + split.item[split.train]
+    outcome = (split.target if task == "regression" else split.liked)[split.train]
+    rate = base_rate(split, task)
+    said = expit(logit(rate) + b[user] + b[item])
+    slope = sum(np.bincount(who, said - outcome, len(b)) for who in (user, item)) + rate * (1 - rate) * b
+    curvature = sum(np.bincount(who, said * (1 - said), len(b)) for who in (user, item)) + rate * (1 - rate)
+    assert np.abs(b).max() > 1 and np.abs(slope / curvature).max() < 0.001
+
+
+def test_blocks_of_records_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = fit_biases(long_tailed(), 5.0, 5.0)
+    monkeypatch.setattr(biases, "BLOCK", 7)
+    np.testing.assert_allclose(np.concatenate(fit_biases(long_tailed(), 5.0, 5.0)), np.concatenate(whole), atol=1e-6)
 
 
 def test_who_wrote_little_is_shrunk_more_than_who_wrote_much() -> None:
