@@ -133,7 +133,7 @@ class TextJob:
             )  # fmt: skip
         except NothingToRead as error:
             if self.run.simulated:
-                raise InputError(str(error)) from error
+                raise InputError(f"{self.dataset}, seed {seed}, texts of {self.source}: {error}") from error
             paths.write_json(self.folder / f"{self.key}.nothing.json", str(error))
             raise
         _save(self.folder, self.key, made, coder)
