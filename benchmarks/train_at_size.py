@@ -23,6 +23,7 @@ from benchmarks.record import apart, load, machine, spent
 from benchmarks.scale_amazon import long_tailed
 from lrrecsys_core import paths
 from lrrecsys_core.data.releases import RELEASES
+from lrrecsys_core.errors import InputError
 from lrrecsys_core.models import biases
 from lrrecsys_core.models.base import Recommender, Sizes
 from lrrecsys_core.models.biased_mf import BiasedMF
@@ -47,9 +48,12 @@ _CONDITIONS = (
 def main(steps: int = STEPS, *names: str) -> None:
     """Measure every model, or those named, at both sizes and write what is known so far to ``train_at_size.json``."""
     place = paths.root() / "results" / "bench" / "train_at_size.json"
-    kept = json.loads(place.read_text(encoding="utf-8"))["models"] if place.is_file() and names else []
     about: dict[str, Any] = {"name": "train_at_size", "conditions": f"{_CONDITIONS}; {machine()}"}
     about["large"] = dict(zip(("records", "users", "items"), SIZES["large"], strict=True))
+    before = json.loads(place.read_text(encoding="utf-8")) if place.is_file() and names else about | {"models": []}
+    if before["conditions"] != about["conditions"]:
+        raise InputError(f"{place.name} was measured otherwise: run this benchmark without names, for all models.")
+    kept = before["models"]
     with tempfile.TemporaryDirectory() as folder:
         for size in SIZES:
             apart(_MODULE, "make", folder, size)
@@ -57,7 +61,8 @@ def main(steps: int = STEPS, *names: str) -> None:
             row = {"model": name, "steps": 0 if name == BIASES else steps, "load_average": load()}
             row |= apart(_MODULE, name, folder, steps)
             small, large = (row[size]["cpu_seconds_per_million"] for size in SIZES)
-            row |= {"times_small": large / small, "cpu_hours_an_epoch": large * _LARGE.records / 1e6 / 3600}
+            whole = "a_fit" if name == BIASES else "an_epoch"
+            row |= {"times_small": large / small, f"cpu_hours_{whole}": large * _LARGE.records / 1e6 / 3600}
             kept = [one for one in kept if one["model"] != name] + [row]
             paths.write_json(place, about | {"models": kept})
             print(f"train_at_size: {row}", flush=True)

@@ -143,6 +143,7 @@ def seeing_own_aspects(name: str) -> str:
 FULL: Final = Texts()
 AS_THEY_COME: Final = Texts(whitened=False)
 _ONE: Final = ("single",)
+_BOTH: Final = {"slots": FULL.slots}  # of free vectors, which stand where the texts' are
 
 
 def _lr(
@@ -235,8 +236,7 @@ def _table5() -> Iterable[Row]:
 
 
 def _table6() -> Iterable[Row]:
-    both = {"slots": ("positive", "negative")}
-    yield _lr(ABLATION1, (6, RIVALS), "ablation", None, FreeVectors, params=both, point=ABLATION1)
+    yield _lr(ABLATION1, (6, RIVALS), "ablation", None, FreeVectors, params=_BOTH, point=ABLATION1)
     yield _lr(ABLATION2, (6,), "ablation", Texts(raw=True), RawVectors)
     yield _lr(UNWHITENED, (6, RIVALS), "ablation", AS_THEY_COME)
     yield _lr(ABLATION3, (6,), "ablation", Texts(variant="alternative"), by_construction=True)
@@ -262,8 +262,7 @@ def _rivals() -> Iterable[Row]:
     yield Row(EXCHANGED[100], (RIVALS,), "control", same_as=SHUFFLE_ALL)
     # Whether the paper's network hides what texts add, for it does not learn what ids alone can tell.
     yield _lr(PRODUCT, (RIVALS,), "variant", FULL, LRRecsysWithProduct, point=PRODUCT)
-    free = {"slots": FULL.slots}
-    yield _lr(PRODUCT_FREE, (RIVALS,), "ablation", None, FreeVectorsWithProduct, params=free, point=PRODUCT_FREE)
+    yield _lr(PRODUCT_FREE, (RIVALS,), "ablation", None, FreeVectorsWithProduct, params=_BOTH, point=PRODUCT_FREE)
     yield _lr(PRODUCT_SHUFFLED, (RIVALS,), "control", FULL, LRRecsysWithProduct, shuffle="item", point=PRODUCT)
 
 
@@ -271,7 +270,7 @@ ROWS: Final = (*_table2(), *_table3(), *_sensitivity(), *_table4(), *_table5(), 
 NETWORKS: Final = (LR, *BASELINES, COMPARER, LETTER)
 BY_NAME: Final = {row.name: row for row in ROWS}
 ON_NULL_MARKETS: Final = (LR, ABLATION1)
-# Rows with a grid point of their own: Ablation 1 too, so that free vectors are not judged at steps chosen for texts.
+# Rows with a grid point of their own: free vectors too, so that they are not judged at steps chosen for texts.
 SEARCHED: Final = tuple(row.name for row in ROWS if row.point == row.name)
 
 

@@ -15,7 +15,7 @@ def test_steps_of_a_network_and_a_fit_of_the_biases_are_measured(
 ) -> None:
     monkeypatch.setattr(train_at_size, "SIZES", {"small": (600, 90, 60), "large": (1200, 180, 120)})
     monkeypatch.setattr(train_at_size, "TURN", 2)
-    solver = biases.minimize
+    before = biases.minimize
     for size in train_at_size.SIZES:
         train_at_size.make(tmp_path, size)
     of_biases, of_network = train_at_size.biases_of(tmp_path), train_at_size.steps_of("Biased MF", tmp_path, 4)
@@ -23,4 +23,4 @@ def test_steps_of_a_network_and_a_fit_of_the_biases_are_measured(
         assert list(found) == ["small", "large"]
         assert all(told["cpu_seconds_per_million"] > 0 for told in found.values())
     assert all(told["evaluations"] > 3 for told in of_biases.values())
-    assert biases.minimize is solver
+    assert biases.minimize is before

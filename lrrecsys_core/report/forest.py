@@ -55,8 +55,9 @@ def contrasts(source: Evidence, metric: str) -> list[tuple[str, str, str, str]]:
         ("LR-Recsys over free vectors", r.LR, r.ABLATION1, ""),
         ("LR-Recsys over shuffled within item", r.LR, r.SHUFFLE_ITEM, ""),
         ("LR-Recsys over late ensemble", r.LR, r.LATE_ENSEMBLE, ""),
-        ("with product of ids: over free vectors", r.PRODUCT, r.PRODUCT_FREE, ""),
-        ("with product of ids: over shuffled within item", r.PRODUCT, r.PRODUCT_SHUFFLED, ""),
+        ("plus product of id vectors, both: over free vectors", r.PRODUCT, r.PRODUCT_FREE, ""),
+        ("the same over shuffled within item", r.PRODUCT, r.PRODUCT_SHUFFLED, ""),
+        ("the same, shuffled within item over free vectors", r.PRODUCT_SHUFFLED, r.PRODUCT_FREE, PLACEBO),
         ("shuffled (all) over free vectors", r.SHUFFLE_ALL, r.ABLATION1, PLACEBO),
         ("shuffled (within item) over free vectors", r.SHUFFLE_ITEM, r.ABLATION1, PLACEBO),
     ]

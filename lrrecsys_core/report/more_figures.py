@@ -20,19 +20,19 @@ from lrrecsys_core import stats
 from lrrecsys_core.report.evidence import Evidence, Panel
 from lrrecsys_core.report.formats import named
 from lrrecsys_core.report.groups import edges_of, grouped, ranges
-from lrrecsys_core.report.scale import MARGIN_PERCENT
+from lrrecsys_core.report.scale import MARGIN_PERCENT, VIEW
 from lrrecsys_core.report.style import (
     BASELINE,
     OTHER,
     OURS,
     SMALLEST_SAMPLE,
     Line,
+    at_least_wide,
     by_column,
     common_labels,
     empty,
     headed,
     legend_below,
-    no_closer,
     panels,
     plain,
     points,
@@ -146,7 +146,7 @@ def controls(frame: pl.DataFrame) -> tuple[Figure, str]:
             ax.tick_params(labelleft=title == columns[0][0])
             ax.axvline(0, color="black", lw=0.6)
             ax.xaxis.set_major_locator(MaxNLocator(4))
-            no_closer(ax.xaxis, MARGIN_PERCENT / 10)
+            at_least_wide(ax.xaxis, MARGIN_PERCENT * VIEW)
             headed(ax, title if ax is axes[0] else "")
     for ax, metric in zip(columns[(len(columns) - 1) // 2][1], SHOWN, strict=True):
         ax.set_xlabel(f"% better than Ablation 1 ({metric})")

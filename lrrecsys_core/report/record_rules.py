@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from itertools import product
 from typing import Final
 
 import numpy as np
@@ -104,14 +103,14 @@ def disliked(evidence: Evidence) -> Iterable[Finding]:
 
 def sparse(evidence: Evidence) -> Iterable[Finding]:
     """C23: fall of the gain with the activity of user and item, over the best baseline and over free vectors."""
-    best = evidence.best_baseline("RMSE")
     # What a baseline learns of rare users and items may be noise, and whatever learns less then gains most on those.
-    for side, over in product(("user", "item"), (best, r.ABLATION1)):
-        count, names = f"{side}_count", {r.LR, over}
-        panels = evidence.panels("regression", [r.LR, over]) if over else []
-        panels = [p for p in panels if names <= set(p.predictions)]
-        panels = [p for p in panels if count in p.records.columns and p.records[count].null_count() == 0]
-        activity = [np.log1p(panel.column(count)) for panel in panels]
-        estimate = evidence.slope(panels, activity, [-panel.squared_error_gain(r.LR, str(over)) for panel in panels])
-        contrast = f"fall of the gain over {over or 'the best baseline'} per unit of log(1 + records of the {side})"
-        yield judged(evidence, "squared error", contrast, estimate, (r.LR, over), p=Estimate.p_greater)
+    for over in (evidence.best_baseline("RMSE"), r.ABLATION1):
+        pair = r.LR, over or "the best baseline"
+        panels = [p for p in evidence.panels("regression", pair) if set(pair) <= set(p.predictions)]
+        for side in ("user", "item"):
+            count = f"{side}_count"
+            usable = [p for p in panels if count in p.records.columns and p.records[count].null_count() == 0]
+            activity = [np.log1p(panel.column(count)) for panel in usable]
+            estimate = evidence.slope(usable, activity, [-panel.squared_error_gain(*pair) for panel in usable])
+            contrast = f"fall of the gain over {pair[1]} per unit of log(1 + records of the {side})"
+            yield judged(evidence, "squared error", contrast, estimate, (r.LR, over), p=Estimate.p_greater)

@@ -18,16 +18,16 @@ from numpy.typing import NDArray
 from lrrecsys_core import rows as r
 from lrrecsys_core import stats
 from lrrecsys_core.report.evidence import Evidence, Panel
-from lrrecsys_core.report.scale import MARGIN
+from lrrecsys_core.report.scale import MARGIN, VIEW
 from lrrecsys_core.report.style import (
     OTHER,
     Line,
+    at_least_wide,
     by_column,
     common_labels,
     empty,
     headed,
     legend_below,
-    no_closer,
     points,
     table,
     titled,
@@ -131,9 +131,9 @@ def routing(frame: pl.DataFrame) -> Figure:
             above.plot(at, lines["rmse"].to_list(), style, lw=1.4, color=colour, label=str(order))
             points(below, [share + 1.5 * shift for share in at], lines.to_dicts(), colour)
         headed(above, title)
-        for ax in (above, below):
-            no_closer(ax.yaxis, MARGIN["RMSE"] / 5)
         below.axhline(0, color="black", lw=0.6)
+        for ax in (above, below):
+            at_least_wide(ax.yaxis, MARGIN["RMSE"] * VIEW)
         below.set_xlim(above.get_xlim())
     common_labels(columns, "% of records asked about", ["RMSE", "RMSE saved beyond\nrandom order"])
     legend_below(fig, [axes[0] for _, axes, _ in columns])

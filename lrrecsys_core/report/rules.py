@@ -207,8 +207,8 @@ def _free_parameters(evidence: Evidence) -> Iterable[Finding]:
     for word, row in rivals.items():
         yield from _beside(evidence, word, r.LR, row)
     for word, row in (("", r.PRODUCT_FREE), (", placebo", r.PRODUCT_SHUFFLED)):
-        yield from _beside(evidence, f"with products of ids{word}", r.PRODUCT, row)
-    yield from _beside(evidence, "products of ids alone", r.PRODUCT_FREE, r.ABLATION1)
+        yield from _beside(evidence, f"plus product of id vectors{word}", r.PRODUCT, row)
+    yield from _beside(evidence, "product of id vectors alone", r.PRODUCT_FREE, r.ABLATION1)
 
 
 def writers(evidence: Evidence) -> list[str]:

@@ -15,6 +15,7 @@ from lrrecsys_core.stats import Estimate
 # its verdict with the processor: between rows alike to the fourth digit, an interval lies beside 0 by chance of
 # rounding.
 MARGIN: Final = {"RMSE": 0.0005, "MAE": 0.0005, "AUC": 0.002, "attention": 0.001}
+VIEW: Final = 0.1  # of a margin: no figure shows less of an axis than that
 MARGIN_PERCENT: Final = 1.0  # of the reference's metric: rows nearer to each other than this count as equivalent
 
 

@@ -176,12 +176,12 @@ def levels(values: Iterable[float]) -> dict[float, str]:
     return dict(zip(found, colours, strict=False))
 
 
-def no_closer(axis: Axis, least: float) -> None:
-    """Widen the view of an axis that shows less than `least`: rounding should not look like an effect."""
+def at_least_wide(axis: Axis, width: float) -> None:
+    """Widen the view of an axis that shows less than `width`: rounding should not look like an effect."""
     low, high = axis.get_view_interval()
-    if high - low < least:
+    if high - low < width:
         move = axis.axes.set_xlim if axis is axis.axes.xaxis else axis.axes.set_ylim
-        move((low + high - least) / 2, (low + high + least) / 2)
+        move((low + high - width) / 2, (low + high + width) / 2)
 
 
 def empty(ax: Axes, title: str, reason: str = NOT_RUN) -> None:

@@ -28,7 +28,8 @@ TITLES: Final[dict[int | str, str]] = {
     5: "Which explanations",
     6: "Ablations, robustness and controls",
     r.SENSITIVITY: "What choices of the shared protocol are worth: residual biases, aspects",
-    r.RIVALS: "Other reasons why texts may help: two models averaged, any text at all, a better conditioned input",
+    r.RIVALS: "Other reasons why texts may help, or not: two models averaged, any text at all, a better conditioned "
+    "input, a network that does not learn what ids tell",
 }
 SDS_ALLOWED: Final = 2.0
 Line = dict[str, Any]

@@ -326,8 +326,10 @@ def _described(
         for one in given if data.simulated else given[:1]:  # seeds on real data share the LLM's answers
             kinds.update(direct_answers(one.split, one.texts)[1] if one.texts is not None else {})
         # On markets a cell may hold a part of a table's replicates, so its counts say of how many they are.
-        of = f" on {len(given)} market{'s'[: len(given) > 1]}" if data.simulated else ""
-        note = f"answers{of} for test records: " + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+        of = f" of {len(given)} market{'s'[: len(given) > 1]}" if data.simulated else ""
+        note = f"answers for the test records{of}: " + ", ".join(
+            f"{count} {kind}" for kind, count in sorted(kinds.items())
+        )
     about = {
         "tier": tier, "explainer": first.explainer if first else "", "llm": first.llm if first else "", "note": note,
         "simulated": data.simulated, "same_data": same_as_paper(data), "ordered": data.ordered,

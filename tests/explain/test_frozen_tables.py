@@ -190,7 +190,9 @@ def test_a_frozen_store_rebuilds_tables_4_to_6_where_no_llm_library_is_importabl
     assert fourth.height == 6 and fourth["paper_mean"].is_not_null().all()
     direct = fourth.filter(pl.col("row") == rows.DIRECT_LLAMA31)
     assert (
-        direct["note"].str.contains(f"answers for test records: {len(make_split(load_dataset(movies)).test)} ok").all()
+        direct["note"]
+        .str.contains(f"answers for the test records: {len(make_split(load_dataset(movies)).test)} ok")
+        .all()
     )
     others = tables[4].filter(pl.col("row").is_in([rows.LLAMA3, rows.MIXTRAL, rows.VICUNA, rows.QWEN2, rows.GPT2]))
     assert set(others["status"]) == {"not run"} and others["ours_mean"].is_null().all()

@@ -1,4 +1,4 @@
-"""The product of id vectors in the score: its value by hand, and a planted one that only it finds in so many steps."""
+"""The product of id vectors in the score: by hand, and a planted one that the plain network finds too late."""
 
 from __future__ import annotations
 
@@ -29,6 +29,15 @@ def test_the_product_of_both_vectors_is_added(kind: type[LRRecsysWithProduct]) -
         model.items.weight[4] = torch.tensor([2.0, -1, 0, 0, 0, 0, 0, 0.5])
         rest = super(LRRecsysWithProduct, model).score(batch)
     assert (model.score(batch) - rest).tolist() == pytest.approx([2 - 2 + 4, 0], abs=1e-5)
+
+
+def test_the_rows_differ_in_their_texts_alone() -> None:
+    texts, free, shuffled = map(rows.row_named, (rows.PRODUCT, rows.PRODUCT_FREE, rows.PRODUCT_SHUFFLED))
+    assert (texts.model, shuffled.model, free.model) == (*[LRRecsysWithProduct] * 2, FreeVectorsWithProduct)
+    assert texts.texts == shuffled.texts == rows.FULL and free.texts is None
+    assert (texts.shuffle, shuffled.shuffle) == ("", "item") and texts.params == shuffled.params == free.params
+    assert (texts.point, shuffled.point, free.point) == (rows.PRODUCT, rows.PRODUCT, rows.PRODUCT_FREE)
+    assert texts.model.tier == "adapted" and "first summand" in texts.model.deviations
 
 
 def planted() -> Split:

@@ -167,6 +167,22 @@ def test_a_baseline_that_is_worst_on_sparse_users_is_no_evidence_for_texts() -> 
     for line in found.to_dicts():
         assert line["verdict"] == next(said for name, said in over.items() if f"over {name}" in line["contrast"])
     assert found.height == 4
+    assert _verdict("C23", *_with_activity(1, worse=("SASRec",)), "squared error") == "not supported"
+
+
+def test_a_product_of_id_vectors_is_shown_beside_c13_and_decides_nothing() -> None:
+    said = {r.LR: 0.12, r.ABLATION1: 0.16, r.SHUFFLE_ALL: 0.16, r.SHUFFLE_USER: 0.16, r.SHUFFLE_ITEM: 0.16}
+    plus = {r.PRODUCT: 0.3, r.PRODUCT_SHUFFLED: 0.2, r.PRODUCT_FREE: 0.1}
+    found = evidence_table(*study(said | plus, users=100)).filter(claim="C13")
+    shown = found.filter(pl.col("metric").str.starts_with("RMSE, ") & pl.col("metric").str.contains("product"))
+    signs = {line["metric"].removeprefix("RMSE, "): line["effect"] > 0 for line in shown.to_dicts()}
+    assert signs == {
+        "plus product of id vectors": False, "plus product of id vectors, placebo": False,
+        "product of id vectors alone": True,
+    }  # fmt: skip
+    assert set(shown["verdict"]) == {"reported"} and shown["p_holm"].is_nan().all()
+    plain = evidence_table(*study(said, users=100)).filter(claim="C13")
+    assert verdicts(claims_table(found))["verdict"].to_list() == verdicts(claims_table(plain))["verdict"].to_list()
 
 
 def test_every_judged_contrast_says_what_it_could_have_found(root: Path) -> None:

@@ -262,8 +262,18 @@ def test_differences_of_rounding_do_not_fill_a_panel(size: float) -> None:
     above, below = drawings.BY_NAME["routing"].draw(frame).axes  # type: ignore[arg-type]
     for ax in (above, below):
         low, high = ax.get_ylim()
-        assert high - low >= 1e-4 and (high - low < 1.001e-4) == (size == 1e-8)
+        assert high - low >= 0.5e-4 and (high - low < 0.501e-4) == (size == 1e-8)
     assert below.get_ylim()[0] < 0 < below.get_ylim()[1]
+
+
+def test_controls_that_differ_by_rounding_do_not_fill_a_panel() -> None:
+    found = study({r.LR: 0.1, r.ABLATION1: 0.1, r.SHUFFLE_ALL: 0.1}, replicates=3)[0]
+    alike = found.with_columns(value=0.2 + 1e-9 * pl.col("value"))
+    widths = []
+    for metrics in (alike, found):
+        fig, _ = more_figures.controls(more_figures.collect_controls(sources(metrics, None), []))
+        widths.append(float(np.ptp(fig.axes[0].get_xlim())))
+    assert widths[0] == pytest.approx(0.1) and widths[1] > 0.1
 
 
 def test_where_no_record_may_be_shown_the_attention_map_is_the_mean_alone() -> None:

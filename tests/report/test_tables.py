@@ -349,6 +349,16 @@ def test_the_reason_of_a_former_version_is_not_told_of_a_mended_one(row: str) ->
     assert MENDED[row][1] in reasons[0] and reasons[1].startswith("why is not known")
 
 
+def test_a_reason_found_on_one_data_set_excuses_no_other() -> None:
+    reasons = {}
+    for dataset in ("movielens", "yelp"):
+        frame, _ = study({r.BIASES: 0.1, "MTER": 0.3}, dataset=dataset, simulated=False, replicates=2)
+        frame = frame.with_columns(note=pl.lit(r.row_named("MTER").model.deviations))  # type: ignore[union-attr]
+        told = result_table(2, frame).filter(metric="RMSE", row="MTER")["note"][0]
+        reasons[dataset] = told.split("behind the biases: ")[1]
+    assert reasons["movielens"].startswith("the smallest step") and reasons["yelp"].startswith("why is not known")
+
+
 def test_whose_vectors_a_row_reads_in_place_of_codes_is_told() -> None:
     metrics = _metrics({r.LR: [0.1], r.ABLATION2: [0.1]}, note=f"{r.RAW_VECTORS}: TF-IDF; another note")
     assert f"{r.ABLATION2} reads TF-IDF: Hotels." in table_notes(6, metrics)

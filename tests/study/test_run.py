@@ -316,6 +316,18 @@ def test_direct_answers_are_parsed_or_counted_never_guessed(market: Dataset) -> 
     assert kinds["off the scale"] > 0
 
 
+def test_answers_that_seeds_share_are_counted_once_and_those_of_markets_each(market: Dataset) -> None:
+    for simulated, counted in ((True, 2), (False, 1)):
+        split = make_split(replace(market, simulated=simulated))
+        codes = {"single": np.full(len(split.user), 1, np.int32)}
+        told = TextSet("x", ("", "4.0"), np.zeros((2, 8), np.float32), codes, {}, {}, {})
+        given = [Given(split, told, seed, (), seed) for seed in (0, 1)]
+        result = run_row(rows.row_named(rows.DIRECT), "hotels", given, Training(2, 2))
+        of = " of 2 markets" if simulated else ""
+        (note,) = set(result.metrics["note"])
+        assert note == f"answers for the test records{of}: {counted * len(split.test)} ok"
+
+
 class _Stranger:
     """Stands in for GPT-2: its identity in every key, the answers of the metadata explainer."""
 

@@ -73,7 +73,7 @@ def test_no_claim_of_a_gain_is_supported(judged: dict[int, pl.DataFrame], deal: 
 
 
 def test_no_contrast_is_supported(judged: dict[int, pl.DataFrame]) -> None:
-    """C23 over the best baseline apart: its noise on rare items is a slope, wherefore free vectors decide the claim."""
+    """None but C23's over the best baseline, whose noise is a slope: so the claim asks for free vectors too."""
     slope = (pl.col("claim") == "C23") & ~pl.col("contrast").str.contains(f"over {rows.ABLATION1}", literal=True)
-    assert judged[5].filter(slope)["contrast"].n_unique() == 2
     assert supported(gains(judged[5]).filter(~slope)) == []
+    assert supported(gains(judged[5]).filter(slope)), "else the claim needs no second contrast"
