@@ -174,7 +174,7 @@ def test_words_agree_with_the_tables() -> None:
     real = {(line["claim"], name): line["verdict"] for name in REAL for line in lines(f"demo-{name}/verdicts.csv")}
     markets = ("hotels", "restaurants", "movies")
     beyond_chance = [verdicts["C13", name] for name in markets]
-    assert beyond_chance == ["supported", "not supported", "supported"], "on hotels and movies"
+    assert beyond_chance == ["supported"] * 3, "in all three"
     assert [verdicts["C1", name] for name in markets] == ["supported", "not supported", "not supported"], "hotels alone"
     for claim in ("C1", "C13"):
         assert {real[claim, name] for name in REAL} == {"not supported"}
