@@ -23,8 +23,8 @@ class Profile:
     seeds_on_files : replicates where the data are real: the same records under several seeds.
     first_seed : seed of the first replicate; 0-9 are kept for settling market parameters. A change of method or market
         after a report run moves those of `demo` and `paper` to the next hundred (docs/ledger.md).
-    first_seed_on_files : the same where the data are real. There it draws first weights and batches, and no records, so
-        that it stays.
+    first_seed_on_files : the same where the data are real; -1 for that of markets. There it draws first weights and
+        batches and no records, so that it stays when that of markets moves.
     epochs, patience : most epochs of training, and epochs without a better validation loss before a replicate stops.
     compile : compile the training step (pays only for long runs).
     autoencoder_epochs : most epochs of the autoencoder of explanations.
@@ -52,7 +52,7 @@ class Profile:
     networks: int = 1
     first_markets: int = 0
     first_seed: int = 200
-    first_seed_on_files: int = 200
+    first_seed_on_files: int = -1
     compile: bool = False
     theory: str = "smoke"
     seeds_on_files: int = 2
@@ -82,7 +82,8 @@ class Profile:
     @property
     def seeds_of_files(self) -> tuple[int, ...]:
         """Seeds of the replicates where the data are real."""
-        return tuple(range(self.first_seed_on_files, self.first_seed_on_files + self.seeds_on_files))
+        first = self.first_seed if self.first_seed_on_files < 0 else self.first_seed_on_files
+        return tuple(range(first, first + self.seeds_on_files))
 
 
 _SMOKE = Profile(
