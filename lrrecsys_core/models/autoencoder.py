@@ -194,7 +194,8 @@ def train_autoencoder(
         are told apart: the time of training does not grow with the data.
     counts : how often each occurs (equal sentences are read once, weighted by their count).
     rates : learning rates tried for 10 epochs each; the one with the lowest validation reconstruction loss (on a
-        tenth of the sentences) goes on. At the paper's 0.1 the code collapses, see `collapsed`.
+        tenth of the sentences, never the most frequent one) goes on. At the paper's 0.1 the code collapses, see
+        `collapsed`.
     batch_size : sentences in a batch; fewer where that would leave an epoch with fewer than four batches.
     early_stop : keep the state with the lowest validation loss, and stop `patience` epochs after it; otherwise the last
         state after all epochs.
@@ -268,10 +269,10 @@ def complain_if_collapsed(result: TextCodes, reason: str) -> None:
 
 
 def _held_out(weight: Floats, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which sentences are for validation, a tenth and at most `HELD`, and which are learnt from; of a few all are both.
+    """Places of sentences for validation, a tenth and at most `HELD`, and of those learnt from; under ten serve both.
 
     The most frequent one is always learnt from. A sentence told whenever nothing else can be said may be a twentieth of
-    all texts and near half of what validation weighs: held out, it let the loss there rise from the third epoch on.
+    all texts and four tenths of what validation weighs: held out, it let the loss there rise from the third epoch on.
     """
     order = np.random.default_rng([seed, 2]).permutation(len(weight))
     if len(order) < 10:
