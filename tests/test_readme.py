@@ -124,7 +124,7 @@ FACTS: dict[str, Callable[[], tuple[str, ...]]] = {
     r"(\d+) of (\d+) cells\]": lambda: held("simulated")[:2],
     r"the same gain is (\.\d+) \(": lambda: (gain("demo-movielens", "movielens"),),
     r", (-?\.\d+) \(\[TripAdvisor": lambda: (gain("demo-tripadvisor", "tripadvisor"),),
-    r"and (\.\d+) \(\[Yelp": lambda: (gain("demo-yelp", "yelp"),),
+    r"and (-?\.\d+) \(\[Yelp": lambda: (gain("demo-yelp", "yelp"),),
     r"and (\d+) of (\d+) cells are supported, of (\d+) that": lambda: held("real"),
     r"the largest gain is (\.\d+) \(sentences about movies": largest,
     r"\(([\d.]+) ms for 1,000 candidates\)": lambda: (f"{read('bench/scoring.json')['ours']:.1f}",),
