@@ -151,15 +151,8 @@ class TextCodes:
     def facts(self) -> dict[str, Any]:
         """What the training showed, as plain numbers."""
         names = (
-            "lr",
-            "epochs",
-            "validation_loss",
-            "word_accuracy",
-            "content_accuracy",
-            "constant_accuracy",
-            "rank",
-            "curve",
-        )
+            "lr", "epochs", "validation_loss", "word_accuracy", "content_accuracy", "constant_accuracy", "rank", "curve",
+        )  # fmt: skip
         return {name: getattr(self, name) for name in names}
 
     def embed(self, sentences: Sequence[str]) -> np.ndarray:
