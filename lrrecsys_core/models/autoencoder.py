@@ -151,8 +151,15 @@ class TextCodes:
     def facts(self) -> dict[str, Any]:
         """What the training showed, as plain numbers."""
         names = (
-            "lr", "epochs", "validation_loss", "word_accuracy", "content_accuracy", "constant_accuracy", "rank", "curve",
-        )  # fmt: skip
+            "lr",
+            "epochs",
+            "validation_loss",
+            "word_accuracy",
+            "content_accuracy",
+            "constant_accuracy",
+            "rank",
+            "curve",
+        )
         return {name: getattr(self, name) for name in names}
 
     def embed(self, sentences: Sequence[str]) -> np.ndarray:
