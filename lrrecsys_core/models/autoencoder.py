@@ -151,15 +151,9 @@ class TextCodes:
     def facts(self) -> dict[str, Any]:
         """What the training showed, as plain numbers."""
         names = (
-            "lr",
-            "epochs",
-            "validation_loss",
-            "word_accuracy",
-            "content_accuracy",
-            "constant_accuracy",
-            "rank",
-            "curve",
-        )
+            "lr", "epochs", "validation_loss", "word_accuracy", "content_accuracy", "constant_accuracy",
+            "rank", "curve",
+        )  # fmt: skip
         return {name: getattr(self, name) for name in names}
 
     def embed(self, sentences: Sequence[str]) -> np.ndarray:
@@ -194,8 +188,7 @@ def train_autoencoder(
         are told apart: the time of training does not grow with the data.
     counts : how often each occurs (equal sentences are read once, weighted by their count).
     rates : learning rates tried for 10 epochs each; the one with the lowest validation reconstruction loss (on a
-        tenth of the sentences, never the most frequent one) goes on. At the paper's 0.1 the code collapses, see
-        `collapsed`.
+        tenth of the sentences, see `_held_out`) goes on. At the paper's 0.1 the code collapses, see `collapsed`.
     batch_size : sentences in a batch; fewer where that would leave an epoch with fewer than four batches.
     early_stop : keep the state with the lowest validation loss, and stop `patience` epochs after it; otherwise the last
         state after all epochs.
