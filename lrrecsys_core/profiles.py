@@ -23,6 +23,8 @@ class Profile:
     seeds_on_files : replicates where the data are real: the same records under several seeds.
     first_seed : seed of the first replicate; 0-9 are kept for settling market parameters. A change of method or market
         after a report run moves those of `demo` and `paper` to the next hundred (docs/ledger.md).
+    first_seed_on_files : the same where the data are real; -1 for that of markets. There a seed draws no records, only
+        first weights, batches, shuffles and samples: others would be no fresh evidence, so it stays.
     epochs, patience : most epochs of training, and epochs without a better validation loss before a replicate stops.
     compile : compile the training step (pays only for long runs).
     autoencoder_epochs : most epochs of the autoencoder of explanations.
@@ -50,6 +52,7 @@ class Profile:
     networks: int = 1
     first_markets: int = 0
     first_seed: int = 200
+    first_seed_on_files: int = -1
     compile: bool = False
     theory: str = "smoke"
     seeds_on_files: int = 2
@@ -79,7 +82,8 @@ class Profile:
     @property
     def seeds_of_files(self) -> tuple[int, ...]:
         """Seeds of the replicates where the data are real."""
-        return tuple(range(self.first_seed, self.first_seed + self.seeds_on_files))
+        first = self.first_seed if self.first_seed_on_files < 0 else self.first_seed_on_files
+        return tuple(range(first, first + self.seeds_on_files))
 
 
 _SMOKE = Profile(
@@ -99,7 +103,8 @@ _DEMO = Profile(
     records_per_user=14,
     replicates=10,
     first_markets=3,
-    first_seed=300,
+    first_seed=400,
+    first_seed_on_files=300,
     epochs=40,
     patience=4,
     autoencoder_epochs=30,
@@ -115,7 +120,8 @@ _PAPER = Profile(
     items=400,
     records_per_user=20,
     replicates=10,
-    first_seed=300,
+    first_seed=400,
+    first_seed_on_files=300,
     epochs=100,
     patience=10,
     autoencoder_epochs=100,
@@ -159,7 +165,7 @@ def get_profile(name: str, /, **overrides: object) -> Profile:
         expected = type(getattr(profile, key))
         if type(value) is not expected:
             raise InputError(f"setting {key!r} of profile {name!r} must be {expected.__name__}, not {value!r}")
-        least = 0 if key in ("first_markets", "first_seed", "side_replicates") else 1
+        least = 0 if key in ("first_markets", "first_seed", "first_seed_on_files", "side_replicates") else 1
         if isinstance(value, int) and not isinstance(value, bool) and value < least:
             raise InputError(f"setting {key!r} of profile {name!r} must be positive, not {value!r}")
     return replace(profile, **overrides)  # type: ignore[arg-type]

@@ -271,19 +271,19 @@ class UserBootstrap:
 
     def auc(self, score: ArrayLike, liked: ArrayLike) -> Floats:
         """AUC of each draw (ties count half), shape (draws,)."""
-        scores = np.asarray(score, dtype=np.float64)
-        order = np.argsort(scores, kind="stable")
-        ordered = scores[order]
-        groups = np.concatenate([[0], np.flatnonzero(np.diff(ordered)) + 1])
-        user, positive = self._user[order], np.asarray(liked, dtype=np.float64)[order]
+        scores, positive = np.asarray(score, dtype=np.float64), np.asarray(liked, dtype=bool)
+        order = np.argsort(scores[~positive], kind="stable")
+        below, above = self._user[~positive][order], self._user[positive]
+        # Of each liked record: how many others it outranks, and how many it outranks or equals.
+        first, last = (np.searchsorted(scores[~positive][order], scores[positive], side) for side in ("left", "right"))
         out = np.empty(self.draws)
         for part, counts in self._counts():
-            weight = counts[:, user]
-            above = np.add.reduceat(weight * positive, groups, axis=1)
-            below = np.add.reduceat(weight * (1.0 - positive), groups, axis=1)
-            pairs = np.sum(above * (np.cumsum(below, axis=1) - 0.5 * below), axis=1)
+            by_user = np.ascontiguousarray(counts.T)  # a record's draws side by side, which is how they are gathered
+            outranked = np.cumsum(np.concatenate([np.zeros((1, by_user.shape[1])), by_user[below]]), axis=0)
+            weight = by_user[above]
+            pairs = np.sum(weight * (outranked[first] + outranked[last]), axis=0) / 2
             with np.errstate(divide="ignore", invalid="ignore"):
-                out[part] = pairs / (above.sum(axis=1) * below.sum(axis=1))
+                out[part] = pairs / (weight.sum(axis=0) * outranked[-1])
         return out
 
     def estimate(self, effect: float, draws: ArrayLike) -> Estimate:

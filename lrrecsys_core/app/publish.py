@@ -21,7 +21,7 @@ from lrrecsys_core.explain.sources import writers
 from lrrecsys_core.models.autoencoder import WIDTH, AutoEncoder
 from lrrecsys_core.models.base import Sizes
 from lrrecsys_core.models.lr_recsys import LRRecsys
-from lrrecsys_core.report.claims import evidence_table
+from lrrecsys_core.report.claims import judge_all
 from lrrecsys_core.report.description import write_description
 from lrrecsys_core.report.drawings import collect_figures
 from lrrecsys_core.report.evidence import null_markets, sources
@@ -69,8 +69,9 @@ def collect(study: Study) -> None:
     keep(run, "description", describe_data(study))
     keep_toy(run)
     theory = kept(theory_of(run), "claims")
-    keep(run, "evidence", evidence_table(metrics, predictions, theory=theory, bench=paths.read_bench(), profile=run))
-    collect_figures(run, sources(metrics, predictions), null_markets(metrics, predictions))
+    found = sources(metrics, predictions), null_markets(metrics, predictions)
+    keep(run, "evidence", judge_all(*found, theory=theory, bench=paths.read_bench(), profile=run))
+    collect_figures(run, *found)
     keep_signal(study, metrics)
     if not (maps := collect_attention(study)).is_empty():
         keep(run, "attention_map", maps)

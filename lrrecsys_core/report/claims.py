@@ -61,9 +61,21 @@ def evidence_table(
     -------
     frame with the columns of :data:`SCHEMA`; the verdict is that of the single contrast.
     """
+    found = sources(metrics, predictions), null_markets(metrics, predictions)
+    return judge_all(*found, theory=theory, bench=bench, profile=profile)
+
+
+def judge_all(
+    ordinary: Sequence[Evidence],
+    null: Sequence[Evidence],
+    *,
+    theory: pl.DataFrame | None = None,
+    bench: Sequence[dict[str, object]] = (),
+    profile: str = "",
+) -> pl.DataFrame:
+    """As `evidence_table`, from `Evidence` already built, so that its draws of users are shared with the figures."""
     lines: list[dict[str, object]] = []
-    ordinary = sources(metrics, predictions)
-    for source in ordinary + null_markets(metrics, predictions):
+    for source in [*ordinary, *null]:
         lines += [_line(CONTROL, source, finding, profile) for finding in controls(source)]
     for claim, judge in JUDGES.items():
         for simulated in (True, False):

@@ -41,7 +41,7 @@ PLACEBO: Final = "placebo"
 CAPTION: Final = (
     "Gains in percent of the row behind 'over', with 95% intervals (t over markets; on real data users resampled, the "
     "predictions of all seeds averaged). Filled: contrasts that should gain if what the texts say helps; open: "
-    "placebos, which should not"
+    "placebos, which should not. With product: the product of id vectors is added to both rows"
 )
 
 
@@ -55,9 +55,9 @@ def contrasts(source: Evidence, metric: str) -> list[tuple[str, str, str, str]]:
         ("LR-Recsys over free vectors", r.LR, r.ABLATION1, ""),
         ("LR-Recsys over shuffled within item", r.LR, r.SHUFFLE_ITEM, ""),
         ("LR-Recsys over late ensemble", r.LR, r.LATE_ENSEMBLE, ""),
-        ("plus product of id vectors, both: over free vectors", r.PRODUCT, r.PRODUCT_FREE, ""),
-        ("the same over shuffled within item", r.PRODUCT, r.PRODUCT_SHUFFLED, ""),
-        ("the same, shuffled within item over free vectors", r.PRODUCT_SHUFFLED, r.PRODUCT_FREE, PLACEBO),
+        ("LR-Recsys over free vectors, with product", r.PRODUCT, r.PRODUCT_FREE, ""),
+        ("LR-Recsys over shuffled within item, with product", r.PRODUCT, r.PRODUCT_SHUFFLED, ""),
+        ("shuffled (within item) over free vectors, with product", r.PRODUCT_SHUFFLED, r.PRODUCT_FREE, PLACEBO),
         ("shuffled (all) over free vectors", r.SHUFFLE_ALL, r.ABLATION1, PLACEBO),
         ("shuffled (within item) over free vectors", r.SHUFFLE_ITEM, r.ABLATION1, PLACEBO),
     ]

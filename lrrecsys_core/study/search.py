@@ -38,7 +38,7 @@ HALF = (0, 3, 5, 6)
 SAMPLE = 20_000  # records of a larger real data set
 LARGER = 60_000  # records from which on a real data set is a larger one
 _SETTLING = get_profile(
-    "demo", replicates=3, first_markets=0, first_seed=0, seeds_on_files=1, compile=False,
+    "demo", replicates=3, first_markets=0, first_seed=0, first_seed_on_files=0, seeds_on_files=1, compile=False,
 )  # fmt: skip
 
 

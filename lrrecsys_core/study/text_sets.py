@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from lrrecsys_core import paths, rows
@@ -30,6 +31,9 @@ from lrrecsys_core.study.fingerprints import TEXT_CODE, array_hash, content_hash
 from lrrecsys_core.study.run import Run
 from lrrecsys_core.study.texts import TextSet, make_text_set
 
+Codes = dict[str, NDArray[np.int32]]  # slot -> sentence of each record
+
+_SHIFTED: Final = "shifted "  # begins the columns of a set's file that are about the other environment
 RATINGS: Final = ("direct", EXPECTED)  # variants whose texts are the writer's own ratings, which no network reads
 
 
@@ -88,8 +92,14 @@ class TextJob:
         return _content(done, done.stat().st_mtime_ns)
 
     def explanations(self) -> Explanations:
-        """The texts alone, without codes."""
-        return self.source.explanations(self.split, self.texts.variant)
+        """The texts alone: read from the kept set where there is one, otherwise asked for without keeping them."""
+        if self.content is None:
+            return self.source.explanations(self.split, self.texts.variant)
+        about, codes, _ = _load_codes(self.folder, self.key)
+        sentences = pl.read_parquet(self.folder / f"{self.key}.sentences.parquet", columns=["sentence"]).to_series()
+        # Those of a shifted environment come last; no record of this one holds them.
+        own = 1 + max(int(held.max(initial=0)) for held in codes.values())
+        return Explanations(about["explainer"], self.texts.variant, tuple(sentences[:own]), codes)
 
     @property
     def nothing(self) -> str:
@@ -123,7 +133,7 @@ class TextJob:
             )  # fmt: skip
         except NothingToRead as error:
             if self.run.simulated:
-                raise InputError(str(error)) from error
+                raise InputError(f"{self.dataset}, seed {seed}, texts of {self.source}: {error}") from error
             paths.write_json(self.folder / f"{self.key}.nothing.json", str(error))
             raise
         _save(self.folder, self.key, made, coder)
@@ -178,7 +188,7 @@ def _save(folder: Path, key: str, made: TextSet, coder: TextCodes | None) -> Non
     maps = named_arrays(made.maps)
     with paths.replacing(folder / f"{key}.whitening.safetensors") as partial:
         save_file({name: torch.from_numpy(values).contiguous() for name, values in maps.items()}, partial)
-    codes = made.codes | {f"shifted {slot}": values for slot, values in made.shifted.items()}
+    codes = made.codes | {_SHIFTED + slot: values for slot, values in made.shifted.items()}
     with paths.replacing(folder / f"{key}.codes.parquet") as partial:
         pl.DataFrame(codes).write_parquet(partial)
     with paths.replacing(folder / f"{key}.sentences.parquet") as partial:
@@ -189,23 +199,24 @@ def _save(folder: Path, key: str, made: TextSet, coder: TextCodes | None) -> Non
 
 
 def _load(folder: Path, key: str) -> TextSet:
+    about, codes, shifted = _load_codes(folder, key)
+    sentences = pl.read_parquet(folder / f"{key}.sentences.parquet")
+    maps = read_maps(load_file(folder / f"{key}.whitening.safetensors"), tuple(codes))
+    embeddings = np.stack(sentences["embedding"].to_list())
+    told = tuple(sentences["sentence"].to_list())
+    return TextSet(about["explainer"], told, embeddings, codes, shifted, maps, about["report"], about["llm"])
+
+
+def _load_codes(folder: Path, key: str) -> tuple[dict[str, Any], Codes, Codes]:
+    """What is said about a kept set, and which record holds which sentence: as it is, and in the other environment."""
     about = json.loads((folder / f"{key}.json").read_text(encoding="utf-8"))
     kept = pl.read_parquet(folder / f"{key}.codes.parquet")
-    sentences = pl.read_parquet(folder / f"{key}.sentences.parquet")
-    named = {name: kept[name].to_numpy() for name in kept.columns}
-    shift = {name.removeprefix("shifted "): values for name, values in named.items() if name.startswith("shifted ")}
-    codes = {name: values for name, values in named.items() if not name.startswith("shifted ")}
-    maps = read_maps(load_file(folder / f"{key}.whitening.safetensors"), tuple(codes))
-    return TextSet(
-        about["explainer"],
-        tuple(sentences["sentence"].to_list()),
-        np.stack(sentences["embedding"].to_list()),
-        codes,
-        shift,
-        maps,
-        about["report"],
-        about["llm"],
-    )
+    own: Codes = {}
+    moved: Codes = {}
+    for name in kept.columns:
+        slot = name.removeprefix(_SHIFTED)
+        (own if slot == name else moved)[slot] = kept[name].to_numpy()
+    return about, own, moved
 
 
 def load_coder(job: TextJob) -> TextCodes:

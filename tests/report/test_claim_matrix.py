@@ -80,7 +80,7 @@ def test_a_cell_lies_in_the_line_of_its_claim_and_the_column_of_its_data() -> No
     assert place["C17-theory simulation"] == pytest.approx((place["Yelp"][0], place["C17"][1]))  # the middle of three
     legend = fig.axes[0].get_legend()
     assert legend is not None
-    assert [text.get_text().split(":")[0] for text in legend.get_texts()] == ["✓ yes", "✗ no", "± mixed"]
+    assert [text.get_text().split(":")[0] for text in legend.get_texts()] == ["✓ yes", "✗ no", "± some"]
 
 
 @pytest.mark.parametrize("sets", [3, 6, 9])

@@ -189,6 +189,18 @@ def test_shifted_texts_are_part_of_a_text_set_s_key(monkeypatch: pytest.MonkeyPa
     assert job.key != key
 
 
+@pytest.mark.parametrize("row", [rows.LR, rows.ABLATION3, rows.DIRECT])
+def test_texts_are_read_from_a_kept_set_as_they_were_written(row: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = text_job(Run(TINY), "hotels", rows.BY_NAME[row], 0)
+    written = job.explanations()
+    made = job.text_set()
+    assert (len(made.sentences) > len(written.sentences)) == bool(made.shifted) == (row == rows.LR)
+    monkeypatch.setattr(type(job.source), "explanations", lambda *_: pytest.fail("asked again"))
+    kept = job.explanations()
+    assert kept.fingerprint == written.fingerprint
+    assert (kept.explainer, kept.variant) == (written.explainer, written.variant)
+
+
 @pytest.mark.parametrize("row", [rows.ABLATION2, rows.EXTRACTIVE])
 def test_what_reads_the_encoder_names_it_and_an_empty_name_is_none(row: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def key(name: str) -> str:
