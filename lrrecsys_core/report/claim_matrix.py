@@ -34,7 +34,7 @@ class Look(NamedTuple):
 LOOKS: Final = {
     "supported": Look("✓ yes", "#a6dba0"),
     "not supported": Look("✗ no", "#c2a5cf"),
-    "mixed": Look("± some", "#fee8c8", "mixed: holds in some metrics only"),
+    "mixed": Look("± some", "#fee8c8", "mixed, in some metrics only"),
     "by construction": Look("= set", "#d9d9d9", "by construction: the answer was programmed"),
     "not tested": Look("– open", "#ffffff", "not tested: LLM, data or power missing"),
 }

@@ -9,7 +9,7 @@ from typing import Final
 import polars as pl
 
 from lrrecsys_core import rows as r
-from lrrecsys_core.models.aspect import mter, sulm
+from lrrecsys_core.models.aspect.mter import MTER
 from lrrecsys_core.report.evidence import SILENT, Evidence, datasets_in_order
 from lrrecsys_core.report.formats import named
 
@@ -34,25 +34,8 @@ _STEPS: Final = (
 # By row, and by row and data set where a reason was found on that.
 REASONS: Final = {
     (r.LETTER, ""): "no residual biases: users and items are learnt from what Adam leaves of few records",
-    (mter.MTER.name, "movielens"): _STEPS,
+    (MTER.name, "movielens"): _STEPS,
     (r.COMPARER, "movielens"): _STEPS,
-}
-_LINEAR: Final = (
-    "ratings are linear in stars, where biases fitted behind a sigmoid lose .0006 to .0023, and users of few records "
-    "keep the noise of factors that start at random"
-)
-# Of methods mended since (docs/deviations.md): words that the deviations of a mended version have, and the reason of
-# one that has not.
-MENDED: Final = {
-    mter.MTER.name: ("U(.495 c", _LINEAR),
-    r.COMPARER: (
-        "U(.495 c",
-        f"{_LINEAR}; where it is further behind than MTER, by its comparisons, all that it adds",
-    ),
-    sulm.SULM.name: (
-        "D4 base rate",
-        "training stretches the biases it starts from, which were shrunk on the same records",
-    ),
 }
 
 
@@ -69,9 +52,6 @@ def gap(evidence: Evidence, row: str) -> float:
 
 def reason(evidence: Evidence, row: str) -> str:
     """Why a network is behind the biases."""
-    words, former = MENDED.get(row, ("", ""))
-    if words not in evidence.words(row, "note"):
-        return f"{former}; mended since"
     return REASONS.get((row, evidence.dataset)) or REASONS.get((row, ""), "why is not known")
 
 

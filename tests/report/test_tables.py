@@ -9,7 +9,7 @@ from lrrecsys_core import metrics as m
 from lrrecsys_core import rows as r
 from lrrecsys_core.report import formats
 from lrrecsys_core.report.formats import Cell
-from lrrecsys_core.report.notes import MENDED, table_notes, unordered
+from lrrecsys_core.report.notes import table_notes, unordered
 from lrrecsys_core.report.published import paper_values
 from lrrecsys_core.report.tables import (
     SCHEMA,
@@ -320,40 +320,27 @@ def test_every_cell_of_ours_has_a_sign() -> None:
 @pytest.mark.parametrize("dataset", ["yelp", "hotels"])
 def test_a_network_behind_the_biases_says_why(dataset: str) -> None:
     part = r.at_fraction(r.LR, 50)
-    noise = {r.LR: 0.1, r.BIASES: 0.1, "MTER": 0.3, "ANR": 0.3, r.BOOSTING: 0.3, r.SHUFFLE_ALL: 0.3, part: 0.3}
+    noise = {r.LR: 0.1, r.BIASES: 0.1, r.LETTER: 0.3, "ANR": 0.3, r.BOOSTING: 0.3, r.SHUFFLE_ALL: 0.3, part: 0.3}
     frame, _ = study(noise, dataset=dataset, simulated=dataset == "hotels", replicates=2)
     table = result_table(2, frame).filter(metric="RMSE")
     notes = {line["row"]: line["note"] for line in table.to_dicts()}
-    assert "behind the biases: ratings are linear" in notes["MTER"] and "mended since" in notes["MTER"]
+    assert "behind the biases: no residual biases" in notes[r.LETTER]
     assert "behind the biases: why is not known" in notes["ANR"]
     assert not any("behind" in notes[name] for name in (r.LR, r.BIASES, r.BOOSTING))
     known, unknown = (note for note in table_notes(2, frame) if note.startswith("Behind the biases"))
-    if "MTER" not in known:
+    if r.LETTER not in known:
         known, unknown = unknown, known
     lost = dict(zip(table["row"], table["ours_mean"], strict=True))
-    assert f"MTER on {formats.named(dataset)} by {lost['MTER'] - lost[r.BIASES]:.4f}. Reason: ratings are" in known
+    assert f"{r.LETTER} on {formats.named(dataset)} by {lost[r.LETTER] - lost[r.BIASES]:.4f}. Reason: no resid" in known
     assert f"ANR on {formats.named(dataset)} by" in unknown and unknown.endswith("Reason: why is not known.")
     assert not any("Behind the biases" in note for note in table_notes(6, frame)), "a control is meant to be worse"
     assert not any("Behind the biases" in note for note in table_notes(3, frame)), "nor is one with half the records"
-
-
-@pytest.mark.parametrize("row", ["MTER", r.COMPARER, "SULM"])
-def test_the_reason_of_a_former_version_is_not_told_of_a_mended_one(row: str) -> None:
-    model = r.row_named(row).model
-    assert model is not None and MENDED[row][0] in model.deviations
-    frame, _ = study({r.BIASES: 0.1, row: 0.3}, replicates=2)
-    reasons = []
-    for note in ("D1 something else", model.deviations):
-        told = result_table(2, frame.with_columns(note=pl.lit(note))).filter(metric="RMSE", row=row)["note"][0]
-        reasons.append(told.split("behind the biases: ")[1])
-    assert MENDED[row][1] in reasons[0] and reasons[1].startswith("why is not known")
 
 
 def test_a_reason_found_on_one_data_set_excuses_no_other() -> None:
     reasons = {}
     for dataset in ("movielens", "yelp"):
         frame, _ = study({r.BIASES: 0.1, "MTER": 0.3}, dataset=dataset, simulated=False, replicates=2)
-        frame = frame.with_columns(note=pl.lit(r.row_named("MTER").model.deviations))  # type: ignore[union-attr]
         told = result_table(2, frame).filter(metric="RMSE", row="MTER")["note"][0]
         reasons[dataset] = told.split("behind the biases: ")[1]
     assert reasons["movielens"].startswith("the smallest step") and reasons["yelp"].startswith("why is not known")
@@ -368,7 +355,7 @@ def test_whose_vectors_a_row_reads_in_place_of_codes_is_told() -> None:
 def test_no_committed_table_has_a_network_behind_the_biases_without_its_reason() -> None:
     tables = sorted((Path(__file__).parents[2] / "paper_tables").glob("demo*/table[2-6].csv"))
     notes = [note for file in tables for note in pl.read_csv(file, infer_schema=False)["note"].drop_nulls()]
-    assert any("behind the biases: ratings" in note for note in notes)
+    assert any("behind the biases: the smallest step" in note for note in notes)
     assert not [note for note in notes if "behind the biases: why is not known" in note]
 
 
