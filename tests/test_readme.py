@@ -174,10 +174,8 @@ def test_words_agree_with_the_tables() -> None:
     real = {(line["claim"], name): line["verdict"] for name in REAL for line in lines(f"demo-{name}/verdicts.csv")}
     markets = ("hotels", "restaurants", "movies")
     beyond_chance = [verdicts["C13", name] for name in markets]
-    assert (
-        beyond_chance == ["supported"] * 3
-        and "beyond chance (corrected for all tests of the claim) in all three" in README
-    )
+    assert beyond_chance == ["supported"] * 3
+    assert "beyond chance (corrected for all tests of the claim) in all three" in README
     assert [verdicts["C1", name] for name in markets] == ["supported", "not supported", "not supported"]
     assert "beats every baseline on hotels alone" in README
     for claim in ("C1", "C13"):

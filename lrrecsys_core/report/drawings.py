@@ -128,7 +128,7 @@ DRAWINGS: Final = (
     ),
     Drawing(
         "attention_map", "Who attends to whom: attention of each token (line) on every token (column) in one network, "
-        "of one market record and the mean of all test records. Colour: difference from uniform attention",
+        "mean of all test records, and on markets of one record too. Colour: difference from uniform attention",
         figures.attention_map,
     ),
     Drawing(
@@ -150,8 +150,8 @@ DRAWINGS: Final = (
         markets=True,
     ),
     Drawing(
-        "controls", f"Shuffled explanations, spurious reasoner and null market. {T_OR_USERS}", more_figures.controls,
-        more_figures.collect_controls,
+        "controls", f"What should not help beside what should: improvement over Ablation 1. {T_OR_USERS}",
+        more_figures.controls, more_figures.collect_controls,
     ),
     Drawing("forest", f"The main contrasts and their placebos. {forest.CAPTION}", forest.forest,
             lambda found, _: forest.collect_forest(found)),
@@ -159,7 +159,10 @@ DRAWINGS: Final = (
         "cold_start", f"Gain by activity of users and items. {T_OR_USERS}", more_figures.cold_start,
         lambda found, _: more_figures.collect_cold_start(found),
     ),
-    Drawing("routing", routing.CAPTION, routing.routing, lambda found, _: routing.collect_routing(found)),
+    Drawing(
+        "routing", f"{routing.CAPTION}. {T_OR_USERS}", routing.routing,
+        lambda found, _: routing.collect_routing(found),
+    ),
     Drawing(
         "learning_curves", "Less training data, same test set. Shaded: one standard deviation over the n replicates "
         "that all rows of a panel share, where these are three or more", more_figures.learning,
