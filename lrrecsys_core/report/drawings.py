@@ -260,7 +260,8 @@ def _drawn(run: str, name: str, stem: str, about: str, part: pl.DataFrame) -> tu
     saved = paths.memory().cache(_saved, ignore=["part"])
     if saved.check_call_in_cache(run, name, stem, by, part):
         words, reason, files = saved(run, name, stem, by, part)
-        if all(Path(file).is_file() and paths.digest(Path(file)) == digest for file, digest in files.items()):
+        there = {name: paths.figures(run) / name for name in files}
+        if all(file.is_file() and paths.digest(file) == files[name] for name, file in there.items()):
             return words, reason
     (words, reason, _), _ = saved.call(run, name, stem, by, part)
     return words, reason
@@ -273,7 +274,7 @@ def _saved(run: str, name: str, stem: str, by: str, part: pl.DataFrame) -> tuple
     figure, words = drawn if isinstance(drawn, tuple) else (drawn, "")
     reason = nothing_drawn(figure)
     files = [] if reason else save(figure, run, stem)
-    return _in_words(words), reason, {str(file): paths.digest(file) for file in files}
+    return _in_words(words), reason, {file.name: paths.digest(file) for file in files}
 
 
 def draw(run: str, name: str, *, anew: bool = True) -> tuple[Path | None, str]:

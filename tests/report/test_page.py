@@ -71,7 +71,7 @@ def collected(run: str, metrics: pl.DataFrame, predictions: pl.DataFrame | None 
 def files_of(root: Path) -> dict[str, bytes]:
     """Every table, figure and page below a folder, by name."""
     found = [*root.glob("paper_tables/*/*"), *root.glob("figures/*/*.*"), *root.glob("results/*/*")]
-    return {file.relative_to(root).as_posix(): file.read_bytes() for file in found}
+    return {file.relative_to(root).as_posix(): file.read_bytes() for file in found if file.is_file()}
 
 
 @pytest.fixture
