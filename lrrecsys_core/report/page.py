@@ -39,7 +39,7 @@ FIGURES: Final[dict[str, tuple[str, ...]]] = {
     "Table 2": ("fig06", "paper_against_ours", "cold_start", "reliability"),
     "Table 3": ("learning_curves",),
     "Table 4": ("knowledge_dial", "bridge", "explanation_lengths", "keywords"),
-    "Table 5": ("fig09", "fig09_predicted", "fig07", "fig07_predicted", "fig10", "attention_map"),
+    "Table 5": ("fig07", "fig07_predicted", "fig09", "fig09_predicted", "fig10", "attention_map"),
     "Table 6": ("controls",),
     "Rivals": ("forest", "routing"),
     "Signal": ("signal",),
