@@ -13,7 +13,7 @@ from matplotlib.patches import Patch, Rectangle
 from lrrecsys_core import paths
 from lrrecsys_core.report.formats import named
 from lrrecsys_core.report.rules import SHORT
-from lrrecsys_core.report.style import WIDTH, plain, save_above, use_style
+from lrrecsys_core.report.style import SMALL, WIDTH, plain, save_above, use_style
 
 NAME: Final = "claim_matrix"
 PROFILE: Final = "demo"
@@ -108,7 +108,7 @@ def _cell(ax: Axes, box: tuple[float, float, float], verdict: str, more: str, na
     # A verdict that has no look of its own is shown by its own word.
     look = LOOKS.get(verdict, Look(verdict, "#ffffff"))
     ax.add_patch(Rectangle((left, top), wide, LINE, facecolor=look.colour, edgecolor="white", lw=1.5))
-    text = ax.text(left + wide / 2, top + LINE / 2, plain(look.cell + more), ha="center", va="center", size=FONT)
+    text = ax.text(left + wide / 2, top + LINE / 2, plain(look.cell + more), ha="center", va="center", size=SMALL)
     text.set_gid(name)
 
 
