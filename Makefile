@@ -16,7 +16,7 @@ export MKL_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: reproduce test unit smoke llm texts bench lab clean
+.PHONY: reproduce test types unit smoke llm texts bench lab clean
 .DEFAULT_GOAL := reproduce
 
 # The stamp is written last, so an installation cut short is taken up again; pip itself skips what is already there.
@@ -38,14 +38,17 @@ llm: .venv/llm
 reproduce: .venv/llm
 	$(BIN)/lrrecsys reproduce --profile "$(PROFILE)" --datasets "$(DATASETS)" $(if $(MARKETS),--markets "$(MARKETS)")
 
-# Both halves wait a good part of their time, for processes they kill and for kernels they start: side by side they take less.
+# All wait a good part of their time, for processes they kill and for kernels they start: side by side they take less.
 test: .venv/llm
 	$(BIN)/ruff check .
-	$(BIN)/mypy lrrecsys_core
-	$(MAKE) --no-print-directory --jobs 2 unit smoke
+	$(MAKE) --no-print-directory --jobs 3 types unit smoke
 
+types: .venv/llm
+	$(BIN)/mypy lrrecsys_core
+
+# In the order of tests/conftest.py: files of slow tests first, so that no worker is left alone with one at the end.
 unit: .venv/llm
-	$(BIN)/python -m pytest tests -q -p no:nbval -n auto --dist loadfile --durations 20
+	$(BIN)/python -m pytest tests -q -p no:nbval -n auto --dist loadfile --no-loadscope-reorder --durations 20
 
 # Trains once. The notebooks that the run leaves are then run again on what it kept: their numbers and its files must
 # come out the same, and the numbers that no processor changes must be the committed ones.

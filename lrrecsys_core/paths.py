@@ -12,11 +12,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from lrrecsys_core.errors import InputError
+
+if TYPE_CHECKING:
+    from joblib import Memory
 
 ROOT_VARIABLE = "LRRECSYS_ROOT"
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -115,6 +118,16 @@ def writable(folder: Path) -> Path:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InputError(f"the output folder {folder} is read-only: free it or choose another with {ROOT_VARIABLE}")
     return folder
+
+
+def memory() -> Memory:
+    """``results/memory/``: small results that are slow to compute, kept under the arguments they were computed from.
+
+    It knows a function's own code only: that of what it calls is an argument, see `lrrecsys_core.source_code`.
+    """
+    from joblib import Memory  # takes longer to import than most commands that only need a path
+
+    return Memory(writable(root() / "results" / "memory"), verbose=0)
 
 
 @contextmanager

@@ -23,8 +23,8 @@ class Profile:
     seeds_on_files : replicates where the data are real: the same records under several seeds.
     first_seed : seed of the first replicate; 0-9 are kept for settling market parameters. A change of method or market
         after a report run moves those of `demo` and `paper` to the next hundred (docs/ledger.md).
-    first_seed_on_files : the same where the data are real; -1 for that of markets. There it draws first weights and
-        batches and no records, so that it stays when that of markets moves.
+    first_seed_on_files : the same where the data are real; -1 for that of markets. There a seed draws no records, only
+        first weights, batches, shuffles and samples: others would be no fresh evidence, so it stays.
     epochs, patience : most epochs of training, and epochs without a better validation loss before a replicate stops.
     compile : compile the training step (pays only for long runs).
     autoencoder_epochs : most epochs of the autoencoder of explanations.

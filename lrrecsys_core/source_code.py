@@ -7,6 +7,8 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
+from lrrecsys_core import paths
+
 PACKAGE = Path(__file__).parent
 
 
@@ -32,6 +34,11 @@ def code_hash(roots: tuple[str, ...], within: tuple[str, ...]) -> str:
         for file in sorted([*sets.rglob("*.txt"), *sets.rglob("*.toml")]):
             digest.update(f"{file.relative_to(sets).as_posix()}\0".encode() + file.read_bytes())
     return digest.hexdigest()
+
+
+def package_hash() -> str:
+    """Hash of all code of the package as it stands, comments and layout included."""
+    return paths.digest_of_files(sorted(PACKAGE.rglob("*.py")))
 
 
 def _inside(file: Path, within: tuple[str, ...]) -> bool:

@@ -15,6 +15,9 @@ os.environ["MPLBACKEND"] = "Agg"
 import pytest  # noqa: E402
 import torch  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
+from joblib import Memory  # noqa: E402
+
+from lrrecsys_core import paths  # noqa: E402
 
 # One commit, one verdict, on a busy machine too. New examples are looked for on purpose: --hypothesis-profile=explore.
 settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -22,6 +25,19 @@ settings.register_profile("explore", settings.get_profile("default"), derandomiz
 settings.load_profile("same")
 
 torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that hold a slow test first, so that workers end together: `make unit` deals files in this order."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(autouse=True)
+def forgetful(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is kept under `paths.memory`, least of all in the repository, except by a test that asks for `root`."""
+    if "root" not in request.fixturenames:
+        monkeypatch.setattr(paths, "memory", lambda: Memory(None))
 
 
 @pytest.fixture

@@ -22,8 +22,9 @@ def test_profiles_grow() -> None:
 
 def test_reported_seeds_never_meet_those_used_for_settling_parameters() -> None:
     for profile in PROFILES.values():
-        assert len(profile.seeds) == profile.replicates
-        assert min(profile.seeds) >= 200, "of those from 100 on results have been seen, and markets changed since"
+        assert len(profile.seeds) == profile.replicates and len(profile.seeds_of_files) == profile.seeds_on_files
+        lowest = min(*profile.seeds, *profile.seeds_of_files)
+        assert lowest >= 200, "of those from 100 on results have been seen, and markets changed since"
 
 
 def test_committed_runs_have_the_seeds_that_their_commands_take() -> None:
@@ -33,9 +34,10 @@ def test_committed_runs_have_the_seeds_that_their_commands_take() -> None:
 
 
 def test_points_are_chosen_on_other_seeds_than_those_reported() -> None:
-    settling, demo = SearchStudy().profile, get_profile("demo")
-    for of in ("seeds", "seeds_of_files"):
-        assert not set(getattr(settling, of)) & set(getattr(demo, of))
+    settling = SearchStudy().profile
+    for profile in PROFILES.values():
+        for of in ("seeds", "seeds_of_files"):
+            assert not set(getattr(settling, of)) & set(getattr(profile, of))
 
 
 def test_the_demo_s_markets_are_as_large_as_markets_are_by_default() -> None:

@@ -19,7 +19,7 @@ from matplotlib import rcParams
 from lrrecsys_core import paths
 from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.report.drawings import BY_NAME, draw, place
-from lrrecsys_core.report.formats import markdown, named, significant
+from lrrecsys_core.report.formats import Grid, markdown, named, significant, to_markdown
 from lrrecsys_core.report.kept import keep
 from lrrecsys_core.report.style import titled, use_style
 from lrrecsys_core.study.study import Study
@@ -147,6 +147,11 @@ def show(run: str, name: str, frame: pl.DataFrame | None = None) -> None:
     display(Image(file, width=round(pixels * rcParams["figure.dpi"] / rcParams["savefig.dpi"])))
     if sentence:
         display(Markdown(markdown(sentence)))
+
+
+def show_grid(grid: Grid) -> Markdown:
+    """A grid of the page or of a table, as its Markdown file has it."""
+    return Markdown(to_markdown("", (), [grid]).partition("\n")[2])
 
 
 def show_table(run: str, name: str) -> Markdown:

@@ -117,7 +117,7 @@ def write_power(profile: str) -> str:
     ]
     folder = paths.root() / "paper_tables" / "markets"
     write_all(folder, "power", pl.concat([strength, power]), "Strength and power of the markets", notes, grids)
-    body = [[str(v) if isinstance(v, str) else number(v) for v in line] for line in read.iter_rows()]
+    body = [[named(v) if isinstance(v, str) else number(v) for v in line] for line in read.iter_rows()]
     caption = f"{r.LR}, means over the markets of seeds {SETTLING} to {SETTLING + MARKETS - 1}, test records"
     told = [notes[0], "Shares of the biases' squared error removed (regression) or AUC gained (classification)."]
     title = "What networks find of what least squares finds in the same codes"

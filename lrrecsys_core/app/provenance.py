@@ -19,6 +19,7 @@ import psutil
 from lrrecsys_core import paths
 from lrrecsys_core.data.load import profiles_by_default
 from lrrecsys_core.data.table import files_of
+from lrrecsys_core.source_code import package_hash
 from lrrecsys_core.study.run import Run
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -53,7 +54,7 @@ def describe(profile: str, datasets: Sequence[str], parameters: Mapping[str, obj
         "seeds": list(run.seeds[: computed.stop]),
         "parameters": {name: without_folder(value) for name, value in parameters.items()},
         "git": git_state(),
-        "package": paths.digest_of_files(sorted(Path(__file__).parent.parent.rglob("*.py"))),
+        "package": package_hash(),
         "lock": paths.digest(lock) if lock.is_file() else None,
         "versions": versions(lock),
         "machine": machine(),

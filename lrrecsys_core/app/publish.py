@@ -17,6 +17,7 @@ from lrrecsys_core.explain.clients.formats import EMBEDDED
 from lrrecsys_core.explain.fault_report import fault_report
 from lrrecsys_core.explain.generate import explain_records
 from lrrecsys_core.explain.reasoners import MetadataExplainer
+from lrrecsys_core.explain.source import Source
 from lrrecsys_core.explain.sources import writers
 from lrrecsys_core.models.autoencoder import WIDTH, AutoEncoder
 from lrrecsys_core.models.base import Sizes
@@ -32,6 +33,8 @@ from lrrecsys_core.report.page import write_report
 from lrrecsys_core.report.signal import collect_signal, write_signal
 from lrrecsys_core.report.style import titled
 from lrrecsys_core.report.tables import write_tables
+from lrrecsys_core.source_code import code_hash
+from lrrecsys_core.study.fingerprints import TEXT_CODE, content_hash, split_hash
 from lrrecsys_core.study.fitted import kept_cell, load_model, model_folder
 from lrrecsys_core.study.inputs import record_fields
 from lrrecsys_core.study.study import Study
@@ -146,10 +149,21 @@ def collect_faults(study: Study) -> pl.DataFrame:
         own = text_job(study, name, rows.BY_NAME[rows.LR], 0).source
         told = [source for source in dict.fromkeys([own, *writers()]) if source.available(split.dataset)]
         title = pl.lit(titled(split.dataset)).alias("title")
-        found += [fault_report(split, source).select(title, pl.all()) for source in told]
+        found += [_faults_of(split, source).select(title, pl.all()) for source in told]
     if not found:
         raise NothingToRead(f"run {study.run!r} has no answers whose faults could be counted: {rows.NO_ITEM_TEXT}.")
     return pl.concat(found)
+
+
+def _faults_of(split: Split, source: Source) -> pl.DataFrame:
+    """`fault_report`, judged once: answers by the hundred thousand are kept as long as text sets are."""
+    about = content_hash([split_hash(split), source.key(), code_hash(("explain.fault_report",), TEXT_CODE)])
+    frame: pl.DataFrame = paths.memory().cache(_judged, ignore=["split", "source"])(about, split, source)
+    return frame
+
+
+def _judged(about: str, split: Split, source: Source) -> pl.DataFrame:
+    return fault_report(split, source)
 
 
 def publish_tables(study: Study) -> dict[int | str, pl.DataFrame]:

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch, Rectangle
 from lrrecsys_core import paths
 from lrrecsys_core.report.formats import named
 from lrrecsys_core.report.rules import SHORT
-from lrrecsys_core.report.style import WIDTH, plain, save_above, use_style
+from lrrecsys_core.report.style import SMALL, WIDTH, plain, save_above, use_style
 
 NAME: Final = "claim_matrix"
 PROFILE: Final = "demo"
@@ -34,7 +34,7 @@ class Look(NamedTuple):
 LOOKS: Final = {
     "supported": Look("✓ yes", "#a6dba0"),
     "not supported": Look("✗ no", "#c2a5cf"),
-    "mixed": Look("± some", "#fee8c8", "mixed: holds in some metrics only"),
+    "mixed": Look("± some", "#fee8c8", "mixed, in some metrics only"),
     "by construction": Look("= set", "#d9d9d9", "by construction: the answer was programmed"),
     "not tested": Look("– open", "#ffffff", "not tested: LLM, data or power missing"),
 }
@@ -108,7 +108,7 @@ def _cell(ax: Axes, box: tuple[float, float, float], verdict: str, more: str, na
     # A verdict that has no look of its own is shown by its own word.
     look = LOOKS.get(verdict, Look(verdict, "#ffffff"))
     ax.add_patch(Rectangle((left, top), wide, LINE, facecolor=look.colour, edgecolor="white", lw=1.5))
-    text = ax.text(left + wide / 2, top + LINE / 2, plain(look.cell + more), ha="center", va="center", size=FONT)
+    text = ax.text(left + wide / 2, top + LINE / 2, plain(look.cell + more), ha="center", va="center", size=SMALL)
     text.set_gid(name)
 
 

@@ -153,4 +153,4 @@ def matrix(summary: pl.DataFrame) -> Grid:
         [claim, statement, *(words.get((claim, at), "") for at in columns)]
         for claim, statement in shown.select("claim", "statement").unique(maintain_order=True).iter_rows()
     ]
-    return Grid("", ["Claim", "", *map(named, columns)], body)
+    return Grid("", ["Claim", "Statement", *map(named, columns)], body)

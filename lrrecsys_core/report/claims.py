@@ -73,7 +73,7 @@ def judge_all(
     bench: Sequence[dict[str, object]] = (),
     profile: str = "",
 ) -> pl.DataFrame:
-    """The same from evidence at hand, whose draws of users are then shared with whatever else reads it."""
+    """As `evidence_table`, from `Evidence` already built, so that its draws of users are shared with the figures."""
     lines: list[dict[str, object]] = []
     for source in [*ordinary, *null]:
         lines += [_line(CONTROL, source, finding, profile) for finding in controls(source)]

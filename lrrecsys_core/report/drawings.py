@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
+import matplotlib
 import polars as pl
+import seaborn
 from matplotlib.figure import Figure
 
 from lrrecsys_core import paths
@@ -30,6 +33,7 @@ from lrrecsys_core.report.faults import faults
 from lrrecsys_core.report.kept import file_of, keep, needed, theory_of, understood
 from lrrecsys_core.report.signal import TITLE, signal
 from lrrecsys_core.report.style import FORMATS, nothing_drawn, parts_of, save
+from lrrecsys_core.source_code import package_hash
 
 Collect = Callable[[Sequence[Evidence], Sequence[Evidence]], pl.DataFrame]
 
@@ -128,7 +132,7 @@ DRAWINGS: Final = (
     ),
     Drawing(
         "attention_map", "Who attends to whom: attention of each token (line) on every token (column) in one network, "
-        "of one market record and the mean of all test records. Colour: difference from uniform attention",
+        "mean of all test records, and on markets of one record too. Colour: difference from uniform attention",
         figures.attention_map,
     ),
     Drawing(
@@ -150,8 +154,8 @@ DRAWINGS: Final = (
         markets=True,
     ),
     Drawing(
-        "controls", f"Shuffled explanations, spurious reasoner and null market. {T_OR_USERS}", more_figures.controls,
-        more_figures.collect_controls,
+        "controls", f"What should not help beside what should: improvement over Ablation 1. {T_OR_USERS}",
+        more_figures.controls, more_figures.collect_controls,
     ),
     Drawing("forest", f"The main contrasts and their placebos. {forest.CAPTION}", forest.forest,
             lambda found, _: forest.collect_forest(found)),
@@ -159,7 +163,10 @@ DRAWINGS: Final = (
         "cold_start", f"Gain by activity of users and items. {T_OR_USERS}", more_figures.cold_start,
         lambda found, _: more_figures.collect_cold_start(found),
     ),
-    Drawing("routing", routing.CAPTION, routing.routing, lambda found, _: routing.collect_routing(found)),
+    Drawing(
+        "routing", f"{routing.CAPTION}. {T_OR_USERS}", routing.routing,
+        lambda found, _: routing.collect_routing(found),
+    ),
     Drawing(
         "learning_curves", "Less training data, same test set. Shaded: one standard deviation over the n replicates "
         "that all rows of a panel share, where these are three or more", more_figures.learning,
@@ -198,6 +205,9 @@ DRAWINGS: Final = (
     _simulation("market_knowledge", f"What markets tell about S*. {BOOTSTRAP}", environment_figures.knowledge),
 )  # fmt: skip
 BY_NAME: Final = {drawing.name: drawing for drawing in DRAWINGS}
+
+
+_code = cache(package_hash)  # as it was when this process began
 
 
 def place(run: str, drawing: Drawing) -> str:
@@ -244,6 +254,29 @@ def _caption(run: str, name: str, caption: str) -> None:
         partial.write_text(text, encoding="utf-8", newline="\n")
 
 
+def _drawn(run: str, name: str, stem: str, about: str, part: pl.DataFrame) -> tuple[str, str]:
+    """What `_saved` returns; drawn only if its aggregate (`about`), the package or a file of it is not as it was."""
+    by = f"{about} {_code()} {matplotlib.__version__} {seaborn.__version__}"
+    saved = paths.memory().cache(_saved, ignore=["part"])
+    if saved.check_call_in_cache(run, name, stem, by, part):
+        words, reason, files = saved(run, name, stem, by, part)
+        there = {name: paths.figures(run) / name for name in files}
+        if all(file.is_file() and paths.digest(file) == files[name] for name, file in there.items()):
+            return words, reason
+    (words, reason, _), _ = saved.call(run, name, stem, by, part)
+    return words, reason
+
+
+def _saved(run: str, name: str, stem: str, by: str, part: pl.DataFrame) -> tuple[str, str, dict[str, str]]:
+    """Draw and save a figure: the words that read it, why it shows nothing, and its files with their hashes."""
+    with understood(run):
+        drawn = BY_NAME[name].draw(part)
+    figure, words = drawn if isinstance(drawn, tuple) else (drawn, "")
+    reason = nothing_drawn(figure)
+    files = [] if reason else save(figure, run, stem)
+    return _in_words(words), reason, {file.name: paths.digest(file) for file in files}
+
+
 def draw(run: str, name: str, *, anew: bool = True) -> tuple[Path | None, str]:
     """Draw one figure from what is kept, and write its caption.
 
@@ -251,7 +284,8 @@ def draw(run: str, name: str, *, anew: bool = True) -> tuple[Path | None, str]:
     ----------
     run : that asks for the figure.
     name : of the figure.
-    anew : if False, a figure that is newer than its aggregate is left as it is.
+    anew : if False, a figure that is newer than its aggregate is left as it is. One that this aggregate and this code
+        gave before, and that nobody touched, is left in any case.
 
     Returns
     -------
@@ -274,18 +308,16 @@ def draw(run: str, name: str, *, anew: bool = True) -> tuple[Path | None, str]:
     for stem, part in parts.items():
         files = [paths.figures(run) / f"{stem}.{suffix}" for suffix in FORMATS]
         if anew or not all(file.is_file() and file.stat().st_mtime >= age for file in files):
-            with understood(run):
-                drawn = drawing.draw(part)
-            figure, words = drawn if isinstance(drawn, tuple) else (drawn, "")
-            if reason := nothing_drawn(figure):
+            about = "" if drawing.bare else paths.digest(file_of(run, kept_as))
+            words, reason = _drawn(run, name, stem, about, part)
+            if reason:
                 for file in files:
                     file.unlink(missing_ok=True)
                 if stem == name:
                     _caption(run, name, f"{NOT_DRAWN}{reason}.")
                     return None, reason
                 continue
-            save(figure, run, stem)
-            told, sentence = (False, _in_words(words)) if stem == name else (told, sentence)
+            told, sentence = (False, words) if stem == name else (told, sentence)
     if not told:
         _caption(run, name, f"{drawing.caption}." + (f" {sentence}" if sentence else ""))
     return paths.figures(run) / f"{name}.png", sentence

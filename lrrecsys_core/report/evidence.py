@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from lrrecsys_core import metrics as m
+from lrrecsys_core import paths, stats
 from lrrecsys_core import rows as r
-from lrrecsys_core import stats
 from lrrecsys_core.report.panel import ATTENTION, Panel, make_panel
+from lrrecsys_core.source_code import code_hash
 from lrrecsys_core.stats import Estimate
 
 Floats = NDArray[np.float64]
@@ -186,25 +188,20 @@ class Evidence:
         return [make_panel(group, ATTENTION if rows is not None and len(rows) == 1 else ()) for group in groups]
 
     @cached_property
-    def _real(self) -> dict[str, tuple[Panel, stats.UserBootstrap]]:
+    def _real(self) -> dict[str, Panel]:
         found = {task: self.panels(task) for task in ("regression", "classification")}
-        return {
-            task: (panels[0], stats.UserBootstrap(panels[0].records["user"].to_numpy()))
-            for task, panels in found.items()
-            if panels
-        }
+        return {task: panels[0] for task, panels in found.items() if panels}
 
     def _draws(self, metric: str, row: str, answered: NDArray[np.bool_]) -> tuple[float, Floats]:
         """A row's metric on the answered records, and in every draw of their users."""
-        panel, bootstrap = self._real[m.TASK[metric]]
+        panel = self._real[m.TASK[metric]]
         prediction = panel.answers(row)[answered]
         truth = panel.column("liked" if metric == "AUC" else "target")[answered]
         key = (metric, row) if answered.all() else (metric, row, hash(answered.tobytes()))
         if key not in self._cache:
-            if not answered.all():
-                bootstrap = stats.UserBootstrap(panel.records["user"].to_numpy()[answered])
-            resample = {"RMSE": bootstrap.rmse, "MAE": bootstrap.mae, "AUC": bootstrap.auc}[metric]
-            self._cache[key] = resample(prediction, truth)
+            users = panel.records["user"].to_numpy()[answered]
+            code = code_hash(("stats",), ("stats.py",))
+            self._cache[key] = paths.memory().cache(resampled)(metric, users, prediction, truth, code)
         return float(m.score(metric, prediction, truth, truth)), self._cache[key]
 
     def contrast(
@@ -222,10 +219,9 @@ class Evidence:
             values = self.paired(metric, *rows)
             with np.errstate(divide="ignore", invalid="ignore"):
                 return stats.paired_t(function(*values)) if values and values[0].size else None
-        task = self._real.get(m.TASK[metric])
-        if task is None or not all(task[0].has(row) for row in rows):
+        panel = self._real.get(m.TASK[metric])
+        if panel is None or not all(panel.has(row) for row in rows):
             return None
-        panel = task[0]
         answered = np.all([np.isfinite(panel.answers(row)) for row in rows], axis=0)
         if not answered.any():
             return None
@@ -289,8 +285,14 @@ class Evidence:
             return f"{replicates} markets"
         if not self._real:
             return "no predictions kept"
-        records = next(iter(self._real.values()))[0].records
+        records = next(iter(self._real.values())).records
         return f"{records.height:,} records of {records['user'].n_unique():,} users"
+
+
+def resampled(metric: str, users: NDArray[Any], prediction: Floats, truth: Floats, code: str) -> Floats:
+    """A metric in every draw of the users (N,) of the records predicted; `code` is that of the draws."""
+    bootstrap = stats.UserBootstrap(users)
+    return {"RMSE": bootstrap.rmse, "MAE": bootstrap.mae, "AUC": bootstrap.auc}[metric](prediction, truth)
 
 
 def attention_panels(source: Evidence) -> list[Panel]:

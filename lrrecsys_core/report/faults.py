@@ -43,7 +43,7 @@ def faults_notes(frame: pl.DataFrame) -> list[str]:
         "Distinct: how many different ones there are.",
     ]
     for line in frame.filter(pl.col("fault") == SAME, pl.col("share") > SAME_TO_ALL).to_dicts():
-        whose = f"{line['title']}, {line['slot']} by {line['explainer']}"
+        whose = f"{named(line['title'])}, {line['slot']} by {line['explainer']}"
         notes.append(f"{whose}: {NEARLY_ALL}, {line['share']:.0%} on ten sentences.")
     return notes
 
@@ -56,7 +56,7 @@ def faults_grids(frame: pl.DataFrame) -> list[Grid]:
     for (title, explainer, slot), part in frame.group_by("title", "explainer", "slot", maintain_order=True):
         lines = {line["fault"]: line for line in part.to_dicts()}
         cells = [f"{lines[column]['share']:.1%}" for column in columns[:-1]]
-        body.append([str(title), str(explainer), str(slot), *cells, f"{lines[DISTINCT]['records']:,}"])
+        body.append([named(str(title)), str(explainer), str(slot), *cells, f"{lines[DISTINCT]['records']:,}"])
     return [Grid("", ["data set", "explainer", "slot", *columns], body)]
 
 

@@ -130,7 +130,7 @@ def _above(frame: pl.DataFrame) -> str:
 def _slope(line: Line) -> str:
     """The slope of a regression line in words."""
     p = p_value(line["p"])
-    relation = f"p {p}" if p.startswith("<") else f"p = {p}" if p else "p unknown"
+    relation = f"p < {p[1:]}" if p.startswith("<") else f"p = {p}" if p else "p unknown"
     name = "LR-Recsys" if line["model"] == r.LR else f"placebo {line['model']}"
     return f"{name}: {significant(line['effect'])} ({relation})"
 

@@ -183,8 +183,9 @@ def table_notes(table: int | str, metrics: pl.DataFrame) -> list[str]:
         pl.col("row").is_in([name for row in r.rows_of(table, metrics["row"]) for name in (row.name, row.same_as)])
     )
     notes = [
-        "Means over replicates, standard deviations beneath; RMSE and MAE on ratings in [0, 1]. Bold: the best that "
-        f"neither knows a market's truth nor is {BY_CONSTRUCTION}; underlined: the best baseline on validation.",
+        "Means over replicates, standard deviations beneath; RMSE and MAE on ratings in [0, 1]. Bold: the best row "
+        f"of those that neither know a market's truth, nor are {BY_CONSTRUCTION}, nor evaluate another row's networks; "
+        "underlined: the best baseline on validation.",
         f"Against the paper: {LEGEND}. {BY_CONSTRUCTION} By construction: a programme, not an LLM, wrote the texts, so "
         "it is no evidence.",
     ]

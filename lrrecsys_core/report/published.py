@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ import polars as pl
 
 from lrrecsys_core import metrics as m
 from lrrecsys_core import rows as r
+from lrrecsys_core.report.formats import percent
+from lrrecsys_core.report.notes import MISPRINT
 
 
 def paper_values() -> pl.DataFrame:
@@ -35,3 +37,14 @@ def improved(dataset: str, metric: str) -> float:
 def misprinted(line: Mapping[str, Any]) -> bool:
     """Whether a printed improvement is another than the printed means give, by more than rounding."""
     return abs(line["paper_mean"] - improved(line["dataset"], line["metric"])) > 0.0051
+
+
+def misprints(table: pl.DataFrame, names: Sequence[str]) -> list[str]:
+    """What the paper prints as an improvement and its own means do not give."""
+    printed = table.filter(pl.col("row") == r.IMPROVED, pl.col("dataset").is_in(list(names)))
+    return [
+        f"{MISPRINT} {r.PAPER_DATASET[x['dataset']]} {x['metric']}: the paper prints {percent(x['paper_mean'])}; its "
+        f"own means give {percent(improved(x['dataset'], x['metric']))}."
+        for x in printed.to_dicts()
+        if misprinted(x)
+    ]

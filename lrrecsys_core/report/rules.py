@@ -21,6 +21,7 @@ from lrrecsys_core.explain.prompt_sets import BUILT_IN, HOUSE
 from lrrecsys_core.report import record_rules
 from lrrecsys_core.report.evidence import Evidence
 from lrrecsys_core.report.finding import Finding, absent, judged, missing, versus, why_not
+from lrrecsys_core.report.formats import one_note
 from lrrecsys_core.report.scale import MARGIN, MARGIN_PERCENT, beyond
 from lrrecsys_core.stats import Estimate
 
@@ -84,7 +85,8 @@ def _better_on_all(evidence: Evidence, ours: str, references: Sequence[str]) -> 
 def _direct(evidence: Evidence) -> list[Finding]:
     if r.DIRECT_LLAMA31 in evidence.rows and r.LLAMA31 in evidence.rows:
         return _better_on_all(evidence, r.LLAMA31, [r.DIRECT_LLAMA31])
-    return _better_on_all(evidence, r.LR, [r.DIRECT])
+    whose = f"ratings by {evidence.explainer(r.DIRECT)}" if evidence.words(r.DIRECT, "llm") else ""
+    return [replace(one, note=one_note(one.note, whose)) for one in _better_on_all(evidence, r.LR, [r.DIRECT])]
 
 
 def _overlaps(low: float, high: float, estimate: Estimate) -> bool:

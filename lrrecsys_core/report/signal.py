@@ -218,7 +218,9 @@ def signal(frame: pl.DataFrame) -> Figure:
             ax.set_yticks(range(len(shown)), [] if first else [plain(LABELS[link]) for link in shown])
             first = first or ax
         columns[(len(columns) - 1) // 2][1][k].set_xlabel(plain(MEASURES[task], 90 if len(columns) > 2 else 30))
-    kinds = list(LEGEND.items()) if PARTS[0] in set(frame["part"]) else list(LEGEND.items())[-1:]
+    validated = frame.filter(part=PARTS[0]).to_dicts()
+    there = (bool(validated), any(map(loses, validated)), True)
+    kinds = [look for look, drawn in zip(LEGEND.items(), there, strict=True) if drawn]
     fig.legend(handles=[Patch(**_look(*look), label=label) for label, look in kinds], loc="outside lower center")
     return fig
 

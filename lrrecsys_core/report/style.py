@@ -160,12 +160,16 @@ def headed(ax: Axes, title: str, *small: str, width: int = 42) -> None:
     ax.set_title(plain(title), pad=5 + 1.25 * SMALL * count)
 
 
+# As in the tables: 1,000 and not 1000.
+THOUSANDS: Final = FuncFormatter(lambda value, _: f"{value:,.10g}".replace("-", "−"))
+
+
 def log_ticks(axis: Axis) -> None:
     """A logarithmic axis with plain numbers at 1, 2 and 5, or at powers alone where these would be many."""
     low, high = axis.get_view_interval()
     subs = (1, 2, 5) if high < 100 * low else (1, 3) if high < 1e3 * low else (1,)
     axis.set_major_locator(LogLocator(subs=subs) if high > 4 * low else MaxNLocator(4))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    axis.set_major_formatter(THOUSANDS)
     axis.set_minor_formatter(NullFormatter())
 
 

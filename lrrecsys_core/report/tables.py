@@ -16,7 +16,7 @@ from lrrecsys_core.report import notes, stars
 from lrrecsys_core.report.evidence import Evidence, datasets_in_order, null_markets
 from lrrecsys_core.report.formats import Cell, Grid, named, number, one_note, percent, write_all
 from lrrecsys_core.report.notes import BY_CONSTRUCTION, MISPRINT, SIGNS, markets_told, shown, table_notes
-from lrrecsys_core.report.published import improved, misprinted, published
+from lrrecsys_core.report.published import misprinted, misprints, published
 from lrrecsys_core.report.scale import row_of_ceiling
 from lrrecsys_core.report.sizes import costs_grid, costs_table, parts_grid, parts_table, writers_grid, writers_table
 
@@ -158,7 +158,9 @@ def result_table(table: int | str, metrics: pl.DataFrame, contrasts: pl.DataFram
         for spec in r.rows_of(table, metrics["row"]):
             absent = spec.name not in evidence.rows
             elsewhere = spec.written if evidence.simulated else spec.markets_only
-            if absent and (spec.optional or only_run or elsewhere):
+            # The model that comes with the repository has no row of its own where another store of it is named.
+            twice = any(name.startswith(f"{spec.name} (") for name in evidence.rows)
+            if absent and (spec.optional or only_run or elsewhere or twice):
                 continue
             lines += [make.line(spec, metric) for metric in m.METRICS]
             if table == 2 and spec.name == r.LR:
@@ -192,8 +194,10 @@ def grids(table: pl.DataFrame) -> list[Grid]:
         out.append(_wide(theirs, there, "paper", "Published by the paper, on real data of its own"))
     for caption, rows in APART.items():
         if not (part := table.filter(pl.col("row").is_in(rows))).is_empty():
-            out.append(_wide(part, ordinary, "ours", caption))
-    out += _shares(table, ordinary)
+            out.append(_wide(part, ordinary, "ours", caption + _fewer(part, table)))
+    few = pl.col("replicates").max().over("row") < pl.col("replicates").max()
+    for part in (table.filter(~few), table.filter(few)):
+        out += _shares(part, ordinary, _fewer(part, table))
     return out + [_wide(table, [d], "ours", f"Control: {named(d)}") for d in everything if d not in ordinary]
 
 
@@ -220,7 +224,7 @@ def _wide(table: pl.DataFrame, names: Sequence[str], side: str, caption: str) ->
         body,
         [("", 1), *((label[d], len(m.METRICS)) for d in names)] + ([("", 1)] if tiers else []),
         {k: group for k, group in enumerate(groups) if k == 0 or group != groups[k - 1]},
-        _misprints(table, names) if side == "paper" else (),
+        misprints(table, names) if side == "paper" else (),
     )
 
 
@@ -261,18 +265,13 @@ def _compared(line: Line, side: str) -> bool:
     return side == "paper" or "by construction" not in str(line["note"])
 
 
-def _misprints(table: pl.DataFrame, names: Sequence[str]) -> list[str]:
-    """What the paper prints as an improvement and its own means do not give."""
-    printed = table.filter(pl.col("row") == r.IMPROVED, pl.col("dataset").is_in(list(names)))
-    return [
-        f"{MISPRINT} {r.PAPER_DATASET[x['dataset']]} {x['metric']}: the paper prints {percent(x['paper_mean'])}; its "
-        f"own means give {percent(improved(x['dataset'], x['metric']))}."
-        for x in printed.to_dicts()
-        if misprinted(x)
-    ]
+def _fewer(part: pl.DataFrame, table: pl.DataFrame) -> str:
+    """What a caption adds where no row of a part rests on as many replicates as the table."""
+    some, most = (max(frame["replicates"], default=0) for frame in (part, table))
+    return f" ({some} of {most} replicates)" if 0 < some < most else ""
 
 
-def _shares(table: pl.DataFrame, names: Sequence[str]) -> list[Grid]:
+def _shares(table: pl.DataFrame, names: Sequence[str], fewer: str = "") -> list[Grid]:
     """What the rows gain over the biases as a share of the ceiling; nothing where no data set has one."""
     known = table.filter(pl.col("of_ceiling").is_not_null(), pl.col("dataset").is_in(list(names)))
     if known.is_empty():
@@ -281,7 +280,7 @@ def _shares(table: pl.DataFrame, names: Sequence[str]) -> list[Grid]:
     there, metrics = [d for d in names if d in known["dataset"]], ("RMSE", "AUC")
     order = sorted(known["row"].unique().to_list(), key=_place)
     body = [[row, *(number(shares.get((row, d, k)), 1) for d in there for k in metrics)] for row in order]
-    caption = "Gain over the user and item biases, in % of what a predictor that knows the true tastes gains"
+    caption = f"Gain over the user and item biases, in % of what a predictor that knows the true tastes gains{fewer}"
     return [Grid(caption, ["", *(metrics * len(there))], body, [("", 1), *((named(d), len(metrics)) for d in there)])]
 
 

@@ -26,6 +26,7 @@ from lrrecsys_core.report.style import (
     OTHER,
     POSITIVE,
     SMALL,
+    THOUSANDS,
     Line,
     by_column,
     common_labels,
@@ -189,6 +190,7 @@ def lengths(frame: pl.DataFrame) -> Figure:
                 edges = [*own["words"], own["words"][-1] + WIDTH]
                 ax.stairs(own["records"].to_list(), edges, lw=1.4, color=colour, label=slot)
         ax.set_title(plain(title))
+        ax.yaxis.set_major_formatter(THOUSANDS)
     common_labels(columns, "words", ["records"])
     legend_below(fig, [ax for _, (ax,), _ in columns])
     return fig

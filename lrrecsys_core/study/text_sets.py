@@ -92,7 +92,7 @@ class TextJob:
         return _content(done, done.stat().st_mtime_ns)
 
     def explanations(self) -> Explanations:
-        """The texts alone, without embeddings: those that are kept, or asked for and not kept."""
+        """The texts alone: read from the kept set where there is one, otherwise asked for without keeping them."""
         if self.content is None:
             return self.source.explanations(self.split, self.texts.variant)
         about, codes, _ = _load_codes(self.folder, self.key)

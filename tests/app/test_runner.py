@@ -142,6 +142,7 @@ def test_any_folder_can_be_root_and_hold_the_notebooks(
     assert [file.name for file in (root / "results" / "smoke" / "notebooks").iterdir()] == ["01_first.ipynb"]
 
 
+@pytest.mark.slow
 def test_of_two_runs_of_one_name_the_second_ends_with_a_sentence(root: Path) -> None:
     write_notebook(root, "01_first", "import time\ntime.sleep(60)")
     command = [sys.executable, "-m", "lrrecsys_core.cli", "reproduce", "--profile", "smoke"]

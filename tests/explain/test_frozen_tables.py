@@ -156,6 +156,7 @@ assert not set(ABSENT) & set(sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_a_frozen_store_rebuilds_tables_4_to_6_where_no_llm_library_is_importable(
     frozen: Path, movies: str, tmp_path: Path
 ) -> None:

@@ -121,8 +121,7 @@ def ask(place: str, choices: tuple[str, ...] = ()) -> Request:
 
 
 PLACES = [f"{kind} {place}" for kind in ("a hotel", "an old inn") for place in (
-    "by the sea", "in town", "at the airport", "on a hill above the lake and far from any road", "near a club",
-    "with a garden", "in a street full of bars", "next to a quarry", "deep in the woods", "over a bakery",
+    "by the sea", "in town", "on a hill above the lake and far from any road", "with a garden", "over a bakery",
 )]  # fmt: skip
 
 
@@ -138,7 +137,7 @@ def test_a_real_model_answers_and_what_prompts_share_changes_nothing(smollm2: Tr
     for share in (True, False):
         smollm2.share = share
         found[share] = {one.key: one for one in smollm2.complete(ask(place, ("A", "This")) for place in PLACES)}
-    assert found[True].keys() == found[False].keys() and len(found[True]) == 20
+    assert found[True].keys() == found[False].keys() and len(found[True]) == len(PLACES) > smollm2.batch_size
     for key, one in found[True].items():
         other = found[False][key]
         assert (one.text, one.finish_reason, one.prompt_tokens) == (

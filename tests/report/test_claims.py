@@ -394,6 +394,16 @@ def test_refused_answers_are_left_out_of_both_sides() -> None:
     assert line["effect"] == pytest.approx(expected)
 
 
+def test_whose_ratings_were_compared_is_told_where_an_llm_gave_them() -> None:
+    metrics, predictions = study({r.LR: 0.1, r.DIRECT: 0.1}, simulated=False, dataset="movielens", replicates=1)
+    theirs = pl.col("row") == r.DIRECT
+    metrics = metrics.with_columns(explainer=pl.when(theirs).then(pl.lit("a model")).otherwise("explainer"))
+    for llm, told in (("", False), ("a-model", True)):
+        frame = metrics.with_columns(llm=pl.when(theirs).then(pl.lit(llm)).otherwise(pl.lit("")))
+        notes = evidence_table(frame, predictions).filter(claim="C5")["note"]
+        assert [("ratings by a model" in note) for note in notes] == [told] * 3
+
+
 def test_a_silent_network_is_the_first_control_to_fail() -> None:
     metrics, predictions = study({r.LR: 0.1, r.ABLATION1: 0.2, r.PERMUTED: 0.2})
     silent = (pl.col("metric") == "AUC") & (pl.col("replicate") < 3)
@@ -484,7 +494,7 @@ def test_the_matrix_has_a_word_for_every_claim_and_data_set() -> None:
         ("C17", "two", "theory", "theory simulation", "supported", ""),
     ]  # fmt: skip
     grid = matrix(pl.DataFrame(lines, schema=names, orient="row"))
-    assert grid.header == ["Claim", "", "Hotels", "Yelp", "Theory or benchmark"]
+    assert grid.header == ["Claim", "Statement", "Hotels", "Yelp", "Theory or benchmark"]
     words = [[cell.text for cell in row] for row in grid.cells]
     assert words == [["C1", "one", "supported", "not supported", ""], ["C17", "two", "", "", "supported"]]
     assert grid.cells[0][3].look == "not-supported"

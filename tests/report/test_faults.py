@@ -8,13 +8,17 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
+from lrrecsys_core.app import publish
 from lrrecsys_core.app.publish import collect_faults, publish_faults
+from lrrecsys_core.data.split import Split
 from lrrecsys_core.explain.answers import Answer
 from lrrecsys_core.explain.checks import FAULTS
 from lrrecsys_core.explain.fault_report import DISTINCT, SAME, count_faults
 from lrrecsys_core.explain.generate import explain_records
 from lrrecsys_core.explain.llm import Request, Result
+from lrrecsys_core.explain.source import Source
 from lrrecsys_core.explain.store import ExplanationStore
 from lrrecsys_core.profiles import get_profile
 from lrrecsys_core.report.drawings import draw
@@ -130,3 +134,28 @@ def test_a_study_is_judged_with_every_store_that_is_named(root: Path, monkeypatc
     assert "SIMULATED" in (root / "paper_tables" / study.run / "faults.md").read_text()
     picture, _ = draw(study.run, "faults")
     assert picture.is_file()
+
+
+def test_answers_are_judged_again_only_when_they_or_the_code_changed(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = Study(get_profile("smoke", users=30, items=20, records_per_user=6, replicates=1))
+    first, asked = collect_faults(study), []
+    true = publish.fault_report
+
+    def counting(split: Split, source: Source) -> pl.DataFrame:
+        asked.append(split.dataset.name)
+        return true(split, source)
+
+    monkeypatch.setattr(publish, "fault_report", counting)
+    assert_frame_equal(collect_faults(study), first)
+    assert asked == []
+    name = study.datasets[0]
+    with ExplanationStore(root / "dull") as store:
+        explain_records(study.split(name), Dull("dull"), store=store)
+    monkeypatch.setenv("LRRECSYS_STORES", f"dull={root / 'dull'}")
+    collect_faults(study)
+    assert asked == [name], "another writer of one data set"
+    monkeypatch.setattr(publish, "code_hash", lambda *_: "other code")
+    collect_faults(study)
+    assert asked == [name, *study.datasets]

@@ -18,6 +18,7 @@ from lrrecsys_core.cli import main
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.answers import Answer
 from lrrecsys_core.explain.fault_report import count_faults
+from lrrecsys_core.report import drawings
 from lrrecsys_core.report.claims import evidence_table
 from lrrecsys_core.report.drawings import collect_figures, draw_all
 from lrrecsys_core.report.evidence import null_markets, sources
@@ -70,7 +71,7 @@ def collected(run: str, metrics: pl.DataFrame, predictions: pl.DataFrame | None 
 def files_of(root: Path) -> dict[str, bytes]:
     """Every table, figure and page below a folder, by name."""
     found = [*root.glob("paper_tables/*/*"), *root.glob("figures/*/*.*"), *root.glob("results/*/*")]
-    return {file.relative_to(root).as_posix(): file.read_bytes() for file in found}
+    return {file.relative_to(root).as_posix(): file.read_bytes() for file in found if file.is_file()}
 
 
 @pytest.fixture
@@ -168,7 +169,7 @@ def test_a_run_with_next_to_nothing_still_gets_its_page(root: Path, monkeypatch:
     metrics, _ = study({r.GLOBAL_MEAN: 0.2}, replicates=1, users=5)
     collected("smoke", metrics.filter(pl.col("metric") == "RMSE"))
     text = write_report("smoke").read_text(encoding="utf-8")
-    assert "not run" in text and "not tested" in text and "no attention recorded: Figure 9;" in text
+    assert "not run" in text and "not tested" in text and "no attention recorded: Figure 7;" in text
 
 
 def test_a_run_without_aggregates_says_how_to_get_them(root: Path) -> None:
@@ -229,3 +230,29 @@ def test_figures_newer_than_their_aggregates_are_left_as_they_are(root: Path) ->
     assert {name for name in before if after[name] != before[name]} == {
         "captions.md", "fig10.pdf", "fig10.png", "fig10.svg",
     }  # fmt: skip
+
+
+def test_a_figure_is_drawn_when_its_numbers_its_code_or_its_files_are_not_as_they_were(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics, predictions = study({r.LR: 0.1, "SASRec": 0.2, r.ABLATION1: 0.2}, replicates=2, users=10)
+    collected("smoke", metrics, predictions)
+    folder, wanted = root / "figures" / "smoke", ("controls", "fig10", "reliability")
+
+    def drawn() -> set[str]:
+        """Draw, and name the figures whose files were written."""
+        before = {file: file.stat().st_mtime_ns for file in folder.glob("*.*g")}
+        for name in wanted:
+            drawings.draw("smoke", name)
+        return {file.stem for file in folder.glob("*.*g") if before.get(file) != file.stat().st_mtime_ns}
+
+    assert drawn() == set(wanted)
+    assert drawn() == set()
+    whole = (folder / "fig10.svg").read_bytes()
+    (folder / "fig10.svg").write_bytes(whole[:-20])
+    assert drawn() == {"fig10"} and (folder / "fig10.svg").read_bytes() == whole
+    other, _ = study({r.LR: 0.1, "SASRec": 0.2, r.ABLATION1: 0.15}, replicates=2, users=10)
+    keep("smoke", "controls", drawings.BY_NAME["controls"].collect(sources(other), []))
+    assert drawn() == {"controls"}
+    monkeypatch.setattr(drawings, "_code", lambda: "other code")
+    assert drawn() == set(wanted)

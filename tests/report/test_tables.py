@@ -368,3 +368,20 @@ def test_every_reason_for_not_running_a_row_has_its_sign() -> None:
     cells = {line[0]: line[1] for line in grids(table)[0].body}
     assert cells["SASRec"].endswith("⊘") and formats.latex("⊘") == r"\(\oslash\)"
     assert set(result_table(5, bare).filter(row=r.ASPECTS_ONLY)["status"]) == {"not run: no item text"}
+
+
+def test_a_part_on_fewer_replicates_says_so_above_its_own_figures() -> None:
+    less = r.at_fraction("SASRec", 25)
+    values = {r.LR: [0.1, 0.2], "SASRec": [0.2, 0.3], r.BIASES: [0.3, 0.3], r.CEILING: [0.05, 0.06], less: [0.3]}
+    found = {grid.caption: grid for grid in grids(result_table(3, _metrics(values)))}
+    assert "Every baseline on less data (1 of 2 replicates)" in found
+    shares = {caption: [row[0] for row in grid.body] for caption, grid in found.items() if caption.startswith("Gain")}
+    few, most = sorted(shares, key=len, reverse=True)
+    assert few == f"{most} (1 of 2 replicates)" and shares[few] == [less] and less not in shares[most]
+
+
+def test_the_model_of_the_repository_has_no_empty_row_beside_another_store_of_it() -> None:
+    plain, elsewhere = {r.LR: [0.1, 0.2]}, {r.LR: [0.1, 0.2], f"{r.SMOLLM2} (zero-shot)": [0.1, 0.2]}
+    alone, beside = (set(result_table(4, _metrics(values))["row"]) for values in (plain, elsewhere))
+    assert r.SMOLLM2 in alone
+    assert r.SMOLLM2 not in beside and f"{r.SMOLLM2} (zero-shot)" in beside

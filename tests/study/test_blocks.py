@@ -97,6 +97,7 @@ def test_the_rest_is_added_to_the_first_markets_and_nothing_is_computed_twice(
     assert trained == [], "what is there is read, and only what is asked for is shown"
 
 
+@pytest.mark.slow
 def test_it_comes_out_as_if_all_had_been_asked_for_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def values(study: Study) -> pl.DataFrame:
         found = study.metrics().filter(pl.col("row") != SIDE)

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 MODEL = '''"""Popularity: one trained number for each item.
 
@@ -69,6 +71,7 @@ print(table.filter(row="Popularity", dataset="hotels", metric="RMSE")["ours_mean
 """
 
 
+@pytest.mark.slow
 def test_a_baseline_is_a_file_a_test_and_a_line(tmp_path: Path) -> None:
     for name in ("lrrecsys_core", "tests", "docs"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))

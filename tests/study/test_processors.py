@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 SCRIPT = """
 import json, sys
 from dataclasses import replace
@@ -25,6 +27,7 @@ json.dump(found, sys.stdout)
 """
 
 
+@pytest.mark.slow
 def test_metrics_agree_between_processors(tmp_path) -> None:
     """From texts to metrics within 1e-4; with an autoencoder in float32, LR-Recsys' were .0004 apart."""
     started = {}

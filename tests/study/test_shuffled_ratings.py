@@ -63,6 +63,7 @@ def supported(evidence: pl.DataFrame) -> list[dict[str, object]]:
     return evidence.filter(verdict="supported").select("claim", "metric", "contrast", "effect", "p_holm").to_dicts()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deal", [5, 2])
 def test_no_claim_of_a_gain_is_supported(judged: dict[int, pl.DataFrame], deal: int) -> None:
     assert set(gains(judged[deal])["claim"]) == set(GAINS), "every claim was put to the test"
