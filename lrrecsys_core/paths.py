@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from joblib import Memory
 
 ROOT_VARIABLE = "LRRECSYS_ROOT"
+MEMORY_VARIABLE = "LRRECSYS_MEMORY"
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _PARTIAL = re.compile(r"\..+\.partial(\.[^.]+)?")
 _WRITER = re.compile(r"\.(\d+)-[0-9a-f]{8}\.partial")
@@ -121,13 +122,18 @@ def writable(folder: Path) -> Path:
 
 
 def memory() -> Memory:
-    """``results/memory/``: small results that are slow to compute, kept under the arguments they were computed from.
+    """``results/.memory/``: small results that are slow to compute, kept under the arguments they were computed from.
 
-    It knows a function's own code only: that of what it calls is an argument, see `lrrecsys_core.source_code`.
+    It knows a function's own code only: that of what it calls is an argument, see `lrrecsys_core.source_code`. Nothing
+    is kept where that folder cannot be written to, or where ``LRRECSYS_MEMORY`` is "off".
     """
     from joblib import Memory  # takes longer to import than most commands that only need a path
 
-    return Memory(writable(root() / "results" / "memory"), verbose=0)
+    place = None
+    if os.environ.get(MEMORY_VARIABLE) != "off":
+        with suppress(InputError):
+            place = writable(root() / "results" / ".memory")
+    return Memory(place, verbose=0)
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -207,7 +206,7 @@ DRAWINGS: Final = (
 BY_NAME: Final = {drawing.name: drawing for drawing in DRAWINGS}
 
 
-_code = cache(package_hash)  # as it was when this process began
+_CODE: Final = package_hash()  # as it was imported, whatever is edited meanwhile
 
 
 def place(run: str, drawing: Drawing) -> str:
@@ -256,7 +255,7 @@ def _caption(run: str, name: str, caption: str) -> None:
 
 def _drawn(run: str, name: str, stem: str, about: str, part: pl.DataFrame) -> tuple[str, str]:
     """What `_saved` returns; drawn only if its aggregate (`about`), the package or a file of it is not as it was."""
-    by = f"{about} {_code()} {matplotlib.__version__} {seaborn.__version__}"
+    by = f"{about} {_CODE} {matplotlib.__version__} {seaborn.__version__}"
     saved = paths.memory().cache(_saved, ignore=["part"])
     if saved.check_call_in_cache(run, name, stem, by, part):
         words, reason, files = saved(run, name, stem, by, part)

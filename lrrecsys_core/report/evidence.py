@@ -23,6 +23,7 @@ from lrrecsys_core.source_code import code_hash
 from lrrecsys_core.stats import Estimate
 
 Floats = NDArray[np.float64]
+_CODE = code_hash(("stats",), ("stats.py",))  # of the draws
 SILENT = 0.01  # logits: at most a quarter of a percentage point of a probability
 
 
@@ -200,8 +201,7 @@ class Evidence:
         key = (metric, row) if answered.all() else (metric, row, hash(answered.tobytes()))
         if key not in self._cache:
             users = panel.records["user"].to_numpy()[answered]
-            code = code_hash(("stats",), ("stats.py",))
-            self._cache[key] = paths.memory().cache(resampled)(metric, users, prediction, truth, code)
+            self._cache[key] = paths.memory().cache(resampled)(metric, users, prediction, truth, _CODE)
         return float(m.score(metric, prediction, truth, truth)), self._cache[key]
 
     def contrast(

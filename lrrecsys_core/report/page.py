@@ -72,7 +72,7 @@ GLOSSARY: Final = {
     "Evidence": "Simulated markets, real ratings, simulations of the theory, or a benchmark.",
     "Where": "Which metrics gave which verdict, where they differ.",
     "bias-only": "A network that adds less than .01 logits to the biases of users and items under it.",
-    "placebo": "The same comparison with something that should not help in our place.",
+    "placebo": "Something that should not help: in our place, or, in lines of C13, as what ours is compared with.",
     "shifted environment": "A market in which spurious attributes behave otherwise than where networks were trained.",
     "lost here": "What a link of the chain loses of what the link before it explains, on validation.",
     "none; same ten sentences; distinct": "Of the answers of a writer: without a fault; one of the ten most frequent "

@@ -254,5 +254,5 @@ def test_a_figure_is_drawn_when_its_numbers_its_code_or_its_files_are_not_as_the
     other, _ = study({r.LR: 0.1, "SASRec": 0.2, r.ABLATION1: 0.15}, replicates=2, users=10)
     keep("smoke", "controls", drawings.BY_NAME["controls"].collect(sources(other), []))
     assert drawn() == {"controls"}
-    monkeypatch.setattr(drawings, "_code", lambda: "other code")
+    monkeypatch.setattr(drawings, "_CODE", "other code")
     assert drawn() == set(wanted)

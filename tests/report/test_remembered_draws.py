@@ -46,18 +46,36 @@ def test_the_second_table_reads_them(root: Path, found: tuple[pl.DataFrame, pl.D
     moved = predictions.with_columns(prediction=pl.when(ours).then(1 - pl.col("prediction")).otherwise("prediction"))
     assert not evidence_table(metrics, moved).equals(first)
     assert len(drawn) == len(NOISE) + 1, "only the row that predicts otherwise"
+    halved = predictions.with_columns(user=pl.col("user") // 2)
+    assert not evidence_table(metrics, halved).equals(first)
+    assert len(drawn) == 2 * len(NOISE) + 1, "other users, other draws"
+
+
+@pytest.mark.parametrize("how", ["off", "a file in the way"])
+def test_without_a_memory_everything_is_drawn(
+    root: Path, found: tuple[pl.DataFrame, pl.DataFrame], drawn: list[int], monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    (root / "results").mkdir()
+    if how == "off":
+        monkeypatch.setenv("LRRECSYS_MEMORY", "off")
+    else:
+        (root / "results" / ".memory").write_text("")
+    first = evidence_table(*found)
+    assert_frame_equal(evidence_table(*found), first)
+    assert len(drawn) == 2 * len(NOISE)
+    assert not (root / "results" / ".memory").is_dir()
 
 
 def test_other_code_or_a_damaged_file_is_drawn_anew(
     root: Path, found: tuple[pl.DataFrame, pl.DataFrame], drawn: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = evidence_table(*found)
-    files = sorted((root / "results" / "memory").rglob("output.pkl"))
+    files = sorted((root / "results" / ".memory").rglob("output.pkl"))
     assert len(files) == 3 * len(NOISE)
     for file in files:
         file.write_bytes(file.read_bytes()[:20])
     assert_frame_equal(evidence_table(*found), first)
     assert len(drawn) == 2 * len(NOISE)
-    monkeypatch.setattr(of_report, "code_hash", lambda *_: "other code")
+    monkeypatch.setattr(of_report, "_CODE", "other code")
     assert_frame_equal(evidence_table(*found), first)
     assert len(drawn) == 3 * len(NOISE)
