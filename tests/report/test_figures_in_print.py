@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import combinations, pairwise
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -138,9 +139,11 @@ def test_words_names_and_signs() -> None:
 def test_every_figure_has_its_caption_beside_it_and_keeps_it(
     root: object, results: tuple[pl.DataFrame, pl.DataFrame], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def touched(_: object, run: str, stem: str) -> None:
-        for suffix in FORMATS:
-            (paths.figures(run) / f"{stem}.{suffix}").touch()
+    def touched(_: object, run: str, stem: str) -> list[Path]:
+        files = [paths.figures(run) / f"{stem}.{suffix}" for suffix in FORMATS]
+        for file in files:
+            file.touch()
+        return files
 
     monkeypatch.setattr("lrrecsys_core.report.drawings.save", touched)
     metrics, predictions = results
