@@ -84,8 +84,8 @@ def fig05(linear: pl.DataFrame) -> Reading:
     slope = excess_slope(linear, "theory", 0, STRONG)
     closed = (last["theory"] - last["refit"]) / (last["theory"] - oracle)
     return fig, (
-        f"With the theoretical penalty n (err² of Lasso − err² of oracle) / s grows by {slope} per unit of log p, as "
-        f"√(1 + 2 log p) predicts (2); the ratio of errors stays within {gap:.0%} of that law. At p = "
+        f"With the theoretical penalty n (err² of Lasso − err² of oracle) / s grows by {slope} per unit of log p, "
+        f"where √(1 + 2 log p) predicts 2; the ratio of errors stays within {gap:.0%} of that law. At p = "
         f"{largest(band, 'p'):,} the ratio is {last['theory'] / oracle:.1f} with known noise, "
         f"{last['estimated'] / oracle:.1f} with estimated noise, {last['hindsight'] / oracle:.1f} with the penalty "
         f"best in hindsight, and {last['refit'] / oracle:.1f} after refitting, which closes {closed:.0%} of the gap."
