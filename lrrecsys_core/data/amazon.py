@@ -1,7 +1,7 @@
 """Amazon reviews of one category: the releases of 2023 (Hou et al., 2024) and 2018 (Ni, Li and McAuley, 2019)."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -77,12 +77,13 @@ def load_amazon(folder: str | Path, *, category: str = "", reviews: bool = False
             f" {', '.join(keys)[:150]}."
         )
     form = _FORMS[year]
-    frame = read_records(records_file, form.columns, WHOLE, reviews)
-    frame = frame.with_columns(pl.from_epoch("timestamp", form.unit))
-    records, notes = latest_records(frame, str(records_file), form.columns)
+    records = read_records(records_file, form.columns, WHOLE, reviews)
+    records = records.with_columns(pl.from_epoch("timestamp", form.unit))
+    records, notes = latest_records(records, str(records_file), form.columns)
     about = _about(read_json_lines(items_file, form.about, (form.item, "title")), form, name)
     items, missing = described(records, about, str(items_file))
-    dataset = make_dataset(
+    release = "amazon-2023-movies" if (year, name) == (2023, "Movies_and_TV") else ""
+    return make_dataset(
         "amazon",
         "movie" if name.startswith("Movies") else "product",
         records,
@@ -91,9 +92,9 @@ def load_amazon(folder: str | Path, *, category: str = "", reviews: bool = False
         source=str(folder),
         files={"interactions": str(records_file), "items": str(items_file)},
         columns=form.columns,
+        release=release,
+        notes=(*notes, *missing),
     )
-    release = "amazon-2023-movies" if (year, name) == (2023, "Movies_and_TV") else ""
-    return replace(dataset, release=release, notes=(*notes, *missing))
 
 
 def _about(raw: pl.DataFrame, form: _Form, name: str) -> pl.DataFrame:

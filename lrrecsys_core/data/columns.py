@@ -144,7 +144,9 @@ def as_written(
 
 def blank(series: pl.Series) -> pl.Series:
     """(N,) True where a column, as written, shows no visible character."""
-    return ~series.cast(pl.String).str.contains(r"\S").fill_null(False)
+    text = series.cast(pl.String)
+    visible = ((text >= "!") & (text < "\x7f")).fill_null(False)  # begins with a sign of ASCII: found without a search
+    return ~visible if visible.all() else ~(visible | text.str.contains(r"\S").fill_null(False))
 
 
 def text_column(frame: pl.DataFrame, column: str, where: str, expected: str, label: str | None = None) -> pl.Series:
@@ -172,14 +174,20 @@ def number_column(frame: pl.DataFrame, column: str, where: str, expected: str, l
     return number
 
 
+def row_hashes(frame: pl.DataFrame, keys: Sequence[str]) -> pl.Series:
+    """(N,) a number for the keys of each row: the same where they are, and hardly ever elsewhere."""
+    mixed = np.zeros(frame.height, np.uint64)
+    for key in keys:
+        mixed *= _MIX
+        mixed += frame[key].hash().to_numpy()
+    return pl.Series(mixed)
+
+
 def refuse_repeats(
     frame: pl.DataFrame, keys: Sequence[str], where: str, label: Callable[[str], str] = str, mend: str = ""
 ) -> None:
     """Raise an InputError about the first row of `frame` whose keys an earlier row has; `mend` says what to do."""
-    mixed = np.zeros(frame.height, np.uint64)
-    for key in keys:
-        mixed = mixed * _MIX + frame[key].hash().to_numpy()
-    ranked = pl.Series(mixed).sort().to_numpy()
+    ranked = row_hashes(frame, keys).sort().to_numpy()
     if (ranked[1:] != ranked[:-1]).all():
         return  # no two hashes agree, which takes a fraction of the memory of comparing the keys
     for row in frame.select((~pl.struct(keys).is_first_distinct()).arg_true().head(1)).to_series():

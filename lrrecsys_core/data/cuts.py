@@ -1,16 +1,17 @@
 """Which records train, validate and test (Sec 5.1, App 10.1; the rules are spelt out at `make_split`)."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from lrrecsys_core.data.dataset import Dataset
-from lrrecsys_core.data.earlier import Ints, earlier_training, order_by
+from lrrecsys_core.data.earlier import Ints, earlier_training, order_by, run_starts
 from lrrecsys_core.errors import InputError
 
 HISTORY = 5
+_ROWS = 1 << 18  # records looked at together, and a few more
 Marks = NDArray[np.bool_]  # True for some of the records
 
 
@@ -49,16 +50,21 @@ class Cut:
         """(N,) True for the records that train."""
         return ~self.test & ~self.held
 
-    def past(self, seed: int) -> Ints:
-        """(N, 5) records whose items are the history of each record, newest last; -1 where there are fewer.
+    def history(self, seed: int) -> Ints:
+        """(N, 5) numbers of the items in the history of each record, newest last; -1 where there are fewer.
 
-        With time they are the last strictly earlier ones of the user, without it random other training records. Beside
-        a given test part, which may be older than what trains, they are not of that part.
+        With time they are of the last strictly earlier records of the user, without it of random other training
+        records. Beside a given test part, which may be older than what trains, they are not of that part.
         """
         if self.time is None:
-            return earlier_training(self.user, None, self.train).draw(HISTORY, np.random.default_rng([seed, 3]))
+            found = earlier_training(self.user, None, self.train).draw(HISTORY, np.random.default_rng([seed, 3]))
+            return np.append(self.item, -1)[found]  # the last entry is what -1 finds
         known = ~self.test if self.by == "given" else np.ones_like(self.test)
-        return earlier_training(self.user, self.time, known).last(HISTORY)
+        items = np.empty((len(self.user), HISTORY), np.int64)
+        for part in _some_users(self.user):
+            found = earlier_training(self.user[part], self.time[part], known[part]).last(HISTORY)
+            items[part] = np.append(self.item[part], -1)[found]
+        return items
 
 
 def cut_records(dataset: Dataset, by: str, validation: bool, train_fraction: float, seed: int) -> Cut:
@@ -70,8 +76,8 @@ def cut_records(dataset: Dataset, by: str, validation: bool, train_fraction: flo
     elif by == "global_time" and time is not None:
         test = from_moment(time, 8, dataset.name)
     else:
-        first, size = runs(user)
-        test = np.arange(len(user)) - first >= np.maximum(1, 4 * size // 5)
+        size = run_sizes(user)
+        test = last_of_runs(size, size - np.maximum(1, 4 * size // 5))
     tied, complete = (0, 0) if dataset.given_split else tied_cuts(user, time, test)
     if train_fraction < 1:
         kept = keep_share(test, train_fraction, seed)
@@ -102,46 +108,35 @@ def sorted_records(dataset: Dataset, seed: int) -> tuple[Ints, Ints, Ints]:
 
     Users are numbered in the order of their ids, items by their rows in `dataset.items`.
     """
-    records, ids = dataset.interactions, dataset.items["item_id"]
-    user = _user_numbers(records["user_id"])
-    item = _numbers(records["item_id"], ids)
-    place = np.empty(len(ids), np.int64)
+    ids = dataset.items["item_id"]
+    user, item = dataset.user_number, dataset.item_row.to_numpy()
+    place = np.empty(len(ids), np.uint32)
     place[ids.arg_sort().to_numpy()] = np.arange(len(ids))
     if dataset.ordered:
-        order = order_by(user, records["timestamp"].to_numpy(), place[item])
+        order = order_by(user, dataset.interactions["timestamp"].to_numpy(), place[item])
     else:
         order = order_by(user, place[item])
         key = np.random.default_rng([seed, 0]).permutation(len(order))
         order = order[order_by(user[order], key)]
-    return order, user[order], item[order]
+    return order, user[order].astype(np.int64), item[order].astype(np.int64)
 
 
-def _user_numbers(ids: pl.Series) -> Ints:
-    """(N,) place of each id among the different ones, sorted."""
-    known = ids.gather(ids.hash().arg_unique()).sort()
-    number = _numbers(ids, known)
-    if (known.gather(number) == ids).all():
-        return number
-    # Different ids with one hash passed for one user. That hardly ever happens, and hashes take half the time.
-    return _numbers(ids, ids.unique().sort())
+def _some_users(user: Ints) -> Iterator[slice]:
+    """All records (N,), sorted by user, those of some users at a time, which bounds memory."""
+    ends = np.append(run_starts(user), len(user))
+    ends = np.unique(ends[np.searchsorted(ends, np.append(np.arange(0, len(user), _ROWS), len(user)))])
+    yield from map(slice, ends[:-1], ends[1:])
 
 
-def _numbers(ids: pl.Series, known: pl.Series) -> Ints:
-    """(N,) row of each id among those known, which are all there are."""
-    hashes = known.hash()
-    if hashes.n_unique() == len(known):  # then they stand for the texts, and are matched in half the time
-        ids, known = ids.hash(), hashes
-    rows = known.to_frame("id").with_row_index("row")
-    found = ids.to_frame("id").join(rows, on="id", how="left", maintain_order="left")
-    return found["row"].to_numpy().astype(np.int64)
+def run_sizes(group: Ints) -> Ints:
+    """(groups,) number of records of each of the sorted groups (N,)."""
+    return np.diff(run_starts(group), append=len(group))
 
 
-def runs(group: Ints) -> tuple[Ints, Ints]:
-    """For sorted groups (N,): index of the first member of each record's group, and the group's size."""
-    begins = np.concatenate([[True], np.diff(group) != 0])
-    starts = np.flatnonzero(begins)
-    number = np.cumsum(begins) - 1
-    return starts[number], np.diff(np.append(starts, len(group)))[number]
+def last_of_runs(size: Ints, count: Ints) -> Marks:
+    """(N,) True for the last records of runs of these sizes, so many of each as `count` says."""
+    marks: Marks = np.repeat(np.tile([False, True], len(size)), np.column_stack([size - count, count]).ravel())
+    return marks
 
 
 def from_moment(time: Ints, tenths: int, name: str) -> Marks:
@@ -171,14 +166,13 @@ def keep_share(test: Marks, share: float, seed: int) -> Marks:
 
 def last_tenth(user: Ints, test: Marks, seed: int) -> tuple[Marks, bool]:
     """Mark the validation records among those before the test part; also say whether random users had to do."""
-    pool = np.flatnonzero(~test)
-    first, size = runs(user[pool])
-    place = np.arange(len(pool)) - first
+    rest = ~test
+    size = np.add.reduceat(rest, run_starts(user), dtype=np.int64)
     held = np.zeros_like(test)
-    held[pool[place >= size - (size + 5) // 10]] = True
-    if held.sum() >= 0.05 * len(pool):
+    held[rest] = last_of_runs(size, (size + 5) // 10)
+    if held.sum() >= 0.05 * rest.sum():
         return held, False
-    last = np.random.default_rng([seed, 2]).permutation(pool[(place == size - 1) & (size >= 2)])
+    last = np.flatnonzero(rest)[last_of_runs(size, (size >= 2).astype(np.int64))]
     held[:] = False
-    held[last[: -(-len(pool) // 10)]] = True
+    held[np.random.default_rng([seed, 2]).permutation(last)[: -(-rest.sum() // 10)]] = True
     return held, True

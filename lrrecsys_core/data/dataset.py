@@ -20,27 +20,10 @@ from lrrecsys_core.data.columns import (
     require_columns,
     text_column,
 )
+from lrrecsys_core.data.domains import DOMAINS, Domain
+from lrrecsys_core.data.numbering import numbered, rows_among
 from lrrecsys_core.data.times import seconds_column
 from lrrecsys_core.errors import InputError
-
-
-@dataclass(frozen=True)
-class Domain:
-    """The words of a domain; `name` is also the folder of its prompt templates."""
-
-    name: str
-    noun: str
-    plural: str
-    verb_past: str
-    verb_base: str
-
-
-DOMAINS: dict[str, Domain] = {
-    "hotel": Domain("hotel", "hotel", "hotels", "stayed at", "stay at"),
-    "restaurant": Domain("restaurant", "restaurant", "restaurants", "visited", "visit"),
-    "movie": Domain("movie", "movie", "movies", "watched", "watch"),
-    "product": Domain("product", "product", "products", "purchased", "purchase"),
-}
 
 
 @dataclass(frozen=True)
@@ -105,6 +88,16 @@ class Dataset:
     def item_text(self) -> bool:
         """Whether anything is known of an item but its id: a name, or details."""
         return bool((self.items["name"] != self.items["item_id"]).any() or (self.items["details"] != "").any())
+
+    @cached_property
+    def user_number(self) -> NDArray[np.uint32]:
+        """(N,) number of each record's user among all users, in the order of their ids."""
+        return numbered(self.interactions["user_id"])
+
+    @cached_property
+    def item_row(self) -> pl.Series:
+        """(N,) row of each record's item in `items`; null for an unknown one, which `make_dataset` refuses."""
+        return rows_among(self.interactions["item_id"], self.items["item_id"])
 
     @overload
     def scale(self, rating: float) -> float: ...
@@ -183,6 +176,8 @@ def make_dataset(
     files: Mapping[str, str] | None = None,
     columns: Mapping[str, str] | None = None,
     unit: str = "",
+    release: str = "",
+    notes: tuple[str, ...] = (),
 ) -> Dataset:
     """Validate the frames and build a Dataset; numbers and dates may still be text, other columns are dropped.
 
@@ -200,6 +195,8 @@ def make_dataset(
         What the file calls a column, for complaints, where it differs from ours.
     unit
         Of numeric times, as for `times.read_times`.
+    release, notes
+        As described at `Dataset`.
 
     Raises
     ------
@@ -221,7 +218,6 @@ def make_dataset(
     check = _Checks(source or name, files or {}, columns or {}, unit)
     records = check.interactions(interactions, rating_min, rating_max, context)
     goods = check.items(items)
-    check.known(records, goods.select("item_id"), "interactions", "an item listed in " + check.where("items"))
     mentions = None if aspects is None else check.aspects(aspects)
     written = None if texts is None else check.plain(texts, "texts", ("item_id",), ("positive", "negative"))
     told = None if reviews is None else check.plain(reviews, "reviews", ("user_id", "item_id"), ("text",))
@@ -230,10 +226,11 @@ def make_dataset(
             keys = [key for key in ("user_id", "item_id", "timestamp") if key in frame.columns]
             among = "the item of a record of that user in " + check.where("interactions")
             check.known(frame, records.select(keys).unique(), of, among)
+    listed = "an item listed in " + check.where("items")
     if written is not None:
-        check.known(written, goods.select("item_id"), "texts", "an item listed in " + check.where("items"))
+        check.known(written, goods.select("item_id"), "texts", listed)
         check.unique(written, ("item_id",), "texts")
-    return Dataset(
+    dataset = Dataset(
         name=name,
         domain=domain,
         interactions=records,
@@ -248,7 +245,12 @@ def make_dataset(
         simulated=simulated,
         truth=truth,
         source=source,
+        release=release,
+        notes=notes,
     )
+    unknown = records.with_columns(_row=dataset.item_row)  # found once, for the splits too
+    refuse(unknown, "item_id", pl.col("_row").is_null(), check.where("interactions"), listed, check.label("item_id"))
+    return dataset
 
 
 def check_scale(where: str, low: float, high: float, liked: float) -> None:

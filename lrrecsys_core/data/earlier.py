@@ -1,14 +1,13 @@
 """Which training records a record may learn from: those of the same user, or item, that are strictly earlier."""
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
-_ROWS = 1 << 20  # records looked at together, which bounds memory
 _Number = TypeVar("_Number", np.int32, np.int64, np.float32, np.float64)
 
 
@@ -50,17 +49,12 @@ class Earlier:
     def last(self, n: int) -> Ints:
         """(N, n) record indices of the newest n records of each window, newest last, padded on the left with -1."""
         found = np.empty((len(self.stop), n), np.int64)
-        for begin in range(0, len(found), _ROWS):
-            part = slice(begin, begin + _ROWS)
-            own, start, stop = self.own[part], self.start[part], self.stop[part]
-            some_own = (own >= 0).any()  # none where time is known
-            for place in range(n):
-                position = stop + (place - n)
-                if some_own:
-                    position -= (own >= 0) & (position <= own)
-                inside = position >= start
-                position[~inside] = 0
-                found[part, place] = np.where(inside, self.order[position], -1)
+        for place in range(n):
+            position = self.stop + (place - n)
+            position -= (self.own >= 0) & (position <= self.own)
+            inside = position >= self.start
+            position[~inside] = 0
+            found[:, place] = np.where(inside, self.order[position], -1)
         return found
 
     def draw(self, n: int, rng: np.random.Generator) -> Ints:
@@ -88,43 +82,50 @@ def earlier_training(group: Ints, time: Ints | None, train: NDArray[np.bool_]) -
     n = len(group)
     order = order_by(group) if time is None else order_by(group, time)
     marked = train[order]
-    before = np.concatenate([[0], np.cumsum(marked)])
-    new_group = np.concatenate([[True], np.diff(group[order]) != 0])
-    first = _carried(new_group)
+    before = np.zeros(n + 1, np.int64)
+    np.cumsum(marked, out=before[1:])
+    group = group[order]
+    first = run_starts(group)
     start, stop, own = np.empty(n, np.int64), np.empty(n, np.int64), np.full(n, -1, np.int64)
-    start[order] = before[first]
+    start[order] = np.repeat(before[first], np.diff(first, append=n))
     if time is None:
-        ends = np.append(np.flatnonzero(new_group)[1:], n)
-        stop[order] = before[ends[np.cumsum(new_group) - 1]]
+        ends = np.append(first[1:], n)
+        stop[order] = np.repeat(before[ends], np.diff(first, append=n))
         own[order] = np.where(marked, before[:-1], -1)
     else:
-        new_time = new_group | np.concatenate([[True], np.diff(time[order]) != 0])
-        stop[order] = before[_carried(new_time)]
+        moment = run_starts(group, time[order])
+        stop[order] = np.repeat(before[moment], np.diff(moment, append=n))
     return Earlier(order[marked], start, stop, own)
 
 
-def order_by(*keys: Ints) -> Ints:
+def run_starts(*sorted_keys: Ints) -> Ints:
+    """(runs,) where each run of records (N,) that are equal in all keys begins."""
+    begins = np.zeros(len(sorted_keys[0]), bool)
+    begins[:1] = True
+    for key in sorted_keys:
+        begins[1:] |= key[1:] != key[:-1]
+    return np.flatnonzero(begins)
+
+
+def order_by(*keys: NDArray[np.integer[Any]]) -> Ints:
     """(N,) indices that sort by the first key, then by the next; what is equal in all stays in its order."""
     n = len(keys[0])
     bits = n.bit_length()
-    order = np.arange(n)
+    order = place = np.arange(n)
     sorted_so_far = np.ones(max(n - 1, 0), bool)
     for key in reversed(keys):
         sorted_so_far = (key[1:] > key[:-1]) | ((key[1:] == key[:-1]) & sorted_so_far)
     if sorted_so_far.all():
         return order
     for key in reversed(keys):
-        key = key[order]
-        if n and (int(key.max()) - int(key.min())) >> (63 - bits) == 0:
+        key = key[order].astype(np.int64, copy=False)  # ours alone, so that it can be written over
+        if (int(key.max()) - int(key.min())) >> (63 - bits) == 0:
             # A key and its place in one number: sorting the numbers is stable, and many times faster than an argsort.
-            places = ((key - key.min()) << bits) | np.arange(n)
-            places = pl.Series(places).sort().to_numpy() & ((1 << bits) - 1)  # numpy's sort takes twice the time
+            key -= key.min()
+            key <<= bits
+            key |= place
+            # numpy's sort takes twice the time
+            order = order[np.bitwise_and(pl.Series(key).sort().to_numpy(), (1 << bits) - 1, out=key)]
         else:
-            places = np.argsort(key, kind="stable")
-        order = order[places]
+            order = order[np.argsort(key, kind="stable")]
     return order
-
-
-def _carried(begins: NDArray[np.bool_]) -> Ints:
-    """(N,) index of the last True at or before each position; the first entry is True."""
-    return np.maximum.accumulate(np.where(begins, np.arange(len(begins)), 0))

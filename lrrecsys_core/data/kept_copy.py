@@ -11,7 +11,8 @@ from typing import Any
 import polars as pl
 
 from lrrecsys_core import paths
-from lrrecsys_core.data.dataset import Dataset, Domain
+from lrrecsys_core.data.dataset import Dataset
+from lrrecsys_core.data.domains import Domain
 from lrrecsys_core.errors import InputError
 
 LEAST = 1_000_000  # records from which on a copy is worth its place on the disk

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from lrrecsys_core.data.amazon import load_amazon
-from lrrecsys_core.data.dataset import DOMAINS, Dataset
+from lrrecsys_core.data.dataset import Dataset
+from lrrecsys_core.data.domains import DOMAINS
 from lrrecsys_core.data.kept_copy import kept_copy
 from lrrecsys_core.data.movielens import load_movielens
 from lrrecsys_core.data.table import load_table, parse_table

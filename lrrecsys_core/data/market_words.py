@@ -14,7 +14,7 @@ class MarketWords:
     Attributes
     ----------
     domain : str
-        Key of :data:`lrrecsys_core.data.dataset.DOMAINS`.
+        Key of :data:`lrrecsys_core.data.domains.DOMAINS`.
     important, spurious, other : tuple of str
         Attribute names that drive ratings (the set S* of Sec 4), that only follow an item's appeal (App 9.2), and that
         do neither.

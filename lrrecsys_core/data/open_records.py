@@ -1,6 +1,7 @@
 """What the loaders of large public releases share: sound records, one of each, and items with something to read."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
@@ -73,7 +74,8 @@ def latest_records(
     keys = [key for key in _KEYS if key in frame.columns]
     if "timestamp" in keys:
         moment = f"a time from {_YEARS[0]} to {_YEARS[1]}, in the unit of the release"
-        outside = ~pl.col("timestamp").dt.year().is_between(*_YEARS)
+        began, ends = datetime(_YEARS[0], 1, 1), datetime(_YEARS[1] + 1, 1, 1)
+        outside = ~pl.col("timestamp").is_between(began, ends, closed="left")
         refuse(frame, "timestamp", outside, where, moment, columns["timestamp"])
     kept, repeats = without_repeats(frame, keys, "last")
     what = ", ".join(columns[key] for key in keys)

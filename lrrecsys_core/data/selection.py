@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from lrrecsys_core.data.columns import as_written, blank, clipped, numbers, quoted
+from lrrecsys_core.data.columns import as_written, blank, clipped, numbers, quoted, row_hashes
 from lrrecsys_core.data.reading import BROKEN, broken
 from lrrecsys_core.data.times import EXPECTED, read_times
 from lrrecsys_core.errors import InputError
@@ -89,7 +89,7 @@ def without_repeats(records: pl.DataFrame, keys: Sequence[str], keep: str) -> tu
         kept = means.select(records.columns)
     else:
         # Equal keys have equal hashes, so that only the few suspects are compared as they are.
-        marks = records.select(pl.struct(keys).hash()).to_series()
+        marks = row_hashes(records, keys)
         ranked = marks.sort()
         twice = ranked.filter((ranked == ranked.shift(1)).fill_null(False)).unique()
         if twice.is_empty():

@@ -184,10 +184,8 @@ def make_split(
     record, user, item, time, train = cut.record, cut.user, cut.item, cut.time, cut.train
     user_rows = _table(user[train], int(user.max()) + 1)
     item_rows = _table(item[train], dataset.items.height)
-    past = cut.past(seed)
-    begun = past[:, -1] >= 0
-    history_position = np.append(item, -1)[past]  # the last entry is what -1 finds
-    del past  # as large as all columns of the records together
+    history_position = cut.history(seed)
+    begun = history_position[:, -1] >= 0
     history = np.append(item_rows, 0)[history_position]
     context, sizes = _context_codes(cut)
     aspects, names = _aspect_terms(cut)

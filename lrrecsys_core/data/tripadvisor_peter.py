@@ -2,7 +2,6 @@
 
 import io
 import pickle
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +51,7 @@ def load_tripadvisor_peter(folder: str | Path) -> Dataset:
     said = pl.col("feature").fill_null("").str.strip_chars()
     # no name anywhere: `described` lets all of them go by their ids, which is no news
     items, _ = described(records, pl.DataFrame(schema=dict.fromkeys(("item_id", "name", "details"), pl.String)), "")
-    dataset = make_dataset(
+    return make_dataset(
         "tripadvisor-peter",
         "hotel",
         records,
@@ -62,8 +61,9 @@ def load_tripadvisor_peter(folder: str | Path) -> Dataset:
         source=str(folder),
         files=dict.fromkeys(("interactions", "items", "aspects", "reviews"), str(file)),
         columns=_COLUMNS,
+        release="tripadvisor-peter",
+        notes=tuple(notes),
     )
-    return replace(dataset, release="tripadvisor-peter", notes=tuple(notes))
 
 
 def _frame(file: Path) -> pl.DataFrame:

@@ -10,7 +10,8 @@ from typing import Any
 import polars as pl
 
 from lrrecsys_core import paths
-from lrrecsys_core.data.dataset import Dataset, Domain, make_dataset
+from lrrecsys_core.data.dataset import Dataset, make_dataset
+from lrrecsys_core.data.domains import Domain
 from lrrecsys_core.errors import InputError
 
 _KEY = "lrrecsys"  # of the file's metadata

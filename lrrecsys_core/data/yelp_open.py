@@ -1,6 +1,5 @@
 """The Yelp open dataset (Yelp Inc., academic use): all of its reviews and businesses."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -65,7 +64,7 @@ def load_yelp_open(folder: str | Path, *, restaurants: bool = False, reviews: bo
         details=phrases(pl.concat_list(pl.concat_list(place, price), categories), "Restaurants"),
     )
     items, missing = described(records, about, str(items_file))
-    dataset = make_dataset(
+    return make_dataset(
         "yelp-open",
         "restaurant",
         records,
@@ -74,5 +73,6 @@ def load_yelp_open(folder: str | Path, *, restaurants: bool = False, reviews: bo
         source=str(folder),
         files={"interactions": str(records_file), "items": str(items_file)},
         columns=_COLUMNS,
+        release="yelp-open",
+        notes=(*notes, *missing),
     )
-    return replace(dataset, release="yelp-open", notes=(*notes, *missing))

@@ -14,7 +14,7 @@ from functools import lru_cache, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from lrrecsys_core.data.dataset import Domain
+from lrrecsys_core.data.domains import Domain
 from lrrecsys_core.explain.clients.formats import neutral
 from lrrecsys_core.explain.explanations import Explanations
 from lrrecsys_core.explain.llm import Message, Request

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Protocol, runtime_checkable
 
-from lrrecsys_core.data.dataset import Domain
+from lrrecsys_core.data.domains import Domain
 
 Message = tuple[str, str]
 """Role ("system", "user" or "assistant") and text."""

@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lrrecsys_core.data.dataset import DOMAINS
+from lrrecsys_core.data.domains import DOMAINS
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.prompt_sets import BUILT_IN, HOUSE, PLACES, PromptSet, prompt_set, read_settings
 

@@ -125,11 +125,7 @@ def _records(spec: str, fraction: float) -> _Records:
     cut = cut_records(dataset, "user_time", True, fraction, 0)
     # numbers alone are kept from here on, without the ids and ratings of the records: half of the memory
     dataset = replace(dataset, interactions=dataset.interactions.clear())
-    cut = replace(cut, dataset=dataset)
-    history = cut.past(0)
-    known = history >= 0
-    history[known] = cut.item[history[known]]
-    return _Records(dataset, cut.item, history)
+    return _Records(dataset, cut.item, replace(cut, dataset=dataset).history(0))
 
 
 class _Texts:

@@ -13,7 +13,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lrrecsys_core.data.dataset import Dataset, Domain
+from lrrecsys_core.data.dataset import Dataset
+from lrrecsys_core.data.domains import Domain
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.clients.formats import neutral
 from lrrecsys_core.explain.llm import Request, Task

@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from lrrecsys_core.data.dataset import DOMAINS, Dataset, make_dataset
+from lrrecsys_core.data.dataset import Dataset, make_dataset
+from lrrecsys_core.data.domains import DOMAINS
 from lrrecsys_core.errors import InputError
 
 RECORDS = pl.DataFrame(

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lrrecsys_core.data.dataset import Dataset, Domain, make_dataset
+from lrrecsys_core.data.dataset import Dataset, make_dataset
+from lrrecsys_core.data.domains import Domain
 from lrrecsys_core.data.load import load_dataset
 from lrrecsys_core.data.simulate import simulate_market
 from lrrecsys_core.data.written import write_dataset

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrrecsys_core import rows
-from lrrecsys_core.data.dataset import DOMAINS
+from lrrecsys_core.data.domains import DOMAINS
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.checks import correction
 from lrrecsys_core.explain.clients import openvino_llm

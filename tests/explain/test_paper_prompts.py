@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lrrecsys_core.cli import main
-from lrrecsys_core.data.dataset import DOMAINS, make_dataset
+from lrrecsys_core.data.dataset import make_dataset
+from lrrecsys_core.data.domains import DOMAINS
 from lrrecsys_core.data.split import make_split
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.paper_prompts import copy_set, cut_paper, printed_prompts

@@ -14,7 +14,8 @@ import polars as pl
 import pytest
 
 from lrrecsys_core.cli import main
-from lrrecsys_core.data.dataset import DOMAINS, make_dataset
+from lrrecsys_core.data.dataset import make_dataset
+from lrrecsys_core.data.domains import DOMAINS
 from lrrecsys_core.data.split import Split, make_split
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.checks import expected_openings

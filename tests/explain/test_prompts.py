@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from lrrecsys_core.data.dataset import DOMAINS, make_dataset
+from lrrecsys_core.data.dataset import make_dataset
+from lrrecsys_core.data.domains import DOMAINS
 from lrrecsys_core.data.simulate import simulate_market
 from lrrecsys_core.data.split import make_split
 from lrrecsys_core.errors import InputError

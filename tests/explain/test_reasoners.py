@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrrecsys_core.data.dataset import DOMAINS, make_dataset
+from lrrecsys_core.data.dataset import make_dataset
+from lrrecsys_core.data.domains import DOMAINS
 from lrrecsys_core.data.simulate import knowledge, market_truth, simulate_market
 from lrrecsys_core.data.split import make_split
 from lrrecsys_core.errors import InputError

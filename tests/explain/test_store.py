@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lrrecsys_core.data.dataset import DOMAINS
+from lrrecsys_core.data.domains import DOMAINS
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.clients.endpoint import Endpoint
 from lrrecsys_core.explain.frozen import FrozenStore, freeze, open_store

@@ -4,7 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from lrrecsys_core.data.dataset import DOMAINS, Dataset, make_dataset
+from lrrecsys_core.data.dataset import Dataset, make_dataset
+from lrrecsys_core.data.domains import DOMAINS
 from lrrecsys_core.data.split import Split, make_split
 from lrrecsys_core.models.profiles import (
     aspect_counts,

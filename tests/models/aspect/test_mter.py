@@ -9,7 +9,8 @@ import pytest
 import torch
 from scipy.special import expit
 
-from lrrecsys_core.data.dataset import DOMAINS, make_dataset
+from lrrecsys_core.data.dataset import make_dataset
+from lrrecsys_core.data.domains import DOMAINS
 from lrrecsys_core.data.split import make_split
 from lrrecsys_core.models.aspect.cells import attention, cells, others, quality
 from lrrecsys_core.models.aspect.mter import MTER, ComparER
