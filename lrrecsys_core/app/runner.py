@@ -193,13 +193,19 @@ def _run_all(
     everything = find_notebooks()
     others = [path for path in everything if path not in declared]
     record["notebooks"] = provenance.carried_over(manifest, record, others)
-    for path in declared:
-        about = {"source": provenance.source(path), "package": record["package"]}
-        own = {name: value for name, value in values.items() if name in declared[path]}
-        with Watched(f"run {run}, {path.stem}", folder.parent / ".progress", progress) as shown:
-            done = _execute(path, folder / path.name, own, shown.look)
-        record["notebooks"][path.stem] = {**about, **done}
-        paths.write_json(manifest, record)
+    order = list(declared)
+    try:
+        for place, path in enumerate(order):
+            about = {"source": provenance.source(path), "package": record["package"]}
+            own = {name: value for name, value in values.items() if name in declared[path]}
+            with Watched(f"run {run}, {path.stem}", folder.parent / ".progress", progress) as shown:
+                for coming in order[place + bool(place) : place + 2]:
+                    OwnKernel.prepare(coming)
+                done = _execute(path, folder / path.name, own, shown.look)
+            record["notebooks"][path.stem] = {**about, **done}
+            paths.write_json(manifest, record)
+    finally:
+        OwnKernel.dismiss()
     record["status"] = provenance.status(record["notebooks"], everything)
     record["outputs"] = provenance.outputs(run)
     paths.write_json(manifest, record)
@@ -282,7 +288,10 @@ class _PeakMemory:
         own = psutil.Process()
         while not self._stop.wait(self._every):
             total = 0
+            waiting = {process.pid for process in OwnKernel.waiting}
             for child in own.children(recursive=True):
+                if child.pid in waiting:
+                    continue
                 try:
                     total += child.memory_info().rss
                 except psutil.Error:

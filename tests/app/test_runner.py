@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import psutil
 import pytest
 
 import lrrecsys_core
 from lrrecsys_core import paths
+from lrrecsys_core.app.kernel import OwnKernel
 from lrrecsys_core.app.runner import (
     NotebookError,
     check_parameters,
@@ -161,6 +163,44 @@ def test_of_two_runs_of_one_name_the_second_ends_with_a_sentence(root: Path) -> 
     write_notebook(root, "01_first", "1")
     assert subprocess.run(command, capture_output=True).returncode == 0
     assert sorted(file.name for file in (root / "results" / "smoke" / "notebooks").iterdir()) == ["01_first.ipynb"]
+
+
+def test_the_next_kernel_waits_with_its_imports_done_and_none_is_left(root: Path) -> None:
+    """The second was started beside the first, and what its second cell imports is there before its first cell runs."""
+    tell = "import json, os, sys\nabout = [os.getpid(), 'lrrecsys_core.theory.rates' in sys.modules]\n"
+    tell += "(paths.tables(profile) / '{}.json').write_text(json.dumps(about));"
+    first = "from lrrecsys_core import paths\nimport psutil, time\ntime.sleep(1)\n"
+    first += "beside = [child.pid for child in psutil.Process(os.getppid()).children()]\n"
+    write_notebook(
+        root, "01_first", "import os\n" + first + "(paths.tables(profile) / 'beside.json').write_text(str(beside));"
+    )
+    write_notebook(
+        root,
+        "02_second",
+        "from lrrecsys_core import paths\n" + tell.format("second"),
+        "from lrrecsys_core.theory.rates import lasso_rate",
+    )
+    before = {child.pid for child in psutil.Process().children()}
+    run_notebooks("smoke", progress=False)
+    tables = root / "paper_tables" / "smoke"
+    process, imported = json.loads((tables / "second.json").read_text())
+    assert imported and process in json.loads((tables / "beside.json").read_text())
+    assert {child.pid for child in psutil.Process().children()} <= before and not OwnKernel.waiting
+
+
+def test_a_waiting_kernel_that_died_is_replaced_and_one_that_is_not_needed_ends(root: Path) -> None:
+    kill = "import os, psutil, signal\nfor child in psutil.Process(os.getppid()).children():\n"
+    kill += "    child.pid == os.getpid() or child.send_signal(signal.SIGKILL)"
+    write_notebook(root, "01_first", kill)
+    write_notebook(root, "02_second", "1 / 0")
+    third = write_notebook(root, "03_third", WRITE)
+    with pytest.raises(NotebookError, match="ZeroDivisionError"):
+        run_notebooks("smoke", progress=False)
+    assert not OwnKernel.waiting
+    OwnKernel.prepare(third)
+    waiting = OwnKernel.waiting.pop()
+    waiting.communicate()  # closes its standard input, as the end of this process would
+    assert waiting.returncode == 0
 
 
 def test_the_first_failing_cell_stops_the_run_and_is_named(root: Path) -> None:
