@@ -119,7 +119,9 @@ class Run:
             If no record tests, or none of the whole data validates where some should.
         """
         profile = self.profile
-        return _split(self.data(name)[replicate], fraction, not profile.paper_strict, profile.split_by)
+        # not `data`, which makes all markets before it hands out one
+        data = _market(name, self.seeds[replicate], profile) if self.simulated else self.data(name)[replicate]
+        return _split(data, fraction, not profile.paper_strict, profile.split_by)
 
 
 @cache
