@@ -121,7 +121,7 @@ def ask(place: str, choices: tuple[str, ...] = ()) -> Request:
 
 
 PLACES = [f"{kind} {place}" for kind in ("a hotel", "an old inn") for place in (
-    "by the sea", "in town", "on a hill above the lake and far from any road", "with a garden", "over a bakery",
+    "by the sea", "on a hill above the lake and far from any road", "with a garden",
 )]  # fmt: skip
 
 
@@ -132,7 +132,7 @@ def test_a_real_model_answers_and_what_prompts_share_changes_nothing(smollm2: Tr
     question = Request((("user", "What is the capital of France? Answer in one sentence."),), max_tokens=40)
     (answer,) = smollm2.complete([question])
     assert answer.finish_reason == "stop" and "Paris" in str(answer.text)
-    smollm2.batch_size = 8
+    smollm2.batch_size = 4
     found = {}
     for share in (True, False):
         smollm2.share = share
