@@ -17,8 +17,6 @@ import nbformat
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 
-OWN = __name__.partition(".")[0]
-
 
 class OwnKernel(AsyncKernelManager):
     """Starts this interpreter with this process's module path, whatever kernelspecs are installed or named.
@@ -42,12 +40,13 @@ class OwnKernel(AsyncKernelManager):
         Until it is launched it imports what the notebook takes from this package, which is most of what a kernel takes
         its time for, and then waits.
         """
-        process = subprocess.Popen(
-            [*_COMMAND, _start()], stdin=subprocess.PIPE, cwd=notebook.parent, text=True, start_new_session=True,
-            env=os.environ | {"JPY_PARENT_PID": str(os.getpid())},
-        )  # fmt: skip
-        cls.waiting.append(process)
-        _tell(process, sorted(_imported(notebook)))
+        with suppress(OSError):  # then it is started in its turn, where whoever asked for it hears why it cannot be
+            process = subprocess.Popen(
+                [*_COMMAND, _start()], stdin=subprocess.PIPE, cwd=notebook.parent, text=True, start_new_session=True,
+                env=os.environ | {"JPY_PARENT_PID": str(os.getpid())},
+            )  # fmt: skip
+            cls.waiting.append(process)
+            _tell(process, sorted(_imported(notebook)))
 
     @classmethod
     def dismiss(cls) -> None:
@@ -108,8 +107,9 @@ def _told() -> list[str]:
 
 def _imported(notebook: Path) -> Iterator[str]:
     """Modules of this package that the cells of a notebook import; cells that are no plain Python are passed over."""
+    package = __name__.partition(".")[0]
     for cell in nbformat.read(notebook, as_version=4).cells:
         with suppress(SyntaxError, ValueError):
             for node in ast.walk(ast.parse(cell.source if cell.cell_type == "code" else "")):
-                if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == OWN:
+                if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == package:
                     yield node.module

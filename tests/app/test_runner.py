@@ -167,19 +167,13 @@ def test_of_two_runs_of_one_name_the_second_ends_with_a_sentence(root: Path) -> 
 
 def test_the_next_kernel_waits_with_its_imports_done_and_none_is_left(root: Path) -> None:
     """The second was started beside the first, and what its second cell imports is there before its first cell runs."""
-    tell = "import json, os, sys\nabout = [os.getpid(), 'lrrecsys_core.theory.rates' in sys.modules]\n"
-    tell += "(paths.tables(profile) / '{}.json').write_text(json.dumps(about));"
-    first = "from lrrecsys_core import paths\nimport psutil, time\ntime.sleep(1)\n"
+    first = "import os, psutil, time\nfrom lrrecsys_core import paths\ntime.sleep(1)\n"
     first += "beside = [child.pid for child in psutil.Process(os.getppid()).children()]\n"
-    write_notebook(
-        root, "01_first", "import os\n" + first + "(paths.tables(profile) / 'beside.json').write_text(str(beside));"
-    )
-    write_notebook(
-        root,
-        "02_second",
-        "from lrrecsys_core import paths\n" + tell.format("second"),
-        "from lrrecsys_core.theory.rates import lasso_rate",
-    )
+    write_notebook(root, "01_first", first + "(paths.tables(profile) / 'beside.json').write_text(str(beside));")
+    second = "import json, os, sys\nfrom lrrecsys_core import paths\n"
+    second += "about = [os.getpid(), 'lrrecsys_core.theory.rates' in sys.modules]\n"
+    second += "(paths.tables(profile) / 'second.json').write_text(json.dumps(about));"
+    write_notebook(root, "02_second", second, "from lrrecsys_core.theory.rates import lasso_rate")
     before = {child.pid for child in psutil.Process().children()}
     run_notebooks("smoke", progress=False)
     tables = root / "paper_tables" / "smoke"
