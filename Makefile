@@ -15,6 +15,8 @@ export OMP_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM = false
+# A run starts dozens of short processes; without kept bytecode each would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: reproduce test types unit smoke llm texts bench lab clean
 .DEFAULT_GOAL := reproduce

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 METRICS: Final = ("RMSE", "MAE", "AUC")
 LOWER_IS_BETTER: Final = {"RMSE": True, "MAE": True, "AUC": False}
@@ -57,7 +57,7 @@ def auc(score: ArrayLike, liked: ArrayLike) -> Floats:
     n_negative = positive.size - n_positive
     if n_positive == 0 or n_negative == 0:
         return np.full(scores.shape[:-1], np.nan)
-    rank_sum = rankdata(scores, axis=-1)[..., positive].sum(axis=-1)
+    rank_sum = scipy.stats.rankdata(scores, axis=-1)[..., positive].sum(axis=-1)
     return np.asarray((rank_sum - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
 
 

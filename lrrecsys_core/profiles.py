@@ -94,7 +94,7 @@ _SMOKE = Profile(
     replicates=2,
     epochs=4,
     patience=2,
-    autoencoder_epochs=8,
+    autoencoder_epochs=4,
 )
 _DEMO = Profile(
     "demo",

@@ -8,9 +8,8 @@ from functools import cache
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats as scipy_stats
-from scipy.optimize import brentq
 
 DRAWS: Final = 2000
 LEVEL: Final = 0.95
@@ -73,9 +72,11 @@ class Estimate:
 def detectable(df: float, level: float = POWER_LEVEL) -> float:
     """Smallest true effect, in standard errors, that a one-sided t-test finds: the noncentrality at that power."""
     if not np.isfinite(df):
-        return float(scipy_stats.norm.ppf(1 - level) + scipy_stats.norm.ppf(POWER))
-    critical = float(scipy_stats.t.ppf(1 - level, df))
-    return float(brentq(lambda shift: scipy_stats.nct.sf(critical, df, shift) - POWER, 0.0, 2.0 * critical))
+        return float(scipy.stats.norm.ppf(1 - level) + scipy.stats.norm.ppf(POWER))
+    critical = float(scipy.stats.t.ppf(1 - level, df))
+    return float(
+        scipy.optimize.brentq(lambda shift: scipy.stats.nct.sf(critical, df, shift) - POWER, 0.0, 2.0 * critical)
+    )
 
 
 def _tail(distance: float, se: float, df: float) -> float:
@@ -83,7 +84,7 @@ def _tail(distance: float, se: float, df: float) -> float:
         return float("nan")
     if se == 0.0:
         return 1.0 if distance <= 0 else 0.0
-    return float(scipy_stats.t.sf(distance / se, df) if np.isfinite(df) else scipy_stats.norm.sf(distance / se))
+    return float(scipy.stats.t.sf(distance / se, df) if np.isfinite(df) else scipy.stats.norm.sf(distance / se))
 
 
 def paired_t(differences: ArrayLike) -> Estimate:
@@ -100,7 +101,7 @@ def paired_t(differences: ArrayLike) -> Estimate:
     if n < 2 or not np.isfinite(values).all():
         return Estimate(effect, np.nan, np.nan, np.nan, np.nan, "paired t by market", n)
     se = float(values.std(ddof=1) / np.sqrt(n))
-    half = float(scipy_stats.t.ppf(0.5 + LEVEL / 2, n - 1)) * se
+    half = float(scipy.stats.t.ppf(0.5 + LEVEL / 2, n - 1)) * se
     return Estimate(effect, se, effect - half, effect + half, float(n - 1), "paired t by market", n)
 
 
@@ -173,7 +174,7 @@ def ratio_interval(numerator: ArrayLike, denominator: ArrayLike) -> tuple[float,
     if n < 2:
         return float("nan"), float("nan"), float("nan")
     mean_a, mean_b = float(a.mean()), float(b.mean())
-    t2 = float(scipy_stats.t.ppf(0.5 + LEVEL / 2, n - 1)) ** 2
+    t2 = float(scipy.stats.t.ppf(0.5 + LEVEL / 2, n - 1)) ** 2
     (var_a, cov), (_, var_b) = np.cov(a, b) / n
     quadratic = mean_b**2 - t2 * var_b
     ratio = mean_a / mean_b if mean_b else float("nan")

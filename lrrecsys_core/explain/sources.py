@@ -90,7 +90,8 @@ class Simulated(Source):
             told = "attributes from a Lasso on this market's training records"
             return SimulatedReasoner(chosen, f"simulated reasoner ({told})")
         if self.pick in METHOD:
-            told = f"attributes that {METHOD[self.pick]} found in {self.environments} other markets"
+            others = f"{self.environments} other market" + "s" * (self.environments > 1)
+            told = f"attributes that {METHOD[self.pick]} found in {others}"
             return SimulatedReasoner(self._from_environments(split.dataset), f"simulated reasoner ({told})")
         spurious = len(truth.spurious) if self.spurious < 0 else self.spurious
         known = f"{self.share:.0%} of S*" + (f" and {spurious} spurious attributes" if spurious else "")

@@ -11,7 +11,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 from lrrecsys_core.data.earlier import Ints, earlier_training
 from lrrecsys_core.data.split import HISTORY, Split
@@ -75,6 +74,8 @@ def boosted(split: Split, task: str, seed: int) -> Floats:
     (N,) array
         The rating on [0, 1] ("regression"), or the probability that it is liked ("classification").
     """
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor  # take long to import
+
     regression = task == "regression"
     outcome = (split.target if regression else split.liked).astype(np.float64)
     best, chosen = np.inf, np.full(len(outcome), outcome[split.train].mean())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
-from sklearn.linear_model import LogisticRegression, Ridge
 
 from lrrecsys_core import metrics
 from lrrecsys_core.data.split import Split
@@ -27,6 +26,8 @@ def on_biases(
         `DEFAULT_RIDGE` without validation records.
     records : training records to fit on; by default all of them, as the biases always are.
     """
+    from sklearn.linear_model import LogisticRegression, Ridge  # takes long to import
+
     records = split.train if records is None else records
     logits = bias_logits(split, task, *residual_biases(split, task))
     base = np.asarray(expit(logits))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from lrrecsys_core.stats import holm
 from lrrecsys_core.theory.lasso import EQUAL
@@ -55,8 +55,8 @@ def one_environment_rate(rows: pl.DataFrame) -> tuple[int, int, int, Estimate]:
     """
     part = rows.filter((pl.col("environments") == 1) & (pl.col("n") == largest(rows, "n")))
     hits, tries = int(part["exact"].sum()), len(part)
-    interval = stats.binomtest(hits, tries).proportion_ci(method="exact")
-    p = float(stats.binomtest(hits, tries, 0.95, alternative="less").pvalue)
+    interval = scipy.stats.binomtest(hits, tries).proportion_ci(method="exact")
+    p = float(scipy.stats.binomtest(hits, tries, 0.95, alternative="less").pvalue)
     return int(part["n"][0]), hits, tries, Estimate(hits / tries, float(interval.low), float(interval.high), p)
 
 

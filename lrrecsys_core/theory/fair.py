@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.preprocessing import SplineTransformer
 
 from lrrecsys_core.theory.eills import Index, Moments, all_supports, moments
 from lrrecsys_core.theory.recovery import verdict
@@ -22,6 +21,8 @@ Array = NDArray[np.float64]
 
 def additive_splines(X: Sequence[Array], knots: int = 5) -> list[Array]:
     """Cubic spline features, knots at pooled quantiles, a variable's side by side: per environment (n_e, p m)."""
+    from sklearn.preprocessing import SplineTransformer  # takes long to import
+
     transformer = SplineTransformer(
         n_knots=knots, degree=3, knots="quantile", include_bias=False, extrapolation="linear"
     )

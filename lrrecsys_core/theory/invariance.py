@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from lrrecsys_core.theory.eills import Fit, Index, Moments, all_supports, objective
 
@@ -69,6 +69,6 @@ def _invariance(data: Moments, supports: Index) -> Array:
     other_variance = (second.sum(0) - second) / others - other_mean**2
     t = np.abs(mean - other_mean) / np.sqrt(variance / records + other_variance / others)
     ratio = variance / other_variance
-    tail = stats.f.cdf(ratio, records - 1, others - 1)
-    smallest = np.minimum(2 * stats.norm.sf(t), 2 * np.minimum(tail, 1 - tail)).min(0)
+    tail = scipy.stats.f.cdf(ratio, records - 1, others - 1)
+    smallest = np.minimum(2 * scipy.stats.norm.sf(t), 2 * np.minimum(tail, 1 - tail)).min(0)
     return np.minimum(1.0, 2 * len(data.records) * smallest)

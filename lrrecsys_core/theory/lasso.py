@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.signal import lfilter
-from sklearn.linear_model import LassoCV, lasso_path
 
 from lrrecsys_core.theory.rates import theory_lambda
 from lrrecsys_core.theory.repetitions import Row, generator
@@ -110,6 +109,8 @@ def solve_lasso(
 def _coordinate_descent(
     design: Design, y: Array, cross: Array, working: NDArray[np.int64], beta: Array, penalty: float, tolerance: float
 ) -> Array:
+    from sklearn.linear_model import lasso_path  # takes long to import
+
     with warnings.catch_warnings():
         # A gap just above the tolerance is settled by the optimality check of the next round.
         warnings.simplefilter("ignore")
@@ -185,7 +186,7 @@ def draw_design(rng: np.random.Generator, n: int, p: int, rho: float) -> Array:
     noise = rng.standard_normal((p, n))
     if rho:
         noise[1:] *= np.sqrt(1 - rho**2)
-        noise = lfilter([1.0], [1.0, -rho], noise, axis=0)
+        noise = scipy.signal.lfilter([1.0], [1.0, -rho], noise, axis=0)
     return np.ascontiguousarray(noise.T)
 
 
@@ -263,6 +264,8 @@ def _rules(
             break
     yield row("hindsight", best, best_penalty)
     if design.p in setting.cross_validated and repetition < setting.cross_validations:
+        from sklearn.linear_model import LassoCV  # takes long to import
+
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model = LassoCV(alphas=known * MULTIPLES, cv=5, fit_intercept=False).fit(design.X, y)

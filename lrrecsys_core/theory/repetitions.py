@@ -14,8 +14,8 @@ from pathlib import Path
 import joblib
 import numpy as np
 import polars as pl
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lrrecsys_core import paths
@@ -157,7 +157,7 @@ def rates(frame: pl.DataFrame, by: Sequence[str], value: str) -> pl.DataFrame:
     """
     counts = frame.group_by(by).agg(hits=pl.col(value).sum(), repetitions=pl.len()).sort(by)
     intervals = [
-        stats.binomtest(int(hits), int(tries)).proportion_ci(method="wilson")
+        scipy.stats.binomtest(int(hits), int(tries)).proportion_ci(method="wilson")
         for hits, tries in counts.select("hits", "repetitions").iter_rows()
     ]
     return counts.select(

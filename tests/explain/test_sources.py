@@ -96,7 +96,7 @@ def test_reasoners_know_what_the_source_says(market: Dataset) -> None:
     assert len(drawn.knowledge) == len(truth.important) and set(drawn.knowledge) <= set(truth.attributes)
     assert "Lasso" in Simulated(pick="lasso").reasoner(split).name
     elsewhere = Simulated(pick="pooled", environments=1).reasoner(split)
-    assert elsewhere.name == "simulated reasoner (attributes that pooled regression found in 1 other markets)"
+    assert elsewhere.name == "simulated reasoner (attributes that pooled regression found in 1 other market)"
 
 
 @pytest.mark.parametrize("variant", ["full", "aspects"])

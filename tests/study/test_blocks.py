@@ -25,7 +25,7 @@ from lrrecsys_core.study.study import Study
 
 TINY = Profile(
     "tiny", users=40, items=40, records_per_user=10, replicates=3, first_markets=1, epochs=2, patience=2,
-    autoencoder_epochs=40, side_replicates=2,
+    autoencoder_epochs=2, side_replicates=2,
 )  # fmt: skip
 SIDE = rows.without_biases("SASRec")
 FEW = (rows.LR, "SASRec", rows.BIASES, SIDE)

@@ -28,8 +28,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
-from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -50,6 +48,9 @@ CONTRAST = 128
 
 def text_vectors(split: Split, width: int = TEXT_WIDTH) -> Tensor:
     """(items + 1, width) vectors of the rows of ``dataset.items``, one lower; row 0 is zero. Mean square 1."""
+    from sklearn.decomposition import TruncatedSVD  # takes long to import
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     table = split.dataset.items
     texts = [f"{name} {details}" for name, details in zip(table["name"], table["details"], strict=True)]
     trained = np.unique(split.item_position[split.train])
