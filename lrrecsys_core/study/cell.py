@@ -33,7 +33,7 @@ from lrrecsys_core.training.device import chosen_device
 
 # What training holds of a table (the module, the stack, two moments, a scratch table, the best state), and of logits.
 TABLE_COPIES, LOGIT_COPIES = 6, 3
-COMPILE_FROM = 8  # rows sharing a network from which on compiling its step saves more than it costs
+COMPILE_FROM = 140  # steps an epoch, of all rows that share a network, from which on compiling its step pays
 
 
 @dataclass(frozen=True)
@@ -90,13 +90,20 @@ class Cell:
     @property
     def training(self) -> Training:
         """Settings of `fit` of the profile."""
-        profile, row = self.run.profile, self.row
-        # A row on a part of the records has too few steps to earn its compilation back.
-        often = _uses(self.shape) >= COMPILE_FROM and row.fraction == 1.0
+        profile = self.run.profile
         return Training(
-            profile.epochs, profile.patience, compiled=profile.compile and often, device=chosen_device(),
-            networks=profile.networks if self.run.simulated else 1,
+            profile.epochs, profile.patience, compiled=profile.compile and self._steps >= COMPILE_FROM,
+            device=chosen_device(), networks=profile.networks if self.run.simulated else 1,
         )  # fmt: skip
+
+    @property
+    def _steps(self) -> float:
+        """Steps an epoch that one compilation serves."""
+        row = self.row
+        records = [len(self.run.split(self.dataset, k, row.fraction).train) for k in self.replicates[:1]]
+        # Rows on a part of the records have another number of replicates, and so a compilation each.
+        served = _uses(self.shape) if row.fraction == 1.0 else 1
+        return served * sum(records) / Training.batch_size
 
     @property
     def sizes(self) -> dict[str, Row]:
@@ -313,5 +320,5 @@ def better_size(measured: dict[str, pl.DataFrame]) -> str:
 
 @cache
 def _uses(shape: tuple[str, str]) -> int:
-    """How many rows train this very network on the markets."""
-    return sum(Cell(Run(), "", row.name).shape == shape for row in rows.ROWS if row.computed)
+    """How many rows train this very network on the markets; one where it has this shape on other data only."""
+    return max(1, sum(Cell(Run(), "", row.name).shape == shape for row in rows.ROWS if row.computed))
