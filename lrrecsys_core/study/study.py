@@ -28,9 +28,12 @@ from lrrecsys_core.study.texts import TextSet
 from lrrecsys_core.terminal import PROGRESS_VARIABLE, track
 from lrrecsys_core.workers import tied
 
-# By the time they took on real ratings (statements compared for each record, softmax over all items, texts as
-# targets): one of them started last keeps the other cores waiting.
-SLOWEST = (rows.EXTRACTIVE, "BERT4Rec", "UniSRec", "UCEPic", rows.PETER, "PARSRec", "MMALFM")
+# By the time they took on real ratings (statements compared for each record, softmax over all items, texts as targets,
+# many epochs): one of them started last keeps the other cores waiting.
+SLOWEST = (
+    rows.EXTRACTIVE, "BERT4Rec", "UCEPic", "UniSRec", rows.PETER, rows.PRODUCT, rows.PRODUCT_SHUFFLED,
+    rows.PRODUCT_FREE, "ANR", "PARSRec", "MMALFM",
+)  # fmt: skip
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
 AVERAGED = tuple(row for row in rows.ROWS if row.averages)
