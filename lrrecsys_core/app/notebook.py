@@ -9,7 +9,6 @@ import os
 import textwrap
 import warnings
 from collections.abc import Callable
-from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -23,11 +22,8 @@ from lrrecsys_core.report.drawings import BY_NAME, draw, place
 from lrrecsys_core.report.formats import Grid, markdown, named, significant, to_markdown
 from lrrecsys_core.report.kept import keep
 from lrrecsys_core.report.style import titled, use_style
-from lrrecsys_core.source_code import code_hash
-from lrrecsys_core.study.fingerprints import TEXT_CODE, content_hash
 from lrrecsys_core.study.study import Study
 
-Result = TypeVar("Result")
 OUTCOME = "what came out"  # of the box that `opening` shows and `came_out` fills in
 
 
@@ -110,18 +106,6 @@ def source(*things: Callable[..., object]) -> Markdown:
     """The code of functions and methods, as it runs."""
     code = "\n\n".join(textwrap.dedent(inspect.getsource(thing)).strip() for thing in things)
     return Markdown(f"```python\n{code}\n```")
-
-
-def remembered(function: Callable[..., Result], /, *given: Any, **named: Any) -> Result:
-    """What a function of the package returns, read from `paths.memory` where its code and all it is given are known."""
-    module = function.__module__
-    about = content_hash([module, function.__qualname__, code_hash((module.partition(".")[2],), TEXT_CODE)])
-    result: Result = paths.memory().cache(_called, ignore=["function"])(about, function, given, named)
-    return result
-
-
-def _called(about: str, function: Callable[..., Result], given: tuple[Any, ...], named: dict[str, Any]) -> Result:
-    return function(*given, **named)
 
 
 def with_texts(study: Study) -> list[str]:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from lrrecsys_core import paths, rows
+from lrrecsys_core.app.remembered import remembered
 from lrrecsys_core.data.split import Split, make_split
 from lrrecsys_core.data.toy import fruit_basket
 from lrrecsys_core.errors import NothingToRead
@@ -33,8 +34,7 @@ from lrrecsys_core.report.page import write_report
 from lrrecsys_core.report.signal import collect_signal, write_signal
 from lrrecsys_core.report.style import titled
 from lrrecsys_core.report.tables import write_tables
-from lrrecsys_core.source_code import code_hash
-from lrrecsys_core.study.fingerprints import TEXT_CODE, content_hash, split_hash
+from lrrecsys_core.study.fingerprints import split_hash
 from lrrecsys_core.study.fitted import kept_cell, load_model, model_folder
 from lrrecsys_core.study.inputs import record_fields
 from lrrecsys_core.study.study import Study
@@ -157,13 +157,7 @@ def collect_faults(study: Study) -> pl.DataFrame:
 
 def _faults_of(split: Split, source: Source) -> pl.DataFrame:
     """`fault_report`, judged once: answers by the hundred thousand are kept as long as text sets are."""
-    about = content_hash([split_hash(split), source.key(), code_hash(("explain.fault_report",), TEXT_CODE)])
-    frame: pl.DataFrame = paths.memory().cache(_judged, ignore=["split", "source"])(about, split, source)
-    return frame
-
-
-def _judged(about: str, split: Split, source: Source) -> pl.DataFrame:
-    return fault_report(split, source)
+    return remembered(fault_report, split, source, about=[split_hash(split), source.key()])
 
 
 def publish_tables(study: Study) -> dict[int | str, pl.DataFrame]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lrrecsys_core import paths
-from lrrecsys_core.app.notebook import remembered
+from lrrecsys_core.app.remembered import remembered
 from lrrecsys_core.models.autoencoder import TextCodes, train_autoencoder
 
 SENTENCES = [f"{who} would {what} the quiet {where}" for who in "abcd" for what in ("like", "miss") for where in "xyz"]
@@ -35,7 +35,7 @@ def test_an_autoencoder_is_trained_once(root: Path, monkeypatch: pytest.MonkeyPa
     assert not np.array_equal(other.embed(SENTENCES), first.embed(SENTENCES))
     remembered(counted, SENTENCES[1:], seed=0, epochs=2)
     assert len(trained) == 3
-    monkeypatch.setattr("lrrecsys_core.app.notebook.code_hash", lambda *_: "other code")
+    monkeypatch.setattr("lrrecsys_core.app.remembered.code_hash", lambda *_: "other code")
     remembered(counted, SENTENCES, seed=0, epochs=2)
     assert len(trained) == 4
 

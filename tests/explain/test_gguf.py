@@ -117,7 +117,7 @@ def smollm2() -> TransformersLLM:
 
 def ask(place: str, choices: tuple[str, ...] = ()) -> Request:
     told = "A consumer likes quiet places with a view and dislikes noise. Say in one short sentence why this consumer "
-    return Request((("user", f"{told}may like {place}."),), max_tokens=12, choices=choices)
+    return Request((("user", f"{told}may like {place}."),), max_tokens=24, choices=choices)
 
 
 PLACES = [f"{kind} {place}" for kind in ("a hotel", "an old inn") for place in (

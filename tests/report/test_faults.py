@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import wraps
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -143,6 +144,7 @@ def test_answers_are_judged_again_only_when_they_or_the_code_changed(
     first, asked = collect_faults(study), []
     true = publish.fault_report
 
+    @wraps(true)
     def counting(split: Split, source: Source) -> pl.DataFrame:
         asked.append(split.dataset.name)
         return true(split, source)
@@ -156,6 +158,6 @@ def test_answers_are_judged_again_only_when_they_or_the_code_changed(
     monkeypatch.setenv("LRRECSYS_STORES", f"dull={root / 'dull'}")
     collect_faults(study)
     assert asked == [name], "another writer of one data set"
-    monkeypatch.setattr(publish, "code_hash", lambda *_: "other code")
+    monkeypatch.setattr("lrrecsys_core.app.remembered.code_hash", lambda *_: "other code")
     collect_faults(study)
     assert asked == [name, *study.datasets]
