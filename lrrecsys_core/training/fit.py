@@ -77,8 +77,8 @@ def fit(
     pretrain_epochs : at most so many epochs of ``pretrain_loss`` first, for modules with ``pretrains``; stopped by
         the same rule on the native loss.
     optimizer : "adam", or "sgd" for the plain gradient descent of Eq 5 and Algorithm 1.
-    compiled : compile the step, which takes 10 to 140 seconds and makes it 1.4 to 4 times as fast; without a C++
-        compiler it stays eager.
+    compiled : compile the step, which takes 10 to 140 seconds and makes it 1.4 to 4 times as fast; finished replicates
+        then run along, and sums round otherwise. Without a C++ compiler it stays eager.
     device : where tensors live, "cpu" or "cuda".
 
     Returns
