@@ -18,11 +18,19 @@ def masked_softmax(logits: Tensor, mask: Tensor | None, dim: int = -1) -> Tensor
     return weights * mask
 
 
+SIGN = -(2**31)  # the top bit of an int32
+
+
 def scrambled(number: Tensor) -> Tensor:
-    """32 well-mixed bits of each number, as int64: rounds of shift and multiply, no product above 2^63."""
+    """32 well-mixed bits of each number, as int32: rounds of shift and multiply, of products the lower half."""
     for _ in range(2):
-        number = ((number ^ (number >> 16)) * 0x45D9F3B) & 0xFFFFFFFF
-    return number ^ (number >> 16)
+        number = (number ^ ((number >> 16) & 0xFFFF)) * 0x45D9F3B
+    return number ^ ((number >> 16) & 0xFFFF)
+
+
+def wrapped(number: Tensor) -> Tensor:
+    """The lower 32 bits of int64 numbers, as int32."""
+    return ((number - SIGN) % 2**32 + SIGN).to(torch.int32)
 
 
 class Noise(nn.Module):
@@ -41,14 +49,14 @@ class Noise(nn.Module):
             self.register_buffer(name, torch.zeros((), dtype=torch.int64), persistent=False)
 
     def bits(self, like: Tensor, use: int = 0) -> Tensor:
-        """32 random bits for every entry of `like`, as int64 of its shape."""
-        key = scrambled(scrambled(self.seed + 7919 * use) + self.step)
-        place = torch.arange(like.numel(), device=like.device).view(like.shape)
-        return scrambled((scrambled(place) + key) & 0xFFFFFFFF)
+        """32 random bits for every entry of `like`, as int32 of its shape."""
+        key = scrambled(scrambled(wrapped(self.seed + 7919 * use)) + wrapped(self.step))
+        place = torch.arange(like.numel(), device=like.device, dtype=torch.int32).view(like.shape)
+        return scrambled(scrambled(place) + key)
 
     def normal(self, like: Tensor, use: int = 0) -> Tensor:
         """Standard normal numbers of the shape and type of `like`."""
-        uniform = (self.bits(like, use) + 0.5).to(torch.float64) / 2**32
+        uniform = (self.bits(like, use).to(torch.float64) % 2**32 + 0.5) / 2**32
         return (math.sqrt(2) * torch.erfinv(2 * uniform - 1)).to(like.dtype)
 
 
@@ -62,7 +70,8 @@ class Dropout(Noise):
     def forward(self, x: Tensor, use: int = 0) -> Tensor:
         if not self.training or not self.rate:
             return x
-        return x * (self.bits(x, use) >= int(self.rate * 2**32)) / (1 - self.rate)
+        kept = (self.bits(x, use) ^ SIGN) >= int(self.rate * 2**32) + SIGN  # as if without signs
+        return torch.where(kept, x / (1 - self.rate), 0.0)
 
 
 def set_noise(module: nn.Module, seed: int, step: int = 0) -> None:

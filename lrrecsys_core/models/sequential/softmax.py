@@ -30,8 +30,10 @@ def item_cross_entropy(
     """
     shut = (~known).to(states.dtype) * torch.finfo(states.dtype).min
     shift = shut if bias is None else shut + bias
-    chosen = [
-        torch.log_softmax(some @ items.T + shift, -1).gather(-1, wanted.unsqueeze(-1)).squeeze(-1)
-        for some, wanted in zip(states.split(CHUNK), target.split(CHUNK), strict=True)
-    ]
-    return -weighted_mean(torch.where(weight > 0, torch.cat(chosen), 0.0), weight)
+    # The shift as one more coordinate, items in columns: less than half the time of adding it to (B, I) logits, of
+    # which nothing but their sum of exponentials is kept.
+    columns = torch.cat([items.T, shift.unsqueeze(0)])
+    lengthened = torch.cat([states, torch.ones_like(states[..., :1])], -1)
+    total = torch.cat([torch.logsumexp(some @ columns, -1) for some in lengthened.split(CHUNK)])
+    own = (states * items.index_select(0, target)).sum(-1) + shift.index_select(0, target)
+    return weighted_mean(torch.where(weight > 0, total - own, 0.0), weight)
