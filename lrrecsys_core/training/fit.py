@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import shutil
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -93,7 +94,7 @@ def fit(
     ------
     InputError
         If the optimiser is unknown, the device is not there, a needed field is missing, a replicate has nothing to
-        train on, or its loss never becomes finite.
+        train on, or its loss never becomes finite. Where it is finite at first and then no more, a `RuntimeWarning`.
     """
     if optimizer not in ("adam", "sgd"):
         raise InputError(f"unknown optimizer {optimizer!r}: choose 'adam' or 'sgd'.")
@@ -265,6 +266,13 @@ def _stage(
                 f"{type(modules[0]).__name__} diverged in replicate {k}: no epoch had a finite loss; "
                 "lower its learning rate."
             )
+    lost = [k for k, curve in enumerate(curves) if not np.isfinite(curve[: best_epoch[k] + patience]).all()]
+    if lost:
+        warnings.warn(
+            f"{type(modules[0]).__name__}: the validation loss of replicates {lost} of {total} ceased to be a number; "
+            "they stay at their best epoch before, which a lower learning rate may improve.",
+            RuntimeWarning, stacklevel=3,
+        )  # fmt: skip
     return best_epoch, curves, states, seen
 
 

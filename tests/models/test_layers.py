@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 from torch.func import functional_call, vmap
 
-from lrrecsys_core.models.layers import Dropout, Noise, set_noise
+from lrrecsys_core.models.layers import Dropout, Noise, scrambled, set_noise, wrapped
 
 ONES = torch.ones(400, 250)
 
@@ -49,6 +53,26 @@ def test_normal_numbers_are_normal() -> None:
     expected = torch.distributions.Normal(0, 1).cdf(drawn)
     gap = (expected - torch.linspace(0, 1, len(drawn), dtype=torch.float64)).abs().max()
     assert gap < 1.95 / len(drawn) ** 0.5  # Kolmogorov-Smirnov at 0.1%
+
+
+@pytest.mark.parametrize("bits", [0, 2**31 - 1, 2**31, 2**32 - 2**30, 2**32 - 2, 2**32 - 1])
+def test_a_normal_number_is_the_quantile_of_its_bits(bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In single precision as networks use it: the last bits rounded up to 1 were an infinite number."""
+    signed = torch.tensor([bits - 2**32 * (bits >= 2**31)], dtype=torch.int32)
+    monkeypatch.setattr(Noise, "bits", lambda self, like, use=0: signed)
+    assert Noise().normal(ONES[0, :1]).item() == pytest.approx(NormalDist().inv_cdf((bits + 0.5) / 2**32), abs=1e-5)
+
+
+@given(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=40))
+def test_bits_are_those_of_arithmetic_modulo_two_to_the_32(numbers: list[int]) -> None:
+    def plain(number: int) -> int:
+        for _ in range(2):
+            number = (number ^ (number >> 16)) * 0x45D9F3B % 2**32
+        return number ^ (number >> 16)
+
+    lower = wrapped(torch.tensor(numbers))
+    assert lower.dtype == torch.int32
+    assert [k % 2**32 for k in scrambled(lower).tolist()] == [plain(k) for k in numbers]
 
 
 @pytest.mark.parametrize("compiled", [False, True])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,11 +11,12 @@ import torch
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.models.ablations import FreeVectors, WithoutIds
 from lrrecsys_core.models.aspect.anr import ANR
-from lrrecsys_core.models.base import Recommender, Sizes
+from lrrecsys_core.models.base import Batch, Recommender, Sizes
 from lrrecsys_core.models.lr_recsys import LRRecsys
 from lrrecsys_core.models.sequential.bert4rec import BERT4Rec
 from lrrecsys_core.training.fit import Replicate, as_tensors, fit, predict
 from lrrecsys_core.training.reference import fit_plain
+from lrrecsys_core.training.stack import Stack
 from tests.models.training import hold_random_biases
 
 USERS, ITEMS, RECORDS = 12, 15, 240
@@ -209,6 +212,51 @@ def test_compiled_step_gives_the_same_numbers() -> None:
     for one, two in zip(eager.modules, compiled.modules, strict=True):
         for name, value in one.state_dict().items():
             torch.testing.assert_close(two.state_dict()[name], value, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(("compiled", "sizes"), [(False, [4, 3, 7]), (True, [6, 3, 5])])
+def test_finished_replicates_leave_and_change_nothing(
+    compiled: bool, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are done after epochs 4 and 7 of 14; compiled they leave once idle epochs of three steps took nine."""
+    fields, runs = make_fields(), replicates()
+    counts, evaluate = [], Stack.evaluate
+
+    def counted(stack: Stack, *inputs: Any) -> torch.Tensor:
+        counts.append(stack.count)
+        return evaluate(stack, *inputs)
+
+    monkeypatch.setattr("lrrecsys_core.training.fit.IDLE_STEPS", 9)
+    monkeypatch.setattr(Stack, "evaluate", counted)
+    settings: dict[str, Any] = {"epochs": 14, "batch_size": 64, "patience": 2}
+    found = fit([build(r.seed) for r in runs], [fields] * 3, runs, compiled=compiled, **settings)
+    assert counts == [3] * sizes[0] + [2] * sizes[1] + [1] * sizes[2]
+    for position, run in enumerate(runs):
+        alone, epoch = fit_plain(build(run.seed), fields, run, **settings)
+        assert found.epochs[position] == epoch
+        for name, value in alone.state_dict().items():
+            torch.testing.assert_close(found.modules[position].state_dict()[name], value, rtol=0, atol=1e-9)
+
+
+class Falls(LRRecsys):
+    """One whose loss is no number any more once `height`, which each step raises by the learning rate, exceeds .1."""
+
+    def __init__(self, *given: Any, **params: Any) -> None:
+        super().__init__(*given, **params)
+        self.height = torch.nn.Parameter(torch.zeros(()))
+
+    def own_loss(self, batch: Batch) -> torch.Tensor:
+        return super().own_loss(batch) - self.height + 0 * (0.1 - self.height).sqrt()
+
+
+def test_a_loss_that_ceases_to_be_a_number_is_told_and_the_best_epoch_before_stays() -> None:
+    """Three steps of .01 an epoch, and one of .03: both exceed .1 in the fourth epoch; two of .003 do not."""
+    fields, runs = make_fields(), replicates()
+    with pytest.warns(RuntimeWarning, match=r"Falls: the validation loss of replicates \[0, 2\] of 3 ceased"):
+        found = fit([build(r.seed, Falls) for r in runs], [fields] * 3, runs, epochs=8, batch_size=64, patience=3)
+    assert found.epochs == [3, 8, 3]
+    for module in found.modules:
+        assert all(bool(value.isfinite().all()) for value in module.state_dict().values())
 
 
 def test_without_a_compiler_it_stays_eager_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
