@@ -95,7 +95,7 @@ def shuffled_all() -> tuple[str, ...]:
     return whole(line)
 
 
-def supported_alone() -> tuple[str, ...]:
+def supported_contrasts() -> tuple[str, ...]:
     """The two contrasts over free vectors, or over shuffled texts, that are supported on real data."""
     over = {f"{rows.LR} vs {row}" for row in (rows.ABLATION1, rows.SHUFFLE_ALL, rows.SHUFFLE_USER, rows.SHUFFLE_ITEM)}
     found = [
@@ -253,7 +253,7 @@ FACTS: dict[str, dict[str, Callable[[], tuple[str, ...]]]] = {
         rf"by gpt-3\.5-turbo gain most, {GAIN}": lambda: texts_of("movielens", "gpt-3.5-turbo item summaries"),
         r"gpt-3\.5-turbo gain most, (\.\d+)": largest,
         rf"texts gain {GAIN} over free vectors on MovieLens and {GAIN} over texts shuffled within user":
-            supported_alone,
+            supported_contrasts,
         rf"EXP3RT's texts gain {GAIN}": lambda: texts_of("movielens", "imported texts", digits=5),
     },
     "docs/replication_details.md": {

@@ -234,7 +234,6 @@ def _stage(
     states = [stack.state(k) for k in range(total)]
     validated = all(len(r.validation) for r in stack.replicates)
     step, seen, idle = Stepper(stack, method, optimizer, compiled), 0, 0
-    steps = max(-(-len(r.train) // batch_size) for r in stack.replicates)
     for epoch in range(1, epochs + 1):
         local = [modules[k] for k in members]
         order, weight = _orders(stack, generators, batch_size)
@@ -253,7 +252,7 @@ def _stage(
         alive = [p for p, member in enumerate(members) if epoch - best_epoch[member] < patience]
         if not alive:
             break
-        idle += (len(members) - len(alive)) * steps
+        idle += (len(members) - len(alive)) * (order.shape[1] // batch_size)
         if len(alive) < len(members) and (not compiled or idle >= IDLE_STEPS):
             stack.keep(alive)
             members, generators = [members[p] for p in alive], [generators[p] for p in alive]
