@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrrecsys_core.data.dataset import Dataset
-from lrrecsys_core.data.earlier import Ints, earlier_training, order_by, run_starts
+from lrrecsys_core.data.earlier import Ints, Positions, Whole, earlier_training, order_by, run_starts
 from lrrecsys_core.errors import InputError
 
 HISTORY = 5
@@ -38,8 +38,8 @@ class Cut:
     dataset: Dataset
     by: str
     record: Ints
-    user: Ints
-    item: Ints
+    user: Positions
+    item: Positions
     time: Ints | None
     test: Marks
     held: Marks
@@ -50,7 +50,7 @@ class Cut:
         """(N,) True for the records that train."""
         return ~self.test & ~self.held
 
-    def history(self, seed: int) -> Ints:
+    def history(self, seed: int) -> Positions:
         """(N, 5) numbers of the items in the history of each record, newest last; -1 where there are fewer.
 
         With time they are of the last strictly earlier records of the user, without it of random other training
@@ -58,12 +58,12 @@ class Cut:
         """
         if self.time is None:
             found = earlier_training(self.user, None, self.train).draw(HISTORY, np.random.default_rng([seed, 3]))
-            return np.append(self.item, -1)[found]  # the last entry is what -1 finds
+            return _ended(self.item)[found]
         known = ~self.test if self.by == "given" else np.ones_like(self.test)
-        items = np.empty((len(self.user), HISTORY), np.int64)
+        items = np.empty((len(self.user), HISTORY), np.int32)
         for part in _some_users(self.user):
             found = earlier_training(self.user[part], self.time[part], known[part]).last(HISTORY)
-            items[part] = np.append(self.item[part], -1)[found]
+            items[part] = _ended(self.item[part])[found]
         return items
 
 
@@ -103,7 +103,7 @@ def _given_test(dataset: Dataset, by: str) -> Marks:
     return np.asarray(test, dtype=np.bool_)
 
 
-def sorted_records(dataset: Dataset, seed: int) -> tuple[Ints, Ints, Ints]:
+def sorted_records(dataset: Dataset, seed: int) -> tuple[Ints, Positions, Positions]:
     """Row of each record in the order of user, time (or a random key) and item id; its user's and item's number.
 
     Users are numbered in the order of their ids, items by their rows in `dataset.items`.
@@ -118,17 +118,22 @@ def sorted_records(dataset: Dataset, seed: int) -> tuple[Ints, Ints, Ints]:
         order = order_by(user, place[item])
         key = np.random.default_rng([seed, 0]).permutation(len(order))
         order = order[order_by(user[order], key)]
-    return order, user[order].astype(np.int64), item[order].astype(np.int64)
+    return order, user[order].astype(np.int32), item[order].astype(np.int32)
 
 
-def _some_users(user: Ints) -> Iterator[slice]:
+def _ended(item: Positions) -> Positions:
+    """The items and a last entry, which is what -1 finds: -1, for none."""
+    return np.append(item, np.int32(-1))
+
+
+def _some_users(user: Positions) -> Iterator[slice]:
     """All records (N,), sorted by user, those of some users at a time, which bounds memory."""
     ends = np.append(run_starts(user), len(user))
     ends = np.unique(ends[np.searchsorted(ends, np.append(np.arange(0, len(user), _ROWS), len(user)))])
     yield from map(slice, ends[:-1], ends[1:])
 
 
-def run_sizes(group: Ints) -> Ints:
+def run_sizes(group: Whole) -> Ints:
     """(groups,) number of records of each of the sorted groups (N,)."""
     return np.diff(run_starts(group), append=len(group))
 
@@ -148,7 +153,7 @@ def from_moment(time: Ints, tenths: int, name: str) -> Marks:
     return late
 
 
-def tied_cuts(user: Ints, time: Ints | None, test: Marks) -> tuple[int, int]:
+def tied_cuts(user: Positions, time: Ints | None, test: Marks) -> tuple[int, int]:
     """Number of users whose cut falls inside a tie, and number of users with both parts."""
     cut = np.flatnonzero(test[1:] & ~test[:-1] & (user[1:] == user[:-1]))
     return (0 if time is None else int((time[cut] == time[cut + 1]).sum())), len(cut)
@@ -164,7 +169,7 @@ def keep_share(test: Marks, share: float, seed: int) -> Marks:
     return kept
 
 
-def last_tenth(user: Ints, test: Marks, seed: int) -> tuple[Marks, bool]:
+def last_tenth(user: Positions, test: Marks, seed: int) -> tuple[Marks, bool]:
     """Mark the validation records among those before the test part; also say whether random users had to do."""
     rest = ~test
     size = np.add.reduceat(rest, run_starts(user), dtype=np.int64)

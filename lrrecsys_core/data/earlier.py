@@ -8,6 +8,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
+Positions = NDArray[np.int32]  # of users and items, of which there are fewer than 2**31
+Whole = NDArray[np.integer[Any]]
 _Number = TypeVar("_Number", np.int32, np.int64, np.float32, np.float64)
 
 
@@ -77,7 +79,7 @@ class Earlier:
         return np.where(chosen >= 0, self.order[np.where(chosen >= 0, position, 0)], -1)
 
 
-def earlier_training(group: Ints, time: Ints | None, train: NDArray[np.bool_]) -> Earlier:
+def earlier_training(group: Whole, time: Ints | None, train: NDArray[np.bool_]) -> Earlier:
     """Find the windows of records with these groups (N,), times (N,) or None, and training marks (N,)."""
     n = len(group)
     order = order_by(group) if time is None else order_by(group, time)
@@ -98,7 +100,7 @@ def earlier_training(group: Ints, time: Ints | None, train: NDArray[np.bool_]) -
     return Earlier(order[marked], start, stop, own)
 
 
-def run_starts(*sorted_keys: Ints) -> Ints:
+def run_starts(*sorted_keys: Whole) -> Ints:
     """(runs,) where each run of records (N,) that are equal in all keys begins."""
     begins = np.zeros(len(sorted_keys[0]), bool)
     begins[:1] = True
@@ -107,7 +109,7 @@ def run_starts(*sorted_keys: Ints) -> Ints:
     return np.flatnonzero(begins)
 
 
-def order_by(*keys: NDArray[np.integer[Any]]) -> Ints:
+def order_by(*keys: Whole) -> Ints:
     """(N,) indices that sort by the first key, then by the next; what is equal in all stays in its order."""
     n = len(keys[0])
     bits = n.bit_length()

@@ -108,9 +108,10 @@ def tidied(column: str) -> pl.Expr:
 
 def phrases(parts: pl.Expr, *without: str) -> pl.Expr:
     """A list of texts as phrases separated by "; ": each once, empty ones and those of `without` left out."""
-    one = _on_one_line(pl.element())
+    one = pl.element()
     return (
-        parts.list.eval(one.filter((one.fill_null("") != "") & ~one.is_in(without)))
+        parts.list.eval(_on_one_line(one))  # apart: within one expression it would be done anew wherever it stands
+        .list.eval(one.filter((one.fill_null("") != "") & ~one.is_in(without)))
         .list.unique(maintain_order=True)
         .list.join("; ")
     )

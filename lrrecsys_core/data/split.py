@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lrrecsys_core.data.cuts import HISTORY as HISTORY
 from lrrecsys_core.data.cuts import Cut, Marks, cut_records
 from lrrecsys_core.data.dataset import Dataset
-from lrrecsys_core.data.earlier import Earlier, Ints, earlier_training
+from lrrecsys_core.data.earlier import Earlier, Ints, Positions, earlier_training
 from lrrecsys_core.errors import InputError
 
 ASPECTS = 3
@@ -68,9 +68,9 @@ class Split:
     item: Ints
     history: Ints
     history_mask: Marks
-    user_position: Ints
-    item_position: Ints
-    history_position: Ints
+    user_position: Positions
+    item_position: Positions
+    history_position: Positions
     rating: NDArray[np.float64]
     target: NDArray[np.float32]
     liked: NDArray[np.float32]
@@ -184,6 +184,7 @@ def make_split(
     record, user, item, time, train = cut.record, cut.user, cut.item, cut.time, cut.train
     user_rows = _table(user[train], int(user.max()) + 1)
     item_rows = _table(item[train], dataset.items.height)
+    users, items = user_rows[user], item_rows[item]
     history_position = cut.history(seed)
     begun = history_position[:, -1] >= 0
     history = np.append(item_rows, 0)[history_position]
@@ -196,8 +197,8 @@ def make_split(
         train_fraction=train_fraction,
         seed=seed,
         record=_frozen(record),
-        user=_frozen(user_rows[user]),
-        item=_frozen(item_rows[item]),
+        user=_frozen(users),
+        item=_frozen(items),
         history=_frozen(history),
         history_mask=_frozen(history != 0),
         user_position=_frozen(user),
@@ -217,12 +218,11 @@ def make_split(
         n_users=int(user_rows.max()) + 1,
         n_items=int(item_rows.max()) + 1,
         item_rows=_frozen(item_rows),
-        shares=_shares(user, begun, (train, cut.held, cut.test), (user_rows[user] == 0, item_rows[item] == 0))
-        | cut.shares,
+        shares=_shares(user, begun, (train, cut.held, cut.test), (users == 0, items == 0)) | cut.shares,
     )
 
 
-def _shares(user: Ints, begun: Marks, parts: tuple[Marks, ...], cold: tuple[Marks, Marks]) -> dict[str, float]:
+def _shares(user: Positions, begun: Marks, parts: tuple[Marks, ...], cold: tuple[Marks, Marks]) -> dict[str, float]:
     """The shares of `Split` that follow from begun histories, parts (train, validation, test) and cold users, items."""
     train, held, test = parts
     return {
@@ -237,7 +237,7 @@ def _shares(user: Ints, begun: Marks, parts: tuple[Marks, ...], cold: tuple[Mark
     }
 
 
-def _table(seen: Ints, size: int) -> Ints:
+def _table(seen: Positions, size: int) -> Ints:
     """(size,) model row of each position: 1, 2, ... for those seen, in their order, and 0 for the others."""
     present = np.zeros(size, bool)
     present[seen] = True
@@ -301,7 +301,7 @@ def _aspect_terms(cut: Cut) -> tuple[Ints, tuple[str, ...]]:
     return np.where(score > 0, best, 0), ("", *names["aspect"])
 
 
-def _distinct(group: Ints) -> int:
+def _distinct(group: Positions) -> int:
     """Number of different groups in sorted groups (N,)."""
     return int((np.diff(group) != 0).sum()) + (len(group) > 0)
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lrrecsys_core import paths
 from lrrecsys_core.data.cuts import cut_records
 from lrrecsys_core.data.dataset import Dataset
+from lrrecsys_core.data.earlier import Positions
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.clients.formats import PAPER_LLMS
 from lrrecsys_core.explain.generate import profile_requests
@@ -56,8 +57,8 @@ class _Records:
     """What prompts are made of: the candidates (N,) and histories (N, 5) of a split, without the rest of it."""
 
     dataset: Dataset
-    item_position: NDArray[np.int64]
-    history_position: NDArray[np.int64]
+    item_position: Positions
+    history_position: Positions
 
 
 def plan_dataset(

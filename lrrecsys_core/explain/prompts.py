@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from lrrecsys_core.data.dataset import Dataset
 from lrrecsys_core.data.domains import Domain
+from lrrecsys_core.data.earlier import Positions
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.clients.formats import neutral
 from lrrecsys_core.explain.llm import Request, Task
@@ -46,11 +47,11 @@ class Asked(Protocol):
         """Whose items and words."""
 
     @property
-    def item_position(self) -> NDArray[np.int64]:
+    def item_position(self) -> Positions:
         """(N,) row of the candidate in ``dataset.items``."""
 
     @property
-    def history_position(self) -> NDArray[np.int64]:
+    def history_position(self) -> Positions:
         """(N, 5) rows of the history, newest last; -1 where it is shorter."""
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from lrrecsys_core import paths
+from lrrecsys_core.data.earlier import Ints, Positions
 from lrrecsys_core.data.split import HISTORY, Split
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.generate import Explanations
@@ -31,7 +32,6 @@ from lrrecsys_core.models.whitening import Whitening, named_arrays, read_maps
 from lrrecsys_core.study.texts import TextSet
 
 FIRST_PASS = 50
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class FittedModel:
             logits, attention = self.module.score_and_attention(tensors)
         return torch.sigmoid(logits).numpy(), attention.numpy()
 
-    def _history(self, last: int) -> Ints:
+    def _history(self, last: int) -> Positions:
         """Positions of the last five items, the record `last` among them, padded on the left with -1."""
         chosen = [*self.split.history_position[last], self.split.item_position[last]]
         return np.array(chosen[-HISTORY:])
@@ -195,7 +195,7 @@ class FittedModel:
     ) -> tuple[tuple[str, ...], NDArray[np.float64]]:
         """Write reasons for the `missing` candidates; `codes` then point into the returned texts and embeddings."""
         assert self.explain is not None
-        asked = candidates[missing]
+        asked = candidates[missing].astype(np.int32)
         history = np.broadcast_to(self._history(last), (len(asked), HISTORY))
         pairs = replace(self.split, user=np.zeros(len(asked), int), item_position=asked, history_position=history)
         told = self.explain(pairs)
@@ -221,7 +221,7 @@ def keep_model(
     about: Mapping[str, Any],
 ) -> None:
     """File a fitted LR-Recsys with the reasons of all records of its split."""
-    pairs = split.user_position * split.dataset.items.height + split.item_position
+    pairs = split.user_position.astype(np.int64) * split.dataset.items.height + split.item_position
     said = {slot: [texts.sentences[code] for code in texts.codes[slot]] for slot in SLOTS}
     stored = stored_reasons(pl.DataFrame({"pair": pairs, **said}), coder)
     save_model(folder, FittedModel(module, coder, texts.maps, split, stored, about=dict(about)), params, sizes)

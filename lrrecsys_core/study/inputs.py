@@ -25,7 +25,7 @@ def shuffled(codes: dict[str, NDArray[np.int32]], split: Split, within: str, see
     """
     rng = np.random.default_rng([seed, 3])
     count = len(split.user)
-    group = {"all": np.zeros(count), "user": split.user_position, "item": split.item_position}[within]
+    group = {"all": np.zeros(count, np.int32), "user": split.user_position, "item": split.item_position}[within]
     mixed = np.lexsort((rng.random(count), group))
     order = np.lexsort((np.arange(count), group))
     source = np.empty(count, dtype=np.int64)

@@ -27,6 +27,17 @@ def test_ids_are_numbered_in_the_order_of_their_bytes(ids: list[str]) -> None:
     assert numbered(pl.Series(ids)).tolist() == [order.index(one) for one in ids]
 
 
+# long texts, of which many begin alike and some are no ASCII
+starts = st.sampled_from(["aaaaaaaa", "aaaaaaab", "\0\0\0\0\0\0\0\0", "éééé", "zzzzzzzé"])
+long_texts = st.lists(st.tuples(starts, st.text(max_size=2)).map("".join), min_size=1, max_size=30)
+
+
+@given(long_texts)
+def test_so_are_long_ids_that_begin_alike(ids: list[str]) -> None:
+    order = sorted(set(ids), key=str.encode)
+    assert numbered(pl.Series(ids)).tolist() == [order.index(one) for one in ids]
+
+
 @given(texts, st.lists(st.text(max_size=3), min_size=1, unique=True))
 def test_unknown_ids_have_no_row(ids: list[str], known: list[str]) -> None:
     rows = rows_among(pl.Series(ids), pl.Series(known))

@@ -162,12 +162,8 @@ class UniSRec(Recommender):
     @classmethod
     def record_fields(cls, split: Split, sizes: Sizes, **params: Any) -> dict[str, np.ndarray]:
         """Rows of the text table (texts exist for items unseen in training too), and the candidate's once more."""
-        return {
-            "item_text": split.item_position + 1,
-            "history_text": split.history_position + 1,
-            "text_mask": split.history_position >= 0,
-            "next_text": split.item_position + 1,
-        }
+        candidate, past = (places.astype(np.int64) + 1 for places in (split.item_position, split.history_position))
+        return {"item_text": candidate, "history_text": past, "text_mask": past > 0, "next_text": candidate}
 
     @property
     def reads(self) -> tuple[str, ...]:
