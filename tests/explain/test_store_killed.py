@@ -7,6 +7,7 @@ import random
 import shutil
 import signal
 import time
+import traceback
 from pathlib import Path
 
 from test_store_files import add, count
@@ -35,17 +36,20 @@ def read(confirmed: Path) -> int:
 
 def test_no_kill_loses_an_answer_or_blocks_a_store_and_none_is_missed_silently(tmp_path: Path) -> None:
     path, confirmed, moved = tmp_path / "s", tmp_path / "confirmed", tmp_path / "moved"
-    draw, said_so = random.Random(3), 0
+    refused, draw, said_so = tmp_path / "refused", random.Random(3), 0
     for kill in range(KILLS):
         child = os.fork()
         if not child:
             try:
                 write_for_ever(path, confirmed, kill)
-            finally:  # only an error gets here
+            except BaseException:  # only an error gets here
+                refused.write_text(traceback.format_exc())
+            finally:
                 os._exit(1)
         time.sleep(draw.uniform(0.001, 0.06))
         os.kill(child, signal.SIGKILL)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL, "a store was refused"
+        ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert ended == -signal.SIGKILL, f"a store was refused at kill {kill}: {refused.read_text()}"
         stored = read(confirmed)
         if not stored:
             continue
