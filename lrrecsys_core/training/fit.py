@@ -15,7 +15,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -48,7 +48,6 @@ class Fit(Generic[Model]):
     curves: list[list[float]]
     seconds: float
     examples: int
-    notes: list[str] = field(default_factory=list)
 
 
 def can_compile() -> bool:
@@ -82,7 +81,7 @@ def fit(
         the same rule on the native loss.
     optimizer : "adam", or "sgd" for the plain gradient descent of Eq 5 and Algorithm 1.
     compiled : compile the step, which takes 10 to 140 seconds and makes it 1.4 to 4 times as fast; finished replicates
-        then run along for a while, and sums round otherwise. Without a C++ compiler it stays eager.
+        then run along for a while, and sums round otherwise. Without a C++ compiler it stays eager, and warns.
     device : where tensors live, "cpu" or "cuda".
 
     Returns
@@ -107,15 +106,15 @@ def fit(
         if not len(replicate.train):
             raise InputError(f"the replicate with seed {replicate.seed} has no training records: check the split.")
     checked_device(device)
-    notes = []
     if compiled:
         torch._dynamo.config.recompile_limit = RECOMPILES
         torch._dynamo.config.accumulated_recompile_limit = RECOMPILES
     if compiled and not can_compile():
         compiled = False
-        notes.append(
-            "no C++ compiler found: trained without compiling the step, which is slower and the same up to rounding"
-        )
+        warnings.warn(
+            "no C++ compiler found: networks train without compiling their step, which is slower and rounds otherwise.",
+            RuntimeWarning, stacklevel=2,
+        )  # fmt: skip
     started = time.perf_counter()
     seen = 0
     if modules[0].pretrains:
@@ -135,7 +134,7 @@ def fit(
     for module, state in zip(modules, states, strict=True):
         module.load_state_dict(state, strict=False)
         module.eval()
-    return Fit(list(modules), best, curves, time.perf_counter() - started, seen + count, notes)
+    return Fit(list(modules), best, curves, time.perf_counter() - started, seen + count)
 
 
 def _twins(modules: Sequence[Model], fields: Sequence[Fields], replicates: Sequence[Replicate]) -> list[int]:
