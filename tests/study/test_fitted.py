@@ -71,6 +71,7 @@ def test_stored_reasons_are_read_and_never_asked_for_again(model: FittedModel) -
     own = model.split.item_position[model.split.user_position == model.split.user_position[model.latest[user]]]
     assert asked and set(own.tolist()).isdisjoint(asked)
     assert len(asked) <= 50
+    assert model.stored.pair.dtype == np.int64, "users times items may be more than 32 bits hold"
 
 
 def test_the_map_of_attention_is_that_of_the_served_network(model: FittedModel) -> None:
