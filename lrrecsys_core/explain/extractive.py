@@ -14,13 +14,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from lrrecsys_core.data.earlier import Ints
 from lrrecsys_core.data.split import Split
 from lrrecsys_core.errors import InputError
 from lrrecsys_core.explain.embeddings import Embedder, Vectors, embed_texts
 from lrrecsys_core.explain.explanations import Explanations
 from lrrecsys_core.explain.imported import statements
 
-Ints = NDArray[np.int64]
 PER_ITEM = 6  # statements of one item, or of one user about one item
 LONGEST = 20  # words of a statement that is quoted in an answer
 BATCH = 512
