@@ -438,6 +438,18 @@ def test_no_verdict_rests_on_networks_that_all_say_nothing(simulated: bool) -> N
     assert judged.filter(pl.col("claim").is_in(claims), pl.col("effect").is_null()).height < reasons.height / 4
 
 
+@pytest.mark.parametrize("speaking", [2, 3])
+def test_on_real_data_a_row_speaks_where_most_of_its_networks_do(speaking: int) -> None:
+    noise = {r.LR: 0.1, r.ABLATION1: 0.2}
+    speaks = (pl.col("row") == r.LR) & (pl.col("replicate") < speaking)
+    for simulated in (False, True):  # a market is a sample of its own, and the test knows how they differ
+        metrics, predictions = study(noise, simulated=simulated, replicates=5)
+        told = metrics.with_columns(own_part=pl.when(speaks).then(1.0).otherwise(0.001))
+        line = evidence_table(told, predictions).filter(claim="C13", contrast=f"{r.LR} vs {r.ABLATION1}", metric="RMSE")
+        assert line["effect"].is_not_null().item() is (simulated or speaking == 3)
+        assert f"{r.LR}: {5 - speaking} of 5 networks bias-only" in line["note"].item()
+
+
 def test_evidence_kept_in_former_words_is_told_in_those_of_now() -> None:
     metrics, predictions = study({r.LR: 0.1, r.ABLATION1: 0.2, r.PERMUTED: 0.2})
     quiet = pl.when((pl.col("metric") == "AUC") & (pl.col("replicate") < 3)).then(0.001).otherwise(1.0)
