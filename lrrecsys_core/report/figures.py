@@ -47,6 +47,7 @@ BINS: Final = 15
 MAPS: Final = ("one record", "mean of the test records")
 NEAR_UNIFORM: Final = 0.25  # how far about uniform attention a panel reaches at least, as a part of it
 PERMUTED: Final = "explanations permuted"
+NOTHING: Final = 1e-3  # percent of AUC: the least that the axis of a change reaches
 NO_ATTENTION: Final = "not run: no attention recorded"
 
 
@@ -278,6 +279,8 @@ def fig10(frame: pl.DataFrame) -> Figure:
             ax.xaxis.set_major_locator(MaxNLocator(4))
             ax.set_ylim((len(shown) if ax is above else 1) - 0.5, -0.5)
             ax.tick_params(labelleft=ax in columns[0][1])
+        if max(map(abs, below.get_xlim())) < NOTHING:  # explanations that nobody reads, and rounding
+            below.set_xlim(-NOTHING, NOTHING)
     middle = columns[(len(columns) - 1) // 2][1]
     middle[0].set_xlabel("attention minus uniform, percentage points")
     middle[1].set_xlabel("change of AUC, %")

@@ -114,6 +114,16 @@ def test_permutation_importance_stands_beneath_the_attention() -> None:
     assert dot.get_xdata() == pytest.approx([expected.effect])
 
 
+def test_rounding_is_drawn_as_no_change() -> None:
+    """Where no network reads the explanations, permuting them changes the AUC in the last digits alone."""
+    tokens = [{"title": "yelp", "token": token, "share": 0.5} for token in ("positive", "negative")]
+    for change in (1e-17, 0.5):
+        about = {"effect": change, "low": 0.0, "high": 2 * change, "n": 300.0}
+        frame = pl.DataFrame([*tokens, {"title": "yelp", "token": "explanations permuted", **about}])
+        _, below = drawings.BY_NAME["fig10"].draw(frame).axes  # type: ignore[union-attr]
+        assert max(below.get_xlim()) == pytest.approx(1e-3 if change < 1e-3 else 1.25, rel=0.1)
+
+
 def test_attention_kept_before_it_had_intervals_is_drawn_without() -> None:
     old = pl.DataFrame({"title": ["yelp"] * 2, "token": ["positive", "negative"], "share": [0.6, 0.4]})
     above, _ = drawings.BY_NAME["fig10"].draw(old).axes  # type: ignore[union-attr]
