@@ -218,8 +218,8 @@ FACTS: dict[str, dict[str, Callable[[], tuple[str, ...]]]] = {
         r"the same gain is (\.\d+) \(MovieLens\), (-?\.\d+) \(TripAdvisor\) and (-?\.\d+) \(Yelp\)":
             lambda: tuple(gain(f"demo-{name}", name) for name in REAL),
         r"texts by real LLMs gain (\.\d+) at most": largest,
-        r"controls (\d+) of (\d+) pass on TripAdvisor and (\d+) of (\d+) on MovieLens 100k":
-            lambda: (*controls("demo-tripadvisor"), *controls(f"demo-{RATED}")),
+        r"controls (\d+) of (\d+) pass on TripAdvisor, (\d+) of (\d+) on Yelp and (\d+) of (\d+) on MovieLens 100k":
+            lambda: tuple(n for run in ("tripadvisor", "yelp", RATED) for n in controls(f"demo-{run}")),
         r"own ratings of MovieLens 100k are off by (\.\d+) .* LR-Recsys.* by (\.\d+)": direct,
         r"1,000 candidates are scored in ([\d.]+\d) ms": lambda: (f"{read('bench/scoring.json')['ours']:.1f}",),
         r"train for ([\d.]+) hours of one core": hours,
