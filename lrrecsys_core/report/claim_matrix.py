@@ -36,7 +36,7 @@ LOOKS: Final = {
     "not supported": Look("✗ no", "#c2a5cf"),
     "mixed": Look("± some", "#fee8c8", "mixed, in some metrics only"),
     "by construction": Look("= set", "#d9d9d9", "by construction: the answer was programmed"),
-    "not tested": Look("– open", "#ffffff", "not tested: LLM, data or power missing"),
+    "not tested": Look("– open", "#ffffff", "not tested: LLM, data or power missing, or biases alone"),
 }
 GROUPS: Final = {"simulated": "Simulated markets", "real": "Real ratings"}
 
