@@ -20,6 +20,7 @@ from lrrecsys_core import stats
 from lrrecsys_core.report.claims import ALPHA
 from lrrecsys_core.report.evidence import ATTENTION, Evidence, Panel, attention_panels
 from lrrecsys_core.report.formats import minus, p_value, significant
+from lrrecsys_core.report.scale import MARGIN_PERCENT, VIEW
 from lrrecsys_core.report.style import (
     BASELINE,
     NEGATIVE,
@@ -29,6 +30,7 @@ from lrrecsys_core.report.style import (
     SMALL,
     TOKENS,
     Line,
+    at_least_wide,
     by_column,
     by_line,
     common_labels,
@@ -47,7 +49,6 @@ BINS: Final = 15
 MAPS: Final = ("one record", "mean of the test records")
 NEAR_UNIFORM: Final = 0.25  # how far about uniform attention a panel reaches at least, as a part of it
 PERMUTED: Final = "explanations permuted"
-NOTHING: Final = 1e-3  # percent of AUC: the least that the axis of a change reaches
 NO_ATTENTION: Final = "not run: no attention recorded"
 
 
@@ -279,8 +280,7 @@ def fig10(frame: pl.DataFrame) -> Figure:
             ax.xaxis.set_major_locator(MaxNLocator(4))
             ax.set_ylim((len(shown) if ax is above else 1) - 0.5, -0.5)
             ax.tick_params(labelleft=ax in columns[0][1])
-        if max(map(abs, below.get_xlim())) < NOTHING:  # explanations that nobody reads, and rounding
-            below.set_xlim(-NOTHING, NOTHING)
+        at_least_wide(below.xaxis, MARGIN_PERCENT * VIEW)
     middle = columns[(len(columns) - 1) // 2][1]
     middle[0].set_xlabel("attention minus uniform, percentage points")
     middle[1].set_xlabel("change of AUC, %")

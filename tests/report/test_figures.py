@@ -15,6 +15,7 @@ from lrrecsys_core.report.evidence import null_markets, sources
 from lrrecsys_core.report.formats import significant
 from lrrecsys_core.report.kept import file_of
 from lrrecsys_core.report.published import paper_values
+from lrrecsys_core.report.scale import MARGIN_PERCENT, VIEW
 from lrrecsys_core.report.style import FORMATS, save
 from tests.report.synthetic import everything, study
 
@@ -121,7 +122,7 @@ def test_rounding_is_drawn_as_no_change() -> None:
         about = {"effect": change, "low": 0.0, "high": 2 * change, "n": 300.0}
         frame = pl.DataFrame([*tokens, {"title": "yelp", "token": "explanations permuted", **about}])
         _, below = drawings.BY_NAME["fig10"].draw(frame).axes  # type: ignore[union-attr]
-        assert max(below.get_xlim()) == pytest.approx(1e-3 if change < 1e-3 else 1.25, rel=0.1)
+        assert np.ptp(below.get_xlim()) == pytest.approx(MARGIN_PERCENT * VIEW if change < 1e-3 else 1.5, rel=0.1)
 
 
 def test_attention_kept_before_it_had_intervals_is_drawn_without() -> None:
